@@ -1,0 +1,1 @@
+"""Benchmarks of the service beside its floor and a plain reference; see README.md."""

@@ -1,0 +1,1 @@
+"""An Alpaca-compatible exchange on this machine: REST and trade_updates on one port."""

@@ -1,0 +1,154 @@
+"""``/v2/account`` with configurations and activities, ``/v2/assets``, clock and calendar."""
+
+from dataclasses import asdict, fields
+from datetime import date, timedelta
+
+from paper_exchange.accounts import Configuration, Fill
+from paper_exchange.api.call import Call, Reply, Router
+from paper_exchange.clock import new_york, new_york_midnight
+from paper_exchange.errors import invalid, not_found
+
+_DIRECTIONS = frozenset({"asc", "desc"})
+_LARGEST_PAGE = 100
+_FIRST_DAY = date(1970, 1, 1)
+_LAST_DAY = date(2029, 12, 31)
+_NAMES = frozenset(one.name for one in fields(Configuration))
+_CHOICES = {
+    "max_margin_multiplier": frozenset({"1", "2", "4"}),
+    "trade_confirm_email": frozenset({"all", "none"}),
+}
+
+
+def get_account(call: Call) -> Reply:
+    """``GET /v2/account``."""
+    return Reply(call.account.render(call.exchange.market, call.now_ns))
+
+
+def get_configurations(call: Call) -> Reply:
+    """``GET /v2/account/configurations``."""
+    return Reply(asdict(call.account.configuration))
+
+
+def set_configurations(call: Call) -> Reply:
+    """``PATCH /v2/account/configurations``; nulls and unknown names are ignored."""
+    changes = {
+        name: value for name, value in call.body().items() if name in _NAMES and value is not None
+    }
+    for name, value in changes.items():
+        _check_configuration(name, value)
+    for name, value in changes.items():
+        setattr(call.account.configuration, name, value)
+    return get_configurations(call)
+
+
+def _check_configuration(name: str, value: object) -> None:
+    if name in _CHOICES:
+        valid = isinstance(value, str) and value in _CHOICES[name]
+    elif name == "max_options_trading_level":
+        valid = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 3
+    else:
+        valid = isinstance(value, bool)
+    if not valid:
+        raise invalid(f"invalid {name}")
+
+
+def get_activities(call: Call) -> Reply:
+    """``GET /v2/account/activities[/{type}]``; only executions happen here."""
+    kinds = {call.params["type"]} if "type" in call.params else set(call.names("activity_types"))
+    if kinds and "FILL" not in {kind.upper() for kind in kinds}:
+        return Reply([])
+    size = call.number("page_size", _LARGEST_PAGE, _LARGEST_PAGE)
+    fills = _within(call, call.account.fills)
+    if call.choice("direction", "desc", _DIRECTIONS) == "desc":
+        fills = fills[::-1]
+    return Reply([fill.render() for fill in _after_token(call, fills)[:size]])
+
+
+def _within(call: Call, fills: list[Fill]) -> list[Fill]:
+    """The executions the query's order and time bounds leave; both bounds are exclusive."""
+    after, until = call.time("after"), call.time("until")
+    if "date" in call.query:
+        day = call.day("date", _FIRST_DAY)
+        after = new_york_midnight(day) - 1
+        until = new_york_midnight(day + timedelta(days=1))
+    order_id = call.query.get("order_id")
+    return [
+        fill
+        for fill in fills
+        if (after is None or fill.at_ns > after)
+        and (until is None or fill.at_ns < until)
+        and order_id in {None, fill.order_id}
+    ]
+
+
+def _after_token(call: Call, fills: list[Fill]) -> list[Fill]:
+    token = call.query.get("page_token")
+    if token is None:
+        return fills
+    for index, fill in enumerate(fills):
+        if fill.id == token:
+            return fills[index + 1 :]
+    raise invalid("invalid page_token")
+
+
+def list_assets(call: Call) -> Reply:
+    """``GET /v2/assets`` with its filters."""
+    query = call.query
+    wanted = {
+        "status": query.get("status"),
+        "asset_class": query.get("asset_class"),
+        "exchange": query.get("exchange"),
+    }
+    attributes = call.names("attributes")
+    return Reply(
+        [
+            asset.render()
+            for asset in call.exchange.assets
+            if not attributes
+            and all(
+                value is None or getattr(asset, name) == value for name, value in wanted.items()
+            )
+        ]
+    )
+
+
+def get_asset(call: Call) -> Reply:
+    """``GET /v2/assets/{symbol or id}``."""
+    key = call.params["asset"]
+    asset = call.exchange.assets.find(key)
+    if asset is None:
+        raise not_found(f"asset not found for {key}")
+    return Reply(asset.render())
+
+
+def get_clock(call: Call) -> Reply:
+    """``GET /v2/clock``, in New York's offset as Alpaca sends it."""
+    now, hours = call.now_ns, call.exchange.hours
+    return Reply(
+        {
+            "timestamp": new_york(now).isoformat(),
+            "is_open": hours.phase(now).value == "core",
+            "next_open": new_york(hours.next_open(now)).isoformat(),
+            "next_close": new_york(hours.next_close(now)).isoformat(),
+        }
+    )
+
+
+def get_calendar(call: Call) -> Reply:
+    """``GET /v2/calendar``."""
+    start = max(call.day("start", _FIRST_DAY), _FIRST_DAY)
+    end = min(call.day("end", _LAST_DAY), _LAST_DAY)
+    return Reply([day.render() for day in call.exchange.hours.calendar(start, end)])
+
+
+def add_routes(router: Router) -> None:
+    """Serve this module's endpoints."""
+    router.add("GET", "/v2/account", get_account)
+    router.add("GET", "/v2/account/configurations", get_configurations)
+    router.add("PATCH", "/v2/account/configurations", set_configurations)
+    router.add("GET", "/v2/account/activities", get_activities)
+    router.add("GET", "/v2/account/activities/{type}", get_activities)
+    router.add("GET", "/v2/assets", list_assets)
+    router.add("GET", "/v2/assets/{asset}", get_asset)
+    router.add("GET", "/v2/clock", get_clock)
+    router.add("GET", "/v2/calendar", get_calendar)

@@ -1,0 +1,60 @@
+"""A real exchange in a process of its own, for tests and examples in Python."""
+
+import contextlib
+import selectors
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_READY = "paper_exchange listening on "
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A started exchange; ``url`` has no trailing slash."""
+
+    url: str
+    process: subprocess.Popen[str]
+
+    @property
+    def stream_url(self) -> str:
+        """Where trade_updates is served."""
+        return self.url.replace("http://", "ws://", 1) + "/stream"
+
+
+@contextlib.contextmanager
+def running(*options: str, start_within: float = 10.0) -> Iterator[Running]:
+    """Start ``python -m paper_exchange --port 0`` with more options; stop it on leaving.
+
+    Raises:
+        TimeoutError: when it does not get ready in time.
+    """
+    command = [sys.executable, "-m", "paper_exchange", "--port", "0", *options]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603  -- our own module
+    try:
+        yield Running(_ready_url(process, start_within), process)
+    finally:
+        process.terminate()
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def _ready_url(process: subprocess.Popen[str], within: float) -> str:
+    deadline = time.monotonic() + within
+    with selectors.DefaultSelector() as selector:
+        if process.stdout is not None:
+            selector.register(process.stdout, selectors.EVENT_READ)
+        while selector.select(max(0.0, deadline - time.monotonic())):
+            line = process.stdout.readline() if process.stdout else ""
+            if line.startswith(_READY):
+                return line.removeprefix(_READY).strip()
+            if not line:
+                break
+    raise TimeoutError(f"the exchange was not ready within {within} s")

@@ -1,0 +1,1 @@
+"""Programs that publish trading signals to a Redis stream."""

@@ -1,0 +1,96 @@
+"""Builds a generator from its options, runs it, ends it."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import click
+
+from signal_generator import sessions
+from signal_generator.producer import Fields, Hours, Producer
+from signal_generator.publisher import Publisher, PublishError, make_client
+from signal_generator.runtime import Pacer, stop_on_signals
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """What every generator command takes; times in seconds."""
+
+    redis_url: str
+    stream: str
+    maxlen: int | None
+    connect_timeout: float
+    interval: float
+    count: int | None
+    always: bool
+    as_json: bool
+
+
+def produce(draw: Callable[[], Fields | None], options: RunOptions) -> None:
+    """Publish what `draw` yields until the count is reached or SIGINT or SIGTERM arrives.
+
+    Raises:
+        click.BadParameter: the Redis address is unusable (exit code 2).
+        click.ClickException: no Redis, or one that refuses, or no table of sessions (exit code 1).
+    """
+    try:
+        client = make_client(options.redis_url)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--redis-url") from None
+    with stop_on_signals() as stop:
+        publisher = Publisher(
+            client, options.stream, stop=stop, maxlen=options.maxlen, report=_to_stderr
+        )
+        producer = Producer(
+            draw,
+            publisher.publish,
+            hours=None if options.always else Hours(sessions.is_open, sessions.next_open),
+            show=printer(options.stream, as_json=options.as_json),
+            report=_to_stderr,
+        )
+        failure: str | None = None
+        try:
+            publisher.connect(options.connect_timeout)
+            run(producer, Pacer(options.interval, stop), options.count)
+        except PublishError as error:
+            # A wait that the user ended is no failure.
+            failure = None if stop.is_set() else str(error)
+        except sessions.OutsideTableError as error:
+            failure = f"{error}; --always does not need it"
+        finally:
+            publisher.close()
+    if failure is None or producer.tally.published:
+        # Standard output holds nothing but JSON when JSON was asked for.
+        click.echo(str(producer.tally), err=options.as_json)
+    if failure is not None:
+        raise click.ClickException(failure)
+
+
+def run(
+    producer: Producer,
+    pacer: Pacer,
+    count: int | None,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> None:
+    """Do one step per tick until stopped or `count` signals are in the stream."""
+    while pacer.wait():
+        producer.step(now())
+        if count is not None and producer.tally.published >= count:
+            return
+
+
+def printer(stream: str, *, as_json: bool) -> Callable[[str, Mapping[str, str]], None]:
+    """Return what shows one published entry on standard output, as JSON or for people."""
+
+    def show_json(entry_id: str, fields: Mapping[str, str]) -> None:
+        click.echo(json.dumps({"stream": stream, "entry_id": entry_id, "fields": dict(fields)}))
+
+    def show_text(entry_id: str, fields: Mapping[str, str]) -> None:
+        click.echo(f"{stream} {entry_id} {' '.join(fields.values())}")
+
+    return show_json if as_json else show_text
+
+
+def _to_stderr(line: str) -> None:
+    click.echo(line, err=True)

@@ -1,0 +1,355 @@
+"""The broker as the rest of the service sees it: caches, the rate budget, protections.
+
+Every trading-API request passes here and spends a slot of its priority. Decisions read only
+memory: the market clock, the asset list and the portfolio are refreshed beside the order path.
+"""
+
+import contextlib
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import orjson
+from cachetools import TTLCache
+
+from solution.alpaca_api_client import AlpacaAPIClient
+from solution.book.assets import Asset, AssetTable
+from solution.book.positions import Account, Portfolio, Position
+from solution.clock import Clock
+from solution.domain.market import Market
+from solution.domain.order_state import decimal_or_none
+from solution.errors import BrokerError, NoBudget, NotSent, OutcomeUnknown
+from solution.rate_limiter import Priority, RateLimiter, Slot
+
+log = logging.getLogger(__name__)
+
+ASSETS_KEPT = 86_400.0
+ASSETS_FILE_MAX = 64_000_000
+CLOCK_KEPT = 300.0
+LIST_PAGE = 500
+LIST_PAGES_MAX = 40
+SLOT_WAIT = 5.0
+ZERO = Decimal(0)
+
+
+class AlpacaAPIWrapper:
+    """Caches and protections around :class:`~solution.alpaca_api_client.AlpacaAPIClient`.
+
+    Args:
+        client: the thin REST client.
+        limiter: the account's rate budget.
+        portfolio: kept current from account snapshots.
+        clock: wall and monotonic time.
+        assets_file: where the bulk asset list is kept for a day; None keeps it in memory only.
+    """
+
+    def __init__(
+        self,
+        client: AlpacaAPIClient,
+        limiter: RateLimiter,
+        portfolio: Portfolio,
+        clock: Clock,
+        *,
+        assets_file: Path | None = None,
+    ) -> None:
+        self._client = client
+        self._limiter = limiter
+        self._portfolio = portfolio
+        self._clock = clock
+        self._assets_file = assets_file
+        self._assets = AssetTable(())
+        self._clock_mutex = threading.Lock()
+        self._market: TTLCache[str, _BrokerClock] = TTLCache(1, CLOCK_KEPT, clock.monotonic)
+        self._refresh_mutex = threading.Lock()
+        self._mine = threading.local()
+        self.closing = threading.Event()
+        """Set when the service stops: nobody waits for budget any more."""
+        self.requests = 0
+        self.differences = 0
+
+    # --- orders ---------------------------------------------------------------------------
+
+    def submit(self, slot: Slot, body: bytes) -> Mapping[str, Any]:
+        """POST an order once, on a slot that the caller already holds."""
+        self.requests += 1
+        self._mine.slot = slot
+        try:
+            return self._client.submit_order(body)
+        except NotSent:
+            slot.cancel()  # the broker has not counted what never left this machine
+            raise
+        finally:
+            self._mine.slot = None
+            slot.done()
+
+    def lookup(self, client_order_id: str, priority: Priority) -> Mapping[str, Any]:
+        """The order under an id of ours; NotFound says the broker has none now."""
+        with self._slot(priority):
+            return self._client.get_order_by_client_id(client_order_id)
+
+    def order(self, order_id: str, priority: Priority) -> Mapping[str, Any]:
+        with self._slot(priority):
+            return self._client.get_order(order_id)
+
+    def cancel(self, order_id: str) -> None:
+        with self._slot(Priority.CANCEL):
+            self._client.cancel_order(order_id)
+
+    def orders_since(
+        self, since: datetime, priority: Priority
+    ) -> Sequence[Mapping[str, Any]] | None:
+        """Every order submitted after ``since``, oldest first; None if the list has no end."""
+        found: dict[str, Mapping[str, Any]] = {}
+        after = since
+        for _ in range(LIST_PAGES_MAX):
+            with self._slot(priority):
+                # Not nested: legs rolled up under their parents could make a full page look like
+                # the last one.
+                page = self._client.list_orders(
+                    status="all", after=after, limit=LIST_PAGE, direction="asc"
+                )
+            fresh = [o for o in page if str(o.get("id")) not in found]
+            found.update((str(o.get("id")), o) for o in page)
+            if len(page) < LIST_PAGE:
+                return list(found.values())
+            if not fresh:
+                return None
+            # `after` is exclusive: step back a little, so that orders of one instant that
+            # straddle the page's end are not skipped; known ones are dropped above.
+            last = _instant(page[-1].get("submitted_at")) or _instant(page[-1].get("created_at"))
+            if last is None:
+                return None
+            after = last - timedelta(microseconds=1000)
+        return None
+
+    def open_orders(self, priority: Priority) -> Sequence[Mapping[str, Any]]:
+        """The newest 500 orders that are not at their end."""
+        with self._slot(priority):
+            return self._client.list_orders(status="open", limit=LIST_PAGE, nested=True)
+
+    # --- account --------------------------------------------------------------------------
+
+    def refresh_account(self, priority: Priority = Priority.POLL) -> None:
+        """Read account and positions and apply them as one snapshot.
+
+        Raises:
+            BrokerError: nothing was applied.
+        """
+        with self._refresh_mutex:
+            with self._slot(priority):
+                requested_at = self._clock.monotonic()
+                raw_account = self._client.account()
+            with self._slot(priority):
+                raw_positions = self._client.positions()
+            positions = {p.symbol: p for p in (self._position(r) for r in raw_positions)}
+            account = account_of(raw_account)
+            first = self._portfolio.account() is None
+            differing = self._portfolio.apply_snapshot(account, positions, requested_at)
+        for symbol, (ours, theirs) in differing.items():
+            if not first:
+                self.differences += 1
+                log.warning(
+                    "position_corrected",
+                    extra={"symbol": symbol, "ours": f"{ours:f}", "broker": f"{theirs:f}"},
+                )
+
+    def refresh_if_uncertain(self, symbol: str, *, urgent: bool = False) -> None:
+        """A fill learned by poll may be in our number already: ask before deciding on it."""
+        if not self._portfolio.is_uncertain(symbol):
+            return
+        try:
+            self.refresh_account(Priority.EXIT if urgent else Priority.ENTRY)
+        except BrokerError as e:
+            log.warning("account_refresh_failed", extra={"detail": str(e)})
+
+    def _position(self, raw: Mapping[str, Any]) -> Position:
+        symbol = str(raw.get("symbol"))
+        asset = self._assets.find(symbol)
+        qty = decimal_or_none(raw.get("qty")) or ZERO
+        available = decimal_or_none(raw.get("qty_available"))
+        return Position(
+            symbol=asset.symbol if asset else symbol,
+            qty=qty,
+            qty_available=qty if available is None else available,
+            avg_entry_price=decimal_or_none(raw.get("avg_entry_price")) or ZERO,
+            market_value=decimal_or_none(raw.get("market_value")) or ZERO,
+        )
+
+    # --- market clock ---------------------------------------------------------------------
+
+    def market(self) -> Market:
+        """Whether the market is open now, from the cached clock.
+
+        Asked again when the cached answer's next transition has passed. One thread asks; the
+        others wait for it, since a decision without a session is none.
+        """
+        now = self._clock.now()
+        known = self._market.get("clock")
+        if known is None or now >= known.changes_at:
+            known = self._ask_clock(now)
+        if known is None or now >= known.changes_at:
+            return Market(None, now)
+        return Market(known.is_open, now)
+
+    def refresh_clock(self) -> None:
+        """Ask the broker's clock before the cached answer is too old."""
+        try:
+            with self._slot(Priority.POLL):
+                self._keep_clock(self._client.clock())
+        except BrokerError as e:
+            log.warning("clock_refresh_failed", extra={"detail": str(e)})
+
+    def _ask_clock(self, now: datetime) -> "_BrokerClock | None":
+        with self._clock_mutex:
+            known = self._market.get("clock")
+            if known is not None and now < known.changes_at:
+                return known
+            try:
+                with self._slot(Priority.EXIT):
+                    return self._keep_clock(self._client.clock())
+            except BrokerError as e:
+                log.warning("clock_refresh_failed", extra={"detail": str(e)})
+                return None
+
+    def _keep_clock(self, raw: Mapping[str, Any]) -> "_BrokerClock":
+        known = _BrokerClock.of(raw)
+        skew = abs((known.at - self._clock.now()).total_seconds())
+        if skew > 2.0:
+            log.warning("clock_skew", extra={"seconds": round(skew, 1)})
+        self._market["clock"] = known
+        return known
+
+    # --- assets ---------------------------------------------------------------------------
+
+    def find(self, ticker: str) -> Asset | None:
+        """The asset by any spelling of its symbol, from memory."""
+        return self._assets.find(ticker)
+
+    def asset_count(self) -> int:
+        return len(self._assets)
+
+    def load_assets(self) -> None:
+        """From disk when younger than a day, else one bulk request; never one per symbol.
+
+        Raises:
+            BrokerError: neither was to be had.
+        """
+        rows = self._read_assets()
+        if rows is None:
+            with self._slot(Priority.ENTRY):
+                raw = self._client.assets()
+            assets = [Asset.of(r) for r in raw]
+            self._write_assets(assets)
+        else:
+            assets = rows
+        self._assets = AssetTable(assets)
+
+    def _read_assets(self) -> list[Asset] | None:
+        file = self._assets_file
+        if file is None:
+            return None
+        try:
+            about = file.stat()
+            if time.time() - about.st_mtime > ASSETS_KEPT or about.st_size > ASSETS_FILE_MAX:
+                return None
+            return [Asset.of_row(row) for row in orjson.loads(file.read_bytes())] or None
+        except (OSError, ValueError, TypeError):
+            return None  # absent, cut off or foreign: ask the broker again
+
+    def _write_assets(self, assets: Sequence[Asset]) -> None:
+        file = self._assets_file
+        if file is None or not assets:
+            return
+        # Written beside and renamed: a process that dies half-way leaves no half list.
+        part = file.with_suffix(f".{os.getpid()}.part")
+        try:
+            part.write_bytes(orjson.dumps([a.row() for a in assets]))
+            part.replace(file)
+        except OSError as e:
+            log.warning("asset_list_not_kept", extra={"detail": str(e)})
+
+    # --- the budget -----------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _slot(self, priority: Priority) -> Iterator[None]:
+        """A slot of the budget for one request; raises NoBudget when none comes in time."""
+        # A poll takes what is left over and never waits for it: its thread has cancels to send.
+        patience = 0.0 if priority is Priority.POLL else SLOT_WAIT
+        slot = self._limiter.acquire(priority, patience, self.closing)
+        if slot is None:
+            raise NoBudget("no slot in the rate budget")
+        self.requests += 1
+        self._mine.slot = slot
+        try:
+            with slot:
+                try:
+                    yield
+                except NotSent:
+                    slot.cancel()
+                    raise
+        finally:
+            self._mine.slot = None
+
+    def observe(self, status: int, headers: Mapping[str, str]) -> None:
+        """The client calls this with each trading-API answer, in the thread that asked.
+
+        The slot tells the limiter which of our own requests the broker can have counted by then.
+        """
+        self._limiter.observe(headers, status, getattr(self._mine, "slot", None))
+
+
+class _BrokerClock:
+    """One answer of ``GET /v2/clock``: true until its next transition."""
+
+    __slots__ = ("at", "changes_at", "is_open")
+
+    def __init__(self, at: datetime, changes_at: datetime, *, is_open: bool) -> None:
+        self.at = at
+        self.changes_at = changes_at
+        self.is_open = is_open
+
+    @classmethod
+    def of(cls, raw: Mapping[str, Any]) -> "_BrokerClock":
+        is_open = raw.get("is_open") is True
+        at = _instant(raw.get("timestamp"))
+        change = _instant(raw.get("next_close" if is_open else "next_open"))
+        if at is None or change is None:
+            raise OutcomeUnknown("the broker's clock names no readable times")
+        return cls(at, change, is_open=is_open)
+
+
+def account_of(raw: Mapping[str, Any]) -> Account:
+    """Amounts from the API's object; flags that stop trading are folded into ``blocked``.
+
+    Raises:
+        OutcomeUnknown: the object is no account.
+    """
+    if not raw.get("id"):
+        raise OutcomeUnknown("the answer is no account: it has no id")
+    return Account(
+        id=str(raw.get("id") or ""),
+        equity=decimal_or_none(raw.get("equity")) or ZERO,
+        cash=decimal_or_none(raw.get("cash")) or ZERO,
+        buying_power=decimal_or_none(raw.get("buying_power")) or ZERO,
+        blocked=any(
+            raw.get(flag) is True
+            for flag in ("trading_blocked", "account_blocked", "trade_suspended_by_user")
+        ),
+        shorting_enabled=raw.get("shorting_enabled") is not False,
+    )
+
+
+def _instant(text: object) -> datetime | None:
+    if not isinstance(text, str):
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return at.astimezone(UTC) if at.tzinfo else None

@@ -1,0 +1,388 @@
+"""The account as we know it between two answers of the broker.
+
+A snapshot (account and positions) says where things stood when it was taken; fills seen since
+move positions on; reservations say what of it is already promised. One mutex guards all three,
+held for arithmetic only: never under a network call, and no caller's code that blocks runs in it.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TypeVar
+
+from solution.book.reservations import ZERO, Reservation, Reservations
+from solution.clock import Clock
+from solution.domain.orders import Side
+
+R = TypeVar("R")
+NEVER = float("-inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Account currency amounts as the broker states them."""
+
+    id: str
+    equity: Decimal
+    cash: Decimal
+    buying_power: Decimal
+    blocked: bool = False
+    shorting_enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Signed shares (short is negative), what of it may be sold, and its average entry price."""
+
+    symbol: str
+    qty: Decimal
+    qty_available: Decimal
+    avg_entry_price: Decimal
+    market_value: Decimal = ZERO
+
+
+@dataclass(slots=True)
+class _Holding:
+    """One position. Where executions may or may not be in ``qty`` already, it is in doubt.
+
+    The truth then lies between ``qty - sold_in_doubt`` and ``qty + bought_in_doubt``, until a
+    snapshot that was asked for after ``doubted_at``. ``held`` is what the snapshot says that open
+    orders hold of it, ``held_elsewhere`` the part of that which is not ours; ``masked`` may turn
+    out to be not ours either, since the sales we thought it belonged to may have ended before.
+    """
+
+    qty: Decimal = ZERO
+    held: Decimal = ZERO
+    held_elsewhere: Decimal = ZERO
+    avg_entry: Decimal = ZERO
+    moved_at: float = NEVER
+    doubted_at: float = NEVER
+    sold_in_doubt: Decimal = ZERO
+    bought_in_doubt: Decimal = ZERO
+    masked: Decimal = ZERO
+
+    @property
+    def uncertain(self) -> bool:
+        return self.doubted_at != NEVER
+
+    def settle(self) -> None:
+        """A snapshot has the truth."""
+        self.doubted_at = NEVER
+        self.sold_in_doubt = self.bought_in_doubt = self.masked = ZERO
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """What one decision may use, taken under the portfolio's mutex.
+
+    Shares and account currency. ``available_qty`` is what may be sold now, ``pending_qty`` the
+    signed remainder of open, unknown and reserved orders, ``pending_buy_qty`` its buying half
+    (with what was bought and may not be in ``qty`` yet). ``uncertain``: ``qty`` may lack the last
+    executions, or hold them twice; ``available_qty`` is then the least it can be.
+    """
+
+    equity: Decimal
+    cash: Decimal
+    buying_power: Decimal
+    qty: Decimal
+    available_qty: Decimal
+    pending_qty: Decimal
+    pending_buy_qty: Decimal
+    avg_entry: Decimal
+    uncertain: bool = False
+
+    @property
+    def most_long(self) -> Decimal:
+        """The position should every pending buy fill and no pending sale."""
+        return self.qty + self.pending_buy_qty
+
+    @property
+    def most_short(self) -> Decimal:
+        """The shares short should every pending sale fill and no pending buy."""
+        return self.pending_buy_qty - self.pending_qty - self.qty
+
+
+class Portfolio:
+    """Positions, cash and reservations of one account.
+
+    Args:
+        clock: monotonic time; a snapshot and the events around it are ordered by it.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._mutex = threading.Lock()
+        self._holdings: dict[str, _Holding] = {}
+        self._reservations = Reservations()
+        self._account: Account | None = None
+        self._snapshot_at = NEVER
+        self._changed_at = NEVER
+
+    # --- snapshots ------------------------------------------------------------------------
+
+    def apply_snapshot(
+        self, account: Account, positions: Mapping[str, Position], requested_at: float
+    ) -> dict[str, tuple[Decimal, Decimal]]:
+        """Take the broker's numbers.
+
+        Args:
+            account: amounts.
+            positions: by symbol; a symbol that is absent has no position.
+            requested_at: monotonic time just before the *first* of the two requests was sent.
+
+        Returns:
+            symbol → (ours, broker's) where the two differed although nothing moved meanwhile.
+        """
+        with self._mutex:
+            if requested_at < self._snapshot_at:
+                return {}  # overtaken: a later one is applied already
+            self._account = account
+            self._snapshot_at = requested_at
+            sells = self._reservations.sells_at(requested_at)
+            differing = {}
+            for symbol in {*positions, *self._holdings}:
+                mine = self._holdings.setdefault(symbol, _Holding())
+                # A fill seen after the request may or may not be in the answer; keeping ours is
+                # exact, because the event carried the broker's own standing.
+                if mine.moved_at >= requested_at:
+                    continue
+                theirs = positions.get(symbol)
+                qty = theirs.qty if theirs else ZERO
+                if qty != mine.qty and not mine.uncertain:
+                    differing[symbol] = (mine.qty, qty)
+                # An execution learned by poll while the answer was on its way stays in doubt.
+                if mine.doubted_at < requested_at:
+                    mine.settle()
+                self._take_over(mine, theirs, sells.get(symbol, (ZERO, ZERO)))
+            self._reservations.snapshot_applied(requested_at)
+            return differing
+
+    def _take_over(
+        self, mine: _Holding, theirs: Position | None, sells: tuple[Decimal, Decimal]
+    ) -> None:
+        if theirs is None:
+            mine.qty = mine.held = mine.held_elsewhere = mine.avg_entry = ZERO
+            return
+        mine.qty = theirs.qty
+        mine.avg_entry = theirs.avg_entry_price
+        surely_ours, maybe_ours = sells
+        mine.held = abs(theirs.qty) - abs(theirs.qty_available)
+        mine.held_elsewhere = max(ZERO, mine.held - surely_ours)
+        if mine.held_elsewhere and maybe_ours:
+            # Ours or another's? Counted as another's, until the next snapshot tells.
+            mine.doubted_at = self._clock.monotonic()
+
+    # --- decisions ------------------------------------------------------------------------
+
+    def reserve(self, symbol: str, decide: Callable[[Holdings], tuple[Reservation, R]]) -> R:
+        """Decide a size and promise it in one step, so that parallel decisions cannot overlap.
+
+        Args:
+            symbol: the asset.
+            decide: pure arithmetic, runs under the mutex; returns the reservation and whatever
+                the caller wants back. What it raises leaves nothing reserved.
+        """
+        with self._mutex:
+            reservation, result = decide(self._view(symbol))
+            self._reservations.add(reservation)
+            return result
+
+    def restore(self, reservation: Reservation) -> None:
+        """Put back the reservation of an order found in the ledger at start."""
+        with self._mutex:
+            reservation.maybe_in_snapshot = True
+            self._reservations.add(reservation)
+            mine = self._holdings.get(reservation.symbol)
+            sells = reservation.side is Side.SELL and not reservation.opens
+            if mine is not None and sells and reservation.accepted_at is not None:
+                # The snapshot taken at start did not know yet whose order holds these shares.
+                mine.held_elsewhere = max(ZERO, mine.held_elsewhere - reservation.open_qty)
+
+    def view(self, symbol: str) -> Holdings:
+        with self._mutex:
+            return self._view(symbol)
+
+    def _view(self, symbol: str) -> Holdings:
+        account = self._account
+        if account is None:
+            raise RuntimeError("no account snapshot has been applied yet")
+        held = self._holdings.get(symbol) or _Holding()
+        promised = self._reservations
+        free = max(ZERO, held.qty) - promised.open_sell_qty(symbol) - held.held_elsewhere
+        free -= held.sold_in_doubt + held.masked
+        return Holdings(
+            equity=account.equity,
+            cash=account.cash - promised.cash,
+            buying_power=account.buying_power - promised.buying_power,
+            qty=held.qty,
+            available_qty=max(ZERO, free),
+            pending_qty=promised.pending_qty(symbol),
+            pending_buy_qty=promised.pending_buy_qty(symbol) + held.bought_in_doubt,
+            avg_entry=held.avg_entry,
+            uncertain=held.uncertain,
+        )
+
+    # --- what happens to orders -----------------------------------------------------------
+
+    def accepted(self, client_order_id: str) -> None:
+        """The broker has the order."""
+        with self._mutex:
+            held = self._reservations.get(client_order_id)
+            if held is not None:
+                self._reservations.accept(held, self._clock.monotonic())
+
+    def filled(
+        self,
+        client_order_id: str,
+        symbol: str,
+        signed_qty: Decimal,
+        price: Decimal,
+        position_qty: Decimal | None,
+    ) -> None:
+        """Book an execution.
+
+        Args:
+            signed_qty: shares just learned of, negative for a sale.
+            price: their average price; 0 where nobody said: the reserved price stands in.
+            position_qty: the broker's own standing after it (on the stream), or None (by poll).
+        """
+        now = self._clock.monotonic()
+        with self._mutex:
+            self._changed_at = now
+            order = self._reservations.get(client_order_id)
+            if price <= 0 and order is not None:
+                price = order.price
+            mine = self._holdings.setdefault(symbol, _Holding())
+            fresh = order is not None and not order.maybe_in_snapshot
+            if position_qty is not None:
+                # Executions of both sides in one snapshot may cancel out and hide its age.
+                if not fresh and self._is_pending_against(symbol, signed_qty):
+                    mine.doubted_at = now
+                self._stand_at(mine, position_qty, signed_qty, price, now)
+            elif fresh:
+                self._move(mine, signed_qty, price, now)
+            else:
+                # Learned by poll, after a snapshot that may contain it already.
+                mine.doubted_at = now
+                mine.sold_in_doubt += max(ZERO, -signed_qty)
+                mine.bought_in_doubt += max(ZERO, signed_qty)
+            if order is not None:
+                if mine.doubted_at == now:
+                    self._unmask(mine, order, abs(signed_qty), now)
+                self._reservations.fill(order, abs(signed_qty), price, now)
+
+    def moved_elsewhere(self, symbol: str, position_qty: Decimal) -> None:
+        """An execution that no order of ours made (a bracket's leg, a sale by hand).
+
+        Its standing is taken over at once, in doubt until a snapshot confirms it: otherwise the
+        next bare sell would sell what is gone, which opens a short.
+        """
+        now = self._clock.monotonic()
+        with self._mutex:
+            self._changed_at = now
+            mine = self._holdings.setdefault(symbol, _Holding())
+            mine.doubted_at = now  # first: so it cannot make more available than we knew of
+            self._stand_at(mine, position_qty, ZERO, mine.avg_entry, now)
+
+    def _is_pending_against(self, symbol: str, signed_qty: Decimal) -> bool:
+        buys = self._reservations.pending_buy_qty(symbol)
+        return bool(buys - self._reservations.pending_qty(symbol) if signed_qty > 0 else buys)
+
+    def _stand_at(
+        self, mine: _Holding, position_qty: Decimal, signed_qty: Decimal, price: Decimal, now: float
+    ) -> None:
+        """Take over the standing that came with an execution.
+
+        One that our own arithmetic does not meet is doubted: the last snapshot contained the
+        execution already, or the standing is older than executions that we learned of otherwise,
+        or something else moved the position. Once in doubt, all that follows is.
+        """
+        if mine.uncertain or position_qty != mine.qty + signed_qty:
+            mine.doubted_at = now
+            least = mine.qty - mine.sold_in_doubt + min(ZERO, signed_qty)
+            most = mine.qty + mine.bought_in_doubt + max(ZERO, signed_qty)
+            mine.sold_in_doubt = max(ZERO, position_qty - least)
+            mine.bought_in_doubt = max(ZERO, most - position_qty)
+        self._move(mine, position_qty - mine.qty, price, now)
+
+    def _move(self, mine: _Holding, signed_qty: Decimal, price: Decimal, now: float) -> None:
+        after = mine.qty + signed_qty
+        if after == 0:
+            mine.avg_entry = ZERO
+        elif mine.qty == 0 or (mine.qty > 0) != (after > 0):
+            mine.avg_entry = price
+        elif abs(after) > abs(mine.qty):
+            mine.avg_entry = (mine.qty * mine.avg_entry + signed_qty * price) / after
+        mine.qty = after
+        mine.moved_at = now
+
+    def ended(self, client_order_id: str) -> None:
+        """The order is at its end; its remainder is free again."""
+        now = self._clock.monotonic()
+        with self._mutex:
+            self._changed_at = now
+            order = self._reservations.get(client_order_id)
+            if order is not None:
+                mine = self._holdings.setdefault(order.symbol, _Holding())
+                self._unmask(mine, order, order.open_qty, now)
+                self._reservations.end(order, now)
+
+    def _unmask(self, mine: _Holding, order: Reservation, qty: Decimal, now: float) -> None:
+        """A sale of ours holds ``qty`` shares less. If it already did when the broker answered,
+        what was held then was another's, and is not free now.
+        """
+        if not order.maybe_in_snapshot or order.opens or order.side is not Side.SELL:
+            return
+        masked = min(qty, mine.held - mine.held_elsewhere - mine.masked)
+        if masked > 0:
+            mine.doubted_at = now
+            mine.masked += masked
+
+    def released(self, client_order_id: str) -> None:
+        """The order provably never existed."""
+        with self._mutex:
+            self._reservations.drop(client_order_id)
+
+    # --- for status and schedules ----------------------------------------------------------
+
+    def is_uncertain(self, symbol: str) -> bool:
+        """A fill may or may not be in our number already: ask the broker before deciding."""
+        with self._mutex:
+            mine = self._holdings.get(symbol)
+            return mine is not None and mine.uncertain
+
+    def stale_since(self) -> float | None:
+        """Monotonic time of the newest movement that no snapshot contains, or None."""
+        with self._mutex:
+            return self._changed_at if self._changed_at >= self._snapshot_at else None
+
+    @property
+    def snapshot_at(self) -> float:
+        return self._snapshot_at
+
+    def account(self) -> Account | None:
+        return self._account
+
+    def quantities(self) -> dict[str, Decimal]:
+        """Signed shares by symbol, zero positions left out."""
+        with self._mutex:
+            return {s: h.qty for s, h in sorted(self._holdings.items()) if h.qty}
+
+    def entries(self) -> dict[str, tuple[Decimal, Decimal]]:
+        """Signed shares and average entry price by symbol."""
+        with self._mutex:
+            return {s: (h.qty, h.avg_entry) for s, h in sorted(self._holdings.items()) if h.qty}
+
+    def reserved(self) -> tuple[int, Decimal]:
+        """How many reservations stand, and the buying power they hold."""
+        with self._mutex:
+            return len(self._reservations), max(ZERO, self._reservations.buying_power)
+
+
+def weights(values: Mapping[str, Decimal], cash: Decimal) -> dict[str, Decimal]:
+    """Asset weights w_i = value_i / (Σ value + cash); all zero when the sum is not positive."""
+    total = sum(values.values(), ZERO) + cash
+    if total <= 0:
+        return dict.fromkeys(values, ZERO)
+    return {symbol: value / total for symbol, value in values.items()}

@@ -1,0 +1,56 @@
+"""Time as an argument: wall clock in UTC, monotonic clock, and deadlines."""
+
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What the service asks of a clock; tests pass one they can set."""
+
+    def now(self) -> datetime:
+        """Wall time, timezone-aware UTC."""
+        ...
+
+    def epoch_ms(self) -> int:
+        """Wall time in whole milliseconds since 1970, the unit of Redis entry ids."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never jump; only differences mean anything."""
+        ...
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def epoch_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+class Deadline:
+    """A point in monotonic time that several waits share.
+
+    Args:
+        seconds: from now until the deadline.
+        clock: where now comes from.
+    """
+
+    __slots__ = ("_at", "_clock")
+
+    def __init__(self, seconds: float, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._at = self._clock.monotonic() + seconds
+
+    def left(self) -> float:
+        """Seconds left, never negative."""
+        return max(0.0, self._at - self._clock.monotonic())
+
+    def passed(self) -> bool:
+        return self.left() <= 0.0

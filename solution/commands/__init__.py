@@ -1,0 +1,1 @@
+"""The command line, one module per group; arguments in, text out, no logic of its own."""

@@ -1,0 +1,69 @@
+"""``signalpaca check``: would the service start, and would it trade?"""
+
+import contextlib
+import logging
+from collections.abc import Iterator, Mapping
+
+import click
+
+from solution.clock import SystemClock
+from solution.commands import checks
+from solution.commands.common import FAILED, WRONG_USAGE, echo_json, json_option
+from solution.config import load_settings
+from solution.errors import ConfigError
+
+MARKS = {
+    checks.Level.OK: ("ok", "green"),
+    checks.Level.INFO: ("info", "cyan"),
+    checks.Level.WARNING: ("warning", "yellow"),
+    checks.Level.FAILED: ("FAILED", "red"),
+}
+
+
+@click.command()
+@json_option
+@click.pass_obj
+def check(overrides: Mapping[str, str], *, as_json: bool) -> None:
+    """Check everything the service needs; sends no order. Exit code 1 if anything failed."""
+    found: list[checks.Result] = []
+    try:
+        settings = load_settings(overrides or {})
+    except ConfigError as e:
+        found.append(checks.Result("configuration", checks.Level.FAILED, str(e)))
+        _show(found[0], as_json=as_json)
+        _conclude(found, WRONG_USAGE, as_json=as_json)
+        return
+    with _quiet():
+        for result in checks.run(settings, SystemClock()):
+            found.append(result)
+            _show(result, as_json=as_json)
+    _conclude(found, FAILED, as_json=as_json)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """The stream's own log lines would stand between the report's."""
+    ours = logging.getLogger("solution")
+    before = ours.level
+    ours.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        ours.setLevel(before)
+
+
+def _show(result: checks.Result, *, as_json: bool) -> None:
+    if not as_json:
+        word, color = MARKS[result.level]
+        click.echo(f"{click.style(f'{word:<8}', fg=color)} {result.name:<17} {result.detail}")
+
+
+def _conclude(found: list[checks.Result], code: int, *, as_json: bool) -> None:
+    failed = [r.name for r in found if r.level is checks.Level.FAILED]
+    if as_json:
+        rows = [{"name": r.name, "level": r.level, "detail": r.detail} for r in found]
+        echo_json({"ok": not failed, "checks": rows})
+    elif failed:
+        click.echo(f"failed: {', '.join(failed)}", err=True)
+    if failed:
+        raise click.exceptions.Exit(code)

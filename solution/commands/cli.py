@@ -1,0 +1,79 @@
+"""The root command: without a sub-command it runs the service."""
+
+import importlib
+
+import click
+
+from solution import __version__
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "check": ("check", "Check everything the service needs; sends no order."),
+    "config": ("config", "Show the effective settings and their source."),
+    "dead-letters": ("dead_letters", "Entries that were no valid signals: list, show, retry."),
+    "demo": ("demo", "Run everything on this machine and count what happened."),
+    "kill": ("kill", "Stop all new orders."),
+    "orders": ("orders", "Signals and their orders, from the ledger."),
+    "publish": ("publish", "Publish one signal."),
+    "resume": ("kill", "Send orders again."),
+    "status": ("status", "Show every running instance."),
+    "top": ("top", "Follow the running instances."),
+}
+"""Sub-command name → (module below ``solution.commands``, one line of help)."""
+
+
+class _Lazy(click.Group):
+    """Imports a sub-command's module only when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"solution.commands.{COMMANDS[cmd_name][0]}")
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
+        """Help from the table above, so that ``--help`` imports nothing."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][1]) for name in sorted(COMMANDS)])
+
+
+@click.group(cls=_Lazy, invoke_without_command=True)
+@click.option("-w", "--workers", type=click.IntRange(1, 256), help="Worker threads (WORKERS).")
+@click.option("--dry-run", is_flag=True, help="Everything but the POST (DRY_RUN).")
+@click.option("--ordering", type=click.Choice(["asset", "none"]), help="Order of signals.")
+@click.option(
+    "-s", "--set", "assignments", multiple=True, metavar="NAME=VALUE", help="Any setting."
+)
+@click.version_option(__version__, prog_name="signalpaca")
+@click.pass_context
+def main(
+    ctx: click.Context,
+    workers: int | None,
+    dry_run: bool,
+    ordering: str | None,
+    assignments: tuple[str, ...],
+) -> None:
+    """Turn trading signals from a Redis stream into orders at Alpaca, one order per signal.
+
+    Without a command, runs the service.
+    """
+    overrides = {}
+    for assignment in assignments:
+        name, separator, value = assignment.partition("=")
+        if not separator:
+            raise click.UsageError(f"--set takes NAME=VALUE, got {assignment!r}")
+        overrides[name.upper()] = value
+    if workers is not None:
+        overrides["WORKERS"] = str(workers)
+    if dry_run:
+        overrides["DRY_RUN"] = "true"
+    if ordering is not None:
+        overrides["ORDERING"] = ordering
+    ctx.obj = overrides
+    if ctx.invoked_subcommand is None:
+        from solution.commands.run import exit_with, run_service
+
+        exit_with(run_service(overrides))

@@ -1,0 +1,121 @@
+"""What several commands share: settings, connections, one line per error, JSON, tables."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import IO, Any
+
+import click
+import orjson
+import redis
+
+from solution.config import Settings, load_settings
+from solution.errors import BrokerError, ConfigError, LedgerError
+from solution.ledger.reader import LedgerReader
+from solution.redis_client import make_client
+from solution.security import Redactor
+
+DONE, FAILED, WRONG_USAGE = 0, 1, 2
+"""The exit codes of every command."""
+
+
+class Failed(click.ClickException):
+    """The command could not do what it was asked: one line, exit code 1."""
+
+    exit_code = FAILED
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """The line as it is, without click's prefix."""
+        click.echo(self.format_message(), err=file is None, file=file)
+
+
+class WrongUsage(Failed):
+    """A setting or an argument is wrong: one line, exit code 2."""
+
+    exit_code = WRONG_USAGE
+
+
+def settings_of(overrides: Mapping[str, str] | None) -> Settings:
+    """The settings as the service would read them here.
+
+    Raises:
+        WrongUsage: one of them is wrong.
+    """
+    try:
+        return load_settings(overrides or {})
+    except ConfigError as e:
+        raise WrongUsage(f"configuration: {e}") from None
+
+
+@contextmanager
+def redis_of(settings: Settings) -> Iterator["redis.Redis"]:
+    """A client for the block; what fails inside it ends the command with one line.
+
+    Raises:
+        Failed: Redis does not answer, or refuses.
+    """
+    client = make_client(settings.redis.url)
+    try:
+        yield client
+    except (redis.RedisError, OSError) as e:
+        raise Failed(redis_trouble(settings, e)) from None
+    finally:
+        client.close()
+
+
+def redis_trouble(settings: Settings, error: Exception) -> str:
+    """One line, without the password, for what redis-py raised."""
+    where = f"Redis at {settings.redis.shown_url}"
+    if isinstance(error, (redis.ConnectionError, redis.TimeoutError, OSError)):
+        return f"{where} does not answer: {clean(settings, error)}"
+    return f"{where} refuses: {clean(settings, error)}"
+
+
+@contextmanager
+def reader_of(settings: Settings) -> Iterator[LedgerReader]:
+    """The ledger, read-only, also while a service writes it.
+
+    Raises:
+        Failed: there is none, or it cannot be read.
+    """
+    try:
+        with LedgerReader(settings.ledger.path) as reader:
+            yield reader
+    except LedgerError as e:
+        raise Failed(f"ledger: {e}") from None
+
+
+def clean(settings: Settings, error: object) -> str:
+    """An error's text without secrets and line breaks."""
+    text = Redactor(settings.secrets).redact(str(error))
+    return " ".join(text.split()).rstrip(".") or type(error).__name__
+
+
+def broker_trouble(settings: Settings, error: BrokerError) -> str:
+    """One line for a broker that said no or nothing."""
+    return f"{settings.broker.trading_url}: {clean(settings, error)}"
+
+
+def echo_json(value: object) -> None:
+    """One JSON document on one line of standard output."""
+    click.echo(orjson.dumps(value, default=str).decode())
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> str:
+    """Aligned columns under a head line; numbers of the ``right`` columns end together."""
+    lines = [tuple(head), *(tuple(row) for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    ends = frozenset(right)
+
+    def put(line: Sequence[str]) -> str:
+        cells = (
+            cell.rjust(width) if i in ends else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        return "  ".join(cells).rstrip()
+
+    return "\n".join(put(line) for line in lines)
+
+
+json_option: Callable[[Any], Any] = click.option(
+    "--json", "as_json", is_flag=True, help="JSON for programs."
+)

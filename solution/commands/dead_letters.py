@@ -1,0 +1,203 @@
+"""``signalpaca dead-letters``: entries that were no valid signals; look at them, try them again."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import click
+import redis
+
+from solution.alpaca_api_client import AlpacaAPIClient
+from solution.commands import publishing
+from solution.commands.common import (
+    Failed,
+    WrongUsage,
+    broker_trouble,
+    echo_json,
+    json_option,
+    reader_of,
+    redis_of,
+    redis_trouble,
+    settings_of,
+    table,
+)
+from solution.commands.retrying import NotRetried, Retry, prepare
+from solution.config import Settings
+from solution.domain.orders import deployment_id
+from solution.domain.records import DeadLetter
+from solution.errors import BrokerError, ConfigError, NotFound
+from solution.ledger.reader import LedgerReader
+
+
+@click.group(name="dead-letters", invoke_without_command=True)
+@json_option
+@click.pass_context
+def dead_letters(ctx: click.Context, *, as_json: bool) -> None:
+    """List, show or retry entries that were no valid signals."""
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_letters, limit=50, as_json=as_json)
+    elif as_json:
+        raise WrongUsage("--json goes behind the sub-command")
+
+
+@dead_letters.command("list")
+@click.option("--limit", type=click.IntRange(1, 100_000), default=50, help="At most; default 50.")
+@json_option
+@click.pass_obj
+def list_letters(overrides: Mapping[str, str], *, limit: int, as_json: bool) -> None:
+    """The newest first."""
+    settings = settings_of(overrides)
+    with reader_of(settings) as reader:
+        found = reader.list_dead_letters(limit=limit)
+    if as_json:
+        echo_json({"dead_letters": [as_object(letter) for letter in found]})
+    elif found:
+        head = ("AT", "STREAM", "ENTRY", "REASON", "MESSAGE")
+        click.echo(table(head, [_row(letter) for letter in found]))
+    else:
+        click.echo("no dead letters", err=True)
+
+
+@dead_letters.command("show")
+@click.argument("entry")
+@click.option("--stream", default="", help="Where entries of two streams share the id.")
+@json_option
+@click.pass_obj
+def show_letter(overrides: Mapping[str, str], *, entry: str, stream: str, as_json: bool) -> None:
+    """One entry with its raw content."""
+    settings = settings_of(overrides)
+    with reader_of(settings) as reader:
+        letter = _find(reader, entry, stream)
+    if as_json:
+        echo_json(as_object(letter))
+        return
+    click.echo(f"{letter.stream} {letter.entry_id} at {letter.at}")
+    click.echo(f"{letter.reason}: {letter.message}")
+    for name, value in letter.fields:
+        click.echo(f"  {_shown(name)} = {_shown(value)}")
+
+
+@dead_letters.command("retry")
+@click.argument("entry")
+@click.option("--stream", default="", help="Where entries of two streams share the id.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+@click.pass_obj
+def retry_letter(
+    overrides: Mapping[str, str], *, entry: str, stream: str, yes: bool, as_json: bool
+) -> None:
+    """Publish it as a new signal {old id}.r1, if the broker has no order of the old one."""
+    settings = settings_of(overrides)
+    try:
+        settings.require_keys()
+    except ConfigError as e:
+        raise WrongUsage(f"configuration: {e}") from None
+    with reader_of(settings) as reader, _broker_of(settings) as client:
+        letter = _find(reader, entry, stream)
+        retry = _prepared(settings, reader, client, letter)
+    if not as_json:
+        click.echo(f"{letter.stream} {letter.entry_id}: {letter.reason}: {letter.message}")
+        for coid in retry.looked_up:
+            click.echo(f"the broker has no order {coid}")
+        shown = " ".join(f"{name}={value}" for name, value in retry.fields.items())
+        click.echo(f"to be published to {retry.stream}: {shown}")
+    if not yes:
+        click.confirm("publish it?", abort=True, err=True)
+    entry_id = _publish(settings, retry)
+    told = {
+        "stream": retry.stream,
+        "entry_id": entry_id,
+        "fields": retry.fields,
+        "no_order_under": list(retry.looked_up),
+    }
+    if as_json:
+        echo_json(told)
+    else:
+        click.echo(entry_id)
+
+
+def _prepared(
+    settings: Settings, reader: LedgerReader, client: AlpacaAPIClient, letter: DeadLetter
+) -> Retry:
+    def exists(coid: str) -> bool:
+        try:
+            client.get_order_by_client_id(coid)
+        except NotFound:
+            return False
+        return True
+
+    try:
+        account = str(client.account().get("id", ""))
+        bound = reader.get_state("account")
+        mine = f"{account}@{settings.broker.trading_url}"
+        if not account or (bound is not None and bound != mine):
+            raise Failed(f"the ledger belongs to account {bound}, the keys open {mine}")
+        return prepare(letter, reader, deployment_id(account, settings.redis.group), exists)
+    except BrokerError as e:
+        raise Failed(f"not retried: {broker_trouble(settings, e)}") from None
+    except NotRetried as e:
+        raise Failed(f"not retried: {e}") from None
+
+
+def _publish(settings: Settings, retry: Retry) -> str:
+    with redis_of(settings) as client:
+        try:
+            return publishing.add(client, retry.stream, retry.fields)
+        except redis.RedisError as e:
+            raise Failed(
+                f"{redis_trouble(settings, e)}; whether it is in the stream is not known: the same "
+                "command may be repeated, the service recognises the signal"
+            ) from None
+
+
+@contextmanager
+def _broker_of(settings: Settings) -> Iterator[AlpacaAPIClient]:
+    broker = settings.broker
+    client = AlpacaAPIClient(
+        trading_url=broker.trading_url,
+        data_url=broker.data_url,
+        key_id=broker.key_id,
+        secret_key=broker.secret.reveal(),
+        data_feed=broker.data_feed,
+    )
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def _find(reader: LedgerReader, entry: str, stream: str) -> DeadLetter:
+    found = [d for d in reader.find_dead_letters(entry) if stream in {"", d.stream}]
+    if not found:
+        raise Failed(f"there is no dead letter {entry}" + (f" of {stream}" if stream else ""))
+    if len(found) > 1:
+        streams = ", ".join(letter.stream for letter in found)
+        raise WrongUsage(f"{entry} stands in several streams ({streams}): name one with --stream")
+    return found[0]
+
+
+def as_object(letter: DeadLetter) -> dict[str, Any]:
+    """JSON values; bytes that are no UTF-8 are escaped."""
+    return {
+        "stream": letter.stream,
+        "entry_id": letter.entry_id,
+        "reason": letter.reason,
+        "message": letter.message,
+        "at": letter.at,
+        "fields": [[_text(name), _text(value)] for name, value in letter.fields],
+    }
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode(errors="backslashreplace")
+
+
+def _shown(raw: bytes) -> str:
+    """Fit for a terminal: no control characters, not a megabyte."""
+    text = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in _text(raw[:400]))
+    return text + (f"… ({len(raw)} bytes)" if len(raw) > 400 else "")
+
+
+def _row(letter: DeadLetter) -> tuple[str, ...]:
+    when = letter.at.replace("T", " ")[:19]
+    return (when, letter.stream, letter.entry_id, letter.reason, letter.message)

@@ -1,0 +1,28 @@
+"""``signalpaca status``: what every running instance says of itself."""
+
+from collections.abc import Mapping
+
+import click
+
+from solution.commands.common import FAILED, echo_json, json_option, redis_of, settings_of
+from solution.ui.snapshot import read_all
+from solution.ui.terminal import text_lines
+
+
+@click.command()
+@json_option
+@click.pass_obj
+def status(overrides: Mapping[str, str], *, as_json: bool) -> None:
+    """Show every running instance; exit code 1 when none runs."""
+    settings = settings_of(overrides)
+    group = settings.redis.group
+    with redis_of(settings) as client:
+        found = read_all(client, group)
+    if as_json:
+        echo_json({"group": group, "instances": dict(found)})
+    else:
+        for name in sorted(found):
+            click.echo("\n".join(text_lines(found[name])))
+    if not found:
+        click.echo(f"no instance of group {group} runs on {settings.redis.shown_url}", err=True)
+        raise click.exceptions.Exit(FAILED)

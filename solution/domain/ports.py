@@ -1,0 +1,147 @@
+"""What the layers ask of each other; ``app.py`` joins them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Protocol
+
+from solution.domain.records import Change, DeadLetter, EntryRef, Intent
+
+
+class Ledger(Protocol):
+    """The durable record. Every method is safe to call from any thread."""
+
+    def find(self, identity: str) -> Intent | None:
+        """The row of a signal identity, or None."""
+        ...
+
+    def find_by_client_order_id(self, client_order_id: str) -> Intent | None: ...
+
+    def find_dead_letter(self, ref: EntryRef) -> DeadLetter | None: ...
+
+    def open_intents(self) -> list[Intent]:
+        """Every row that is not in a terminal state, oldest first."""
+        ...
+
+    def begin(self, intent: Intent) -> None:
+        """Commit a SUBMITTING row, inline, before its POST.
+
+        Raises:
+            IdentityExists: the identity has a row.
+            LedgerError: nothing is durable; the order must not be sent.
+        """
+        ...
+
+    def apply(self, changes: Sequence[Change]) -> list[tuple[int, Change]]:
+        """Commit many changes in one transaction and make them durable (fsync).
+
+        Returns:
+            per event, in order: its ``event_id`` and the change it belongs to.
+
+        Raises:
+            LedgerError: nothing of the batch is durable.
+        """
+        ...
+
+    def send_times(self, since_ms: int) -> list[int]:
+        """When orders were sent (epoch ms), for rebuilding the rate window after a restart."""
+        ...
+
+    def sent_since(self, since_ms: int) -> list[tuple[str, str, str]]:
+        """(stream, asset id, entry id) of every signal sent since (epoch ms)."""
+        ...
+
+    def last_sent_ms(self) -> int:
+        """When the newest order was sent (epoch ms); 0 when none was."""
+        ...
+
+    def get_state(self, key: str) -> str | None: ...
+
+    def set_state(self, key: str, value: str) -> None: ...
+
+
+class Outbox(Protocol):
+    """The ledger's events on their way to the ``executions`` stream; safe from any thread."""
+
+    def last_event_id(self) -> int:
+        """The highest ``event_id`` committed so far, 0 for none."""
+        ...
+
+    def unpublished(self, limit: int, after: int = 0) -> list[tuple[int, Mapping[str, str]]]:
+        """Events not marked as published, ascending, with an id above ``after``.
+
+        Raises:
+            LedgerError: they cannot be read.
+        """
+        ...
+
+    def mark_published(self, event_ids: Iterable[int]) -> None:
+        """Forget these with the next commit; a crash before that publishes them again."""
+        ...
+
+
+class Outcomes(Protocol):
+    """Where decided changes go; returns at once, commits in batches, then acknowledges."""
+
+    def put(self, change: Change) -> None: ...
+
+
+class AssetView(Protocol):
+    """What gates and sizing need to know of an asset."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def symbol(self) -> str: ...
+    @property
+    def asset_class(self) -> str: ...
+    @property
+    def tradable(self) -> bool: ...
+    @property
+    def shortable(self) -> bool: ...
+    @property
+    def fractionable(self) -> bool: ...
+
+
+class Assets(Protocol):
+    def find(self, ticker: str) -> AssetView | None:
+        """The asset by any spelling of its symbol, from memory, or None."""
+        ...
+
+
+class AccountView(Protocol):
+    """Numbers of the account as gates and sizing see them."""
+
+    equity: Decimal
+    cash: Decimal
+    buying_power: Decimal
+
+
+class Acknowledger(Protocol):
+    def released(self, refs: Iterable[EntryRef]) -> None:
+        """These entries are acknowledged in Redis; forget them."""
+        ...
+
+
+class OrderUpdate(Protocol):
+    """One ``trade_updates`` message, as :class:`solution.feeds.trade_updates.Update` holds it."""
+
+    @property
+    def event(self) -> str: ...
+    @property
+    def client_order_id(self) -> str: ...
+    @property
+    def order_id(self) -> str: ...
+    @property
+    def symbol(self) -> str: ...
+    @property
+    def order(self) -> Mapping[str, Any]: ...
+    @property
+    def qty(self) -> Decimal | None: ...
+    @property
+    def price(self) -> Decimal | None: ...
+    @property
+    def position_qty(self) -> Decimal | None: ...
+    @property
+    def execution_id(self) -> str: ...
+    @property
+    def at(self) -> str: ...

@@ -1,0 +1,268 @@
+"""Every reason code a user can meet, in one place.
+
+A code is stable; the sentence is for people. The reference page ``docs/reference/reasons.md`` is
+generated from this table (``scripts/generate_docs.py``), and a test compares the two.
+"""
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a signal did not become, or did not remain, an order."""
+
+    summary: str
+    advice: str
+
+    def __new__(cls, code: str, summary: str, advice: str) -> "Reason":
+        self = str.__new__(cls, code)
+        self._value_ = code
+        self.summary = summary
+        self.advice = advice
+        return self
+
+    # --- the entry is no valid signal: dead letters -------------------------------------------
+    MISSING_FIELD = (
+        "MISSING_FIELD",
+        "A required field is absent.",
+        "Send at least `ticker` and `direction`.",
+    )
+    UNKNOWN_FIELD = (
+        "UNKNOWN_FIELD",
+        "A field that is not part of the contract.",
+        "Correct the name, or start your own fields with `x_`.",
+    )
+    DUPLICATE_FIELD = (
+        "DUPLICATE_FIELD",
+        "One field is given twice (names are case-insensitive).",
+        "Send each field once.",
+    )
+    INVALID_VALUE = (
+        "INVALID_VALUE",
+        "A field holds a value outside its domain.",
+        "See the signal reference for the values allowed.",
+    )
+    CONFLICTING_FIELDS = (
+        "CONFLICTING_FIELDS",
+        "Two fields contradict each other or cannot stand together.",
+        "Drop one of the fields named.",
+    )
+    NOT_UTF8 = ("NOT_UTF8", "A name or value is not UTF-8 text.", "Encode as UTF-8.")
+    TOO_LARGE = (
+        "TOO_LARGE",
+        "The entry exceeds the size limit.",
+        "A signal is small; keep `x_` fields short.",
+    )
+    INVALID_JSON = (
+        "INVALID_JSON",
+        "The `json` field is not one JSON object with scalar values.",
+        "Send one flat object with the signal's field names.",
+    )
+    UNKNOWN_TICKER = (
+        "UNKNOWN_TICKER",
+        "The broker lists no such asset.",
+        "Check the symbol; Alpaca writes `BRK.B` and `BTC/USD`.",
+    )
+    SIGNAL_ID_REUSED = (
+        "SIGNAL_ID_REUSED",
+        "This `signal_id` was used before with other content.",
+        "Use a fresh UUID for each signal.",
+    )
+    FUTURE_TIMESTAMP = (
+        "FUTURE_TIMESTAMP",
+        "The entry id or `ts` lies more than 5 s in the future.",
+        "Set the producer's clock; let Redis choose entry ids (`*`).",
+    )
+    EXPIRED = (
+        "EXPIRED",
+        "Older than `MAX_SIGNAL_AGE` (or the signal's own `max_age`) when first read.",
+        "Publish fresh signals; raise `MAX_SIGNAL_AGE` only on purpose.",
+    )
+    BAD_SIGNATURE = (
+        "BAD_SIGNATURE",
+        "`sig`/`kid` are present but signatures cannot be verified here.",
+        "Remove them; signed intake is not part of this version.",
+    )
+    PAYLOAD_LOST = (
+        "PAYLOAD_LOST",
+        "The entry was trimmed or deleted from the stream before it was handled.",
+        "Do not trim streams below pending entries.",
+    )
+
+    # --- valid, but must not trade now: refusals ----------------------------------------------
+    KILL_SWITCH = (
+        "KILL_SWITCH",
+        "The kill switch is on, or its file cannot be read.",
+        "`signalpaca resume`, or unset `KILL_SWITCH`.",
+    )
+    MARKET_CLOSED = (
+        "MARKET_CLOSED",
+        "The market is closed for this order's time in force.",
+        "Publish in session, or set `QUEUE_WHEN_CLOSED=true` for day and gtc orders.",
+    )
+    SESSION_UNKNOWN = (
+        "SESSION_UNKNOWN",
+        "The broker's clock could not be read, so the session is unknown.",
+        "See `signalpaca status`; the broker may be down.",
+    )
+    STALE_SIGNAL = (
+        "STALE_SIGNAL",
+        "Redelivered, or kept waiting, beyond its age limit without being sent.",
+        "Normal after an outage: an old signal must not trade.",
+    )
+    QUEUE_WAIT_EXCEEDED = (
+        "QUEUE_WAIT_EXCEEDED",
+        "Waited longer than `MAX_QUEUE_WAIT` for the rate budget.",
+        "Publish fewer signals, or get a higher limit from the broker.",
+    )
+    STALE_PRICE = (
+        "STALE_PRICE",
+        "No price younger than `MAX_PRICE_AGE`, not even when fetched on the spot.",
+        "Check the data feed and its URL.",
+    )
+    STALE_QUOTE = (
+        "STALE_QUOTE",
+        "The exchange's last quote or trade is older than `MAX_QUOTE_AGE`.",
+        "The symbol is halted or illiquid; `MAX_QUOTE_AGE=0` turns the check off.",
+    )
+    NO_PRICE = (
+        "NO_PRICE",
+        "The market data names no positive price for the symbol.",
+        "Check the symbol and the data feed.",
+    )
+    NOT_TRADABLE = (
+        "NOT_TRADABLE",
+        "The broker lists the asset as not tradable.",
+        "Trade another symbol.",
+    )
+    UNSUPPORTED_ASSET = (
+        "UNSUPPORTED_ASSET",
+        "The asset's class is not traded by this version.",
+        "US equities only for now.",
+    )
+    NOT_FRACTIONABLE = (
+        "NOT_FRACTIONABLE",
+        "A fractional or notional order for an asset that allows none.",
+        "Send whole shares.",
+    )
+    NOT_ALLOWED = (
+        "NOT_ALLOWED",
+        "The symbol is not on `ALLOWED_SYMBOLS`, or it is on `DENIED_SYMBOLS`.",
+        "Change the lists.",
+    )
+    SHORT_NOT_ALLOWED = (
+        "SHORT_NOT_ALLOWED",
+        "The order would open a short position and `ALLOW_SHORT` forbids it.",
+        "`ALLOW_SHORT=explicit` and `action=short_sell`.",
+    )
+    NOT_SHORTABLE = (
+        "NOT_SHORTABLE",
+        "The asset cannot be sold short (not shortable, or a fractional size).",
+        "Whole shares of an easy-to-borrow asset only.",
+    )
+    EXTENDED_HOURS_NOT_ALLOWED = (
+        "EXTENDED_HOURS_NOT_ALLOWED",
+        "`extended_hours` is asked for and `ALLOW_EXTENDED_HOURS` is false.",
+        "Set `ALLOW_EXTENDED_HOURS=true`.",
+    )
+    POSITION_CAP = (
+        "POSITION_CAP",
+        "The position would exceed `MAX_POSITION_PCT` of equity.",
+        "Ask for less, or raise the cap.",
+    )
+    ORDER_NOTIONAL_CAP = (
+        "ORDER_NOTIONAL_CAP",
+        "The order's value exceeds `MAX_ORDER_NOTIONAL`.",
+        "Ask for less, or raise the cap.",
+    )
+    ORDER_QTY_CAP = (
+        "ORDER_QTY_CAP",
+        "The order's quantity exceeds `MAX_ORDER_QTY`.",
+        "Ask for less, or raise the cap.",
+    )
+    AT_TARGET = (
+        "AT_TARGET",
+        "Position and open orders already stand at the size asked for.",
+        "Nothing to do.",
+    )
+    SIZE_TOO_SMALL = (
+        "SIZE_TOO_SMALL",
+        "The size rounds down to nothing.",
+        "More equity, a larger weight, or a cheaper share.",
+    )
+    NOTHING_TO_SELL = (
+        "NOTHING_TO_SELL",
+        "No shares are held that are not already promised to another order.",
+        "Buy first; to open a short send `action=short_sell`.",
+    )
+    NOTHING_TO_COVER = (
+        "NOTHING_TO_COVER",
+        "No short position is open.",
+        "Nothing to do.",
+    )
+    NOT_ABOVE_ENTRY = (
+        "NOT_ABOVE_ENTRY",
+        "`SELL_ONLY_ABOVE_ENTRY` holds and the bid is not above the average entry price.",
+        "Wait, or unset it.",
+    )
+    INSUFFICIENT_BUYING_POWER = (
+        "INSUFFICIENT_BUYING_POWER",
+        "The buying power left beside open orders does not cover the order.",
+        "Ask for less, or free cash.",
+    )
+    SIZING_FAILED = (
+        "SIZING_FAILED",
+        "The custom sizing function raised or returned nonsense.",
+        "See the log; fix the function.",
+    )
+    EXPOSURE_UNCONFIRMED = (
+        "EXPOSURE_UNCONFIRMED",
+        "An earlier order of this asset may still be live; only reductions are let through.",
+        "`signalpaca orders` shows it; it resolves itself when the broker answers.",
+    )
+    SUPERSEDED = (
+        "SUPERSEDED",
+        "A later entry of the same stream and asset was already submitted.",
+        "Normal after an outage: a lost buy must not follow its sell.",
+    )
+    INTERNAL_ERROR = (
+        "INTERNAL_ERROR",
+        "An unforeseen error in this service before the order was sent.",
+        "Please report it with the log's `signal_crashed` line.",
+    )
+    REFUSED_BY_BROKER = (
+        "REFUSED_BY_BROKER",
+        "The broker answered with a definite no; its words are in `message`.",
+        "Read the message.",
+    )
+    UNAUTHORIZED = (
+        "UNAUTHORIZED",
+        "The broker does not accept the keys.",
+        "Check `ALPACA_API_KEY` and `ALPACA_SECRET_KEY`.",
+    )
+    NOT_SENT = (
+        "NOT_SENT",
+        "The broker could not be reached; the order never left this machine.",
+        "Check the network and `ALPACA_TRADING_URL`.",
+    )
+
+    # --- what became of an unclear answer ------------------------------------------------------
+    OUTCOME_UNKNOWN = (
+        "OUTCOME_UNKNOWN",
+        "The POST got no usable answer; the order is being looked up.",
+        "Wait; nothing is guessed and nothing is sent twice.",
+    )
+    EXPIRED_UNCONFIRMED = (
+        "EXPIRED_UNCONFIRMED",
+        "Not found at the broker, and not sent again; still watched.",
+        "If it appears it is adopted, cancelled if open, and booked if filled.",
+    )
+    ABSENT_CONFIRMED = (
+        "ABSENT_CONFIRMED",
+        "Two complete broker order lists after the session's close do not hold the order.",
+        "It never existed; nothing to do.",
+    )
+    ID_CONFLICT = (
+        "ID_CONFLICT",
+        "The broker holds another order under this client_order_id.",
+        "Look at both orders; two deployments may share an account and group.",
+    )

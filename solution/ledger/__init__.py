@@ -1,0 +1,1 @@
+"""The durable record of every signal, and the way out for what happened to it."""

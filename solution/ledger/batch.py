@@ -1,0 +1,152 @@
+"""Many changes in one transaction."""
+
+import logging
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from solution.domain.records import Change, EntryRef
+from solution.ledger import rows
+
+log = logging.getLogger(__name__)
+
+_INSERT_NEW = f"{rows.INSERT_INTENT} ON CONFLICT DO NOTHING"
+_IDENTITY = rows.INTENT_COLUMNS.index("identity")
+
+
+@dataclass(slots=True)
+class Prepared:
+    """One change as parameters, made before the write lock is taken."""
+
+    change: Change
+    insert: list[Any] | None
+    update: tuple[str, list[Any]] | None
+    trades: list[list[Any]]
+    dead_letter: list[Any] | None
+    events: list[str]
+    now_ms: int
+
+
+def prepare(change: Change, now_ms: int) -> Prepared:
+    """Everything that costs time and may fail on wrong values.
+
+    Raises:
+        ValueError, TypeError: the change cannot be stored; a mistake in the program.
+    """
+    update = None
+    if change.update:
+        update = rows.update_statement(change.client_order_id, change.update, now_ms)
+    letter = change.dead_letter
+    return Prepared(
+        change=change,
+        insert=rows.intent_row(change.insert, now_ms) if change.insert else None,
+        update=update,
+        trades=[rows.trade_row(trade) for trade in change.trades],
+        dead_letter=rows.dead_letter_row(letter) if letter else None,
+        events=[rows.event_json(event) for event in change.events],
+        now_ms=now_ms,
+    )
+
+
+class Batch:
+    """Runs prepared changes inside a transaction that its owner begins and ends.
+
+    A change that repeats what the ledger holds already (a redelivery that overtook its own first
+    record, a second end of one order) writes nothing new, and the events it would report a second
+    time are left out, so that ``final=1`` stands on one event per entry; its acknowledgements stay.
+
+    Args:
+        connection: in a transaction; used by nobody else meanwhile.
+        first_event_id: the ``event_id`` of the first event.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, first_event_id: int) -> None:
+        self._connection = connection
+        self.next_event_id = first_event_id
+        self.committed: list[tuple[int, Change]] = []
+        self._trades: list[list[Any]] = []
+        self._events: list[tuple[int, str]] = []
+
+    def run(self, prepared: Sequence[Prepared]) -> None:
+        """Execute all of them.
+
+        Raises:
+            sqlite3.Error: the owner rolls back, nothing happened.
+        """
+        for one in prepared:
+            change, events = one.change, one.events
+            news = self._rows(one)
+            if not all(news):
+                kept = [
+                    (e, row) for e, row, ok in zip(change.events, events, news, strict=True) if ok
+                ]
+                change = replace(change, events=tuple(event for event, _ in kept))
+                events = [row for _, row in kept]
+            for event in events:
+                self._events.append((self.next_event_id, event))
+                self.committed.append((self.next_event_id, change))
+                self.next_event_id += 1
+            self._trades += one.trades
+        # Order does not matter between trades, and events were numbered above: one call each
+        # keeps the interpreter out of the loop while the write lock is held.
+        if self._trades:
+            self._connection.executemany(rows.INSERT_TRADE, self._trades)
+        if self._events:
+            self._connection.executemany(rows.INSERT_EVENT, self._events)
+
+    def _rows(self, one: Prepared) -> list[bool]:
+        """Write the rows of one change; returns for each of its events whether it is news."""
+        events = one.change.events
+        news = [True] * len(events)
+        if one.insert is not None:
+            known = self._insert(one.insert)
+            # The same signal published again under another entry id is owed a report of its own.
+            news = [event.entry_id != known for event in events] if known else news
+        if one.update is not None and self._ended_before(one, *one.update):
+            # The end was reported in the commit that wrote it.
+            news = [ok and not event.final for ok, event in zip(news, events, strict=True)]
+        if one.dead_letter is not None:
+            cursor = self._connection.execute(rows.INSERT_DEAD_LETTER, one.dead_letter)
+            news = news if cursor.rowcount else [False] * len(events)
+        told = {ref for ref in one.change.repeats if not self._repeat(ref)}
+        if told:
+            news = [
+                ok and EntryRef(event.stream, event.entry_id) not in told
+                for ok, event in zip(news, events, strict=True)
+            ]
+        return news
+
+    def _repeat(self, ref: EntryRef) -> bool:
+        """Note that an entry is told another one's end; returns whether for the first time."""
+        row = (rows.text(ref.stream), rows.text(ref.entry_id))
+        return bool(self._connection.execute(rows.INSERT_REPEAT, row).rowcount)
+
+    def _insert(self, row: list[Any]) -> str:
+        """Insert an intent; returns the entry id of the row that is there already, else nothing."""
+        if self._connection.execute(_INSERT_NEW, row).rowcount:
+            return ""
+        found = self._connection.execute(
+            "SELECT entry_id FROM order_intents WHERE identity = ?", (row[_IDENTITY],)
+        ).fetchone()
+        log.warning("intent_exists", extra={"identity": row[_IDENTITY]})
+        return found[0] if found else ""
+
+    def _ended_before(self, one: Prepared, sql: str, row: list[Any]) -> bool:
+        """Update an intent; returns whether it was in a terminal state already."""
+        if self._connection.execute(sql, row).rowcount:
+            return False
+        name, update = row[-1], one.change.update
+        found = self._connection.execute(
+            "SELECT state FROM order_intents WHERE client_order_id = ?", (name,)
+        ).fetchone()
+        if found is None:
+            log.error("update_without_row", extra={"client_order_id": name})
+            return False
+        if found[0] == rows.text(update["state"]):
+            # No move: a fill that came after the end, say. The facts beside the state are news.
+            facts = {column: value for column, value in update.items() if column != "state"}
+            self._connection.execute(*rows.update_statement(name, facts, one.now_ms))
+        else:
+            log.warning("update_after_end", extra={"client_order_id": name, "state": found[0]})
+        return True

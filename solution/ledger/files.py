@@ -1,0 +1,99 @@
+"""The ledger's place on disk: its path, its permissions, and the lock of the one process."""
+
+import fcntl
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from solution.errors import ConfigError, LedgerBusy, LedgerError
+
+_SCHEME = "sqlite://"
+
+
+def database_path(url: str) -> Path | None:
+    """The file a ``LEDGER_URL`` names, None for a ledger in memory.
+
+    ``sqlite:///relative/path.db``, ``sqlite:////absolute/path.db``, ``sqlite://`` (memory).
+
+    Raises:
+        ConfigError: any other form.
+    """
+    rest = url.removeprefix(_SCHEME)
+    if rest == url:
+        raise ConfigError("LEDGER_URL must begin with sqlite:/// (other databases are not built)")
+    if rest in {"", "/", "/:memory:"}:
+        return None
+    if not rest.startswith("/"):
+        raise ConfigError(
+            "LEDGER_URL needs three slashes before a relative path (sqlite:///data/x.db),"
+            " four before an absolute one"
+        )
+    return Path(rest[1:])
+
+
+def prepare(path: Path) -> None:
+    """Make the directory (0700) and an empty file (0600), whatever the umask is.
+
+    A directory that is there already keeps its mode. SQLite gives ``-wal`` and ``-shm`` the mode of
+    the database. Call it only while nothing in this process has the database open: closing any
+    descriptor of that file would drop the POSIX locks that SQLite holds on it.
+
+    Raises:
+        OSError: no permission, read-only file system, a file where a directory should be.
+    """
+    missing = [folder for folder in path.parents if not folder.exists()]
+    for folder in reversed(missing):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        folder.chmod(0o700)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    path.chmod(0o600)
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names of newly made files survive a power loss."""
+    descriptor = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class InstanceLock:
+    """``<database>.lock``, held exclusively while this object lives; it names the holder's pid.
+
+    ``flock`` belongs to the open file, so it ends with the process however that dies. The file
+    stays: removing it would let two processes lock two files of one name.
+
+    Raises:
+        LedgerBusy: another process holds it.
+        OSError: the file cannot be made.
+    """
+
+    def __init__(self, database: Path) -> None:
+        path = database.with_name(database.name + ".lock")
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(self._descriptor, 32, 0).decode(errors="replace").strip()
+            os.close(self._descriptor)
+            raise LedgerBusy(
+                f"the ledger {database} is in use by process {holder or 'unknown'};"
+                " only one may trade on it"
+            ) from None
+        os.fchmod(self._descriptor, 0o600)
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        """Let another process have it; may be called twice."""
+        if self._descriptor >= 0:
+            with suppress(OSError):
+                os.ftruncate(self._descriptor, 0)
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def unusable(path: Path, error: OSError) -> LedgerError:
+    """What to raise when the file system says no at start."""
+    return LedgerError(f"the ledger {path} cannot be opened: {error.strerror or error}")

@@ -1,0 +1,203 @@
+"""Regular sessions of the New York Stock Exchange, read from the table beside this module.
+
+The table is written by `scripts/generate_sessions.py`; no calendar library is needed here. The
+same code stands in each of the three packages, because they import nothing from each other.
+
+Besides, this copy knows the hours around the session in which Alpaca takes or refuses an order.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+NEW_YORK = ZoneInfo("America/New_York")
+_ONE_DAY = timedelta(days=1)
+
+
+class OutsideTableError(LookupError):
+    """The question concerns a day that the shipped table does not cover."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One regular session; `open` and `close` are aware and in UTC, `close` is exclusive."""
+
+    day: date
+    open: datetime
+    close: datetime
+    early_close: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    first_day: date
+    last_day: date
+    opens: time
+    closes: time
+    holidays: frozenset[date]
+    early_closes: Mapping[date, time]
+
+
+@lru_cache(maxsize=1)
+def _table() -> _Table:
+    raw = json.loads(Path(__file__).with_name("nyse_sessions.json").read_text(encoding="utf-8"))
+    return _Table(
+        first_day=date.fromisoformat(raw["first_day"]),
+        last_day=date.fromisoformat(raw["last_day"]),
+        opens=time.fromisoformat(raw["opens"]),
+        closes=time.fromisoformat(raw["closes"]),
+        holidays=frozenset(map(date.fromisoformat, raw["weekday_holidays"])),
+        early_closes={
+            date.fromisoformat(day): time.fromisoformat(closes)
+            for day, closes in raw["early_closes"].items()
+        },
+    )
+
+
+def covered() -> tuple[date, date]:
+    """Return the first and the last day the table can answer for."""
+    return _table().first_day, _table().last_day
+
+
+@lru_cache(maxsize=1024)
+def session_on(day: date) -> Session | None:
+    """Return the session of this New York calendar day, or None on a weekend or holiday.
+
+    Raises:
+        OutsideTableError: the day is not covered.
+    """
+    table = _table()
+    if not table.first_day <= day <= table.last_day:
+        raise OutsideTableError(
+            f"no NYSE session table for {day}: it covers {table.first_day} to {table.last_day}"
+        )
+    if day.weekday() >= 5 or day in table.holidays:
+        return None
+    early = table.early_closes.get(day)
+    return Session(day, _utc(day, table.opens), _utc(day, early or table.closes), early is not None)
+
+
+def sessions(start: date, end: date) -> list[Session]:
+    """Return the sessions from `start` to `end`, both included; empty when `end` is earlier.
+
+    Raises:
+        OutsideTableError: a day of the range is not covered.
+    """
+    days = map(date.fromordinal, range(start.toordinal(), end.toordinal() + 1))
+    return [session for day in days if (session := session_on(day)) is not None]
+
+
+def is_open(at: datetime) -> bool:
+    """Say whether the regular session runs at this moment: open <= at < close.
+
+    Raises:
+        ValueError: `at` has no time zone.
+        OutsideTableError: the day is not covered.
+    """
+    session = session_on(_new_york(at).date())
+    return session is not None and session.open <= at < session.close
+
+
+def next_open(at: datetime) -> datetime:
+    """Return the first opening strictly after `at`, in UTC; at an opening, the following one.
+
+    Raises:
+        ValueError: `at` has no time zone.
+        OutsideTableError: the table ends before an answer is found.
+    """
+    day = _new_york(at).date()
+    while (session := session_on(day)) is None or session.open <= at:
+        day += _ONE_DAY
+    return session.open
+
+
+def next_close(at: datetime) -> datetime:
+    """Return the first close strictly after `at`, in UTC; at a close, the following one.
+
+    Raises:
+        ValueError: `at` has no time zone.
+        OutsideTableError: the table ends before an answer is found.
+    """
+    day = _new_york(at).date()
+    while (session := session_on(day)) is None or session.close <= at:
+        day += _ONE_DAY
+    return session.close
+
+
+def _utc(day: date, local: time) -> datetime:
+    # Through the zone for every day: the same 09:30 is 13:30 or 14:30 UTC.
+    return datetime.combine(day, local, NEW_YORK).astimezone(UTC)
+
+
+def _new_york(at: datetime) -> datetime:
+    if at.utcoffset() is None:
+        raise ValueError("a market time needs a time zone")
+    return at.astimezone(NEW_YORK)
+
+
+# What follows exists in this package only.
+
+ExtendedSession = Literal["overnight", "pre", "regular", "post", "closed"]
+
+_OVERNIGHT_ENDS = time(4, 0)
+_POST_ENDS = time(20, 0)
+_OPG_REFUSED_FROM = time(9, 28)
+_CLS_REFUSED_BEFORE_CLOSE = timedelta(minutes=10)
+_AUCTION_ORDERS_AGAIN_FROM = time(19, 0)
+
+
+def opg_window_open(at: datetime) -> bool:
+    """Say whether Alpaca takes an order for the opening auction at this moment.
+
+    Refused from 09:28 to 19:00 New York time. Alpaca's rule names no days ("Orders at Alpaca",
+    time in force OPG), so weekends and holidays are held to the same hours.
+
+    Raises:
+        ValueError: `at` has no time zone.
+    """
+    return not _OPG_REFUSED_FROM <= _new_york(at).time() < _AUCTION_ORDERS_AGAIN_FROM
+
+
+def cls_window_open(at: datetime) -> bool:
+    """Say whether Alpaca takes an order for the closing auction at this moment.
+
+    Refused from 15:50 to 19:00 New York time ("Orders at Alpaca", time in force CLS). What happens
+    on a half day is not documented: here the cutoff keeps its ten minutes before the real close.
+
+    Raises:
+        ValueError: `at` has no time zone.
+        OutsideTableError: the day is not covered.
+    """
+    local = _new_york(at)
+    session = session_on(local.date())
+    close = session.close if session else _utc(local.date(), _table().closes)
+    return at < close - _CLS_REFUSED_BEFORE_CLOSE or local.time() >= _AUCTION_ORDERS_AGAIN_FROM
+
+
+def extended_session(at: datetime) -> ExtendedSession:
+    """Name the part of Alpaca's trading day that `at` belongs to, in New York time.
+
+    `overnight` 20:00-04:00 and `pre` 04:00-09:30 lead up to a session, so the week begins on
+    Sunday 20:00 and nothing runs after Friday 20:00; `post` ends at 20:00. A half day's `post`
+    begins at its close; that it too lasts until 20:00 is an assumption.
+
+    Raises:
+        ValueError: `at` has no time zone.
+        OutsideTableError: the day, or after 20:00 the next one, is not covered.
+    """
+    local = _new_york(at)
+    if local.time() >= _POST_ENDS:
+        return "closed" if session_on(local.date() + _ONE_DAY) is None else "overnight"
+    session = session_on(local.date())
+    if session is None:
+        return "closed"
+    if at >= session.close:
+        return "post"
+    if at >= session.open:
+        return "regular"
+    return "overnight" if local.time() < _OVERNIGHT_ENDS else "pre"

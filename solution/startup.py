@@ -1,0 +1,276 @@
+"""The questions asked before the first signal is read; each failure is one clear line."""
+
+import importlib
+import logging
+import os
+import socket
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import redis
+
+from solution.alpaca_api_wrapper import AlpacaAPIWrapper
+from solution.book.positions import Account, Portfolio, weights
+from solution.book.prices import PriceBook, Quote
+from solution.clock import Clock, Deadline
+from solution.config import Settings
+from solution.domain.orders import deployment_id
+from solution.domain.ports import Ledger
+from solution.errors import (
+    BrokerError,
+    ConfigError,
+    NoBudget,
+    RateLimited,
+    StartupError,
+    Unauthorized,
+)
+from solution.feeds.price_poller import PricePoller
+from solution.rate_limiter import Priority
+from solution.trading import recovery
+from solution.trading.sizing import CustomSize, SizingRules
+from solution.ui.snapshot import read_all
+
+log = logging.getLogger(__name__)
+
+R = TypeVar("R")
+BUDGET_WITHIN = 90.0
+"""Seconds that a start waits for the rate budget: a whole window and then some."""
+
+
+def check_redis(connect: Callable[[], "redis.Redis"], settings: Settings) -> None:
+    """One PING, and a look for another instance of the same group.
+
+    Raises:
+        StartupError: no Redis there, or a live instance with another ledger: the two would take
+            each other's signals, and one signal could trade on two accounts.
+    """
+    client = connect()
+    try:
+        client.ping()
+        others = read_all(client, settings.redis.group)
+    except redis.RedisError as e:
+        raise StartupError(f"Redis at {settings.redis.shown_url} does not answer: {e}") from e
+    finally:
+        client.close()
+    mine = ledger_name(settings)
+    for name, other in others.items():
+        # With our ledger, whose lock we hold, it can only be a dead one that was not forgotten yet;
+        # unless its process is alive and its lock file was deleted under it.
+        if other.get("ledger") != mine or _runs_here(other):
+            raise StartupError(
+                f"instance {name} already serves group {settings.redis.group} with ledger "
+                f"{other.get('ledger')}; give this one another CONSUMER_GROUP, or stop that one"
+            )
+
+
+def _runs_here(other: Mapping[str, Any]) -> bool:
+    """Whether another instance's process is alive on this machine."""
+    pid = other.get("pid")
+    if other.get("host") != socket.gethostname() or not isinstance(pid, int) or pid == os.getpid():
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def ledger_name(settings: Settings) -> str:
+    """What tells two ledgers apart, on one machine or on two."""
+    path = settings.ledger.path
+    return f"{socket.gethostname()}:{path}"
+
+
+def unclaimed_orders(
+    ledger: Ledger,
+    wrapper: AlpacaAPIWrapper,
+    deployment: str,
+    clock: Clock,
+    stop: threading.Event,
+) -> dict[str, Mapping[str, Any]]:
+    """See :func:`solution.trading.recovery.unclaimed`.
+
+    Raises:
+        StartupError: the broker's list could not be had; without it a signal might trade twice.
+    """
+    try:
+        return patiently(lambda: recovery.unclaimed(ledger, wrapper, deployment, clock), stop)
+    except BrokerError as e:
+        raise StartupError(f"the broker's orders cannot be listed: {e}") from e
+
+
+def patiently(call: Callable[[], R], stop: threading.Event) -> R:
+    """A request of the start, again while the account's rate budget is used up.
+
+    After a restart under load the broker still counts what the process before has sent; it gives
+    all of it back within a minute.
+
+    Raises:
+        BrokerError: what else went wrong, or the wait was too long or ended by a stop.
+    """
+    deadline = Deadline(BUDGET_WITHIN)
+    while True:
+        try:
+            return call()
+        except (RateLimited, NoBudget) as e:
+            if deadline.passed() or stop.is_set():
+                raise
+            asked = e.retry_after if isinstance(e, RateLimited) else None
+            pause = min(max(asked or 1.0, 0.5), 10.0)
+            log.warning("start_waits_for_rate_budget", extra={"detail": str(e), "pause": pause})
+            stop.wait(pause)
+
+
+def load_world(
+    wrapper: AlpacaAPIWrapper,
+    poller: PricePoller,
+    portfolio: Portfolio,
+    settings: Settings,
+    stop: threading.Event,
+) -> Account:
+    """Assets, account, positions, market clock and first prices, asked for side by side.
+
+    Returns:
+        the account behind the keys.
+
+    Raises:
+        StartupError: wrong keys, no broker, a blocked account, or an unknown configured symbol.
+    """
+    host = settings.broker.trading_url
+
+    def world() -> None:
+        patiently(wrapper.load_assets, stop)
+        # After the assets: positions are filed under the asset list's spelling.
+        patiently(lambda: wrapper.refresh_account(Priority.EXIT), stop)
+
+    with ThreadPoolExecutor(3, thread_name_prefix="startup") as pool:
+        pending: list[Future[Any]] = [
+            pool.submit(world),
+            pool.submit(wrapper.market),
+            pool.submit(poller.step),
+        ]
+        try:
+            for each in pending:
+                each.result()
+        except Unauthorized as e:
+            raise StartupError(f"{host} does not accept the keys: {e.message}") from e
+        except BrokerError as e:
+            raise StartupError(f"{host} does not answer as a broker: {e}") from e
+    account = portfolio.account()
+    if account is None or account.blocked:
+        raise StartupError(
+            f"the account {account.id if account else ''} is blocked for trading at {host}"
+        )
+    unknown = [s for s in settings.sizing.symbols if wrapper.find(s) is None]
+    if unknown:
+        raise StartupError(f"SYMBOLS names {unknown[0]}, which the broker does not list")
+    return account
+
+
+def log_world(portfolio: Portfolio, prices: PriceBook, symbols: Sequence[str]) -> None:
+    """Account, positions, prices and asset weights, one line each."""
+    account = portfolio.account()
+    if account is None:
+        return
+    entries = portfolio.entries()
+    values = {s: qty * _mark(prices.get(s), entry) for s, (qty, entry) in entries.items()}
+    shares = weights({s: values.get(s, Decimal(0)) for s in {*symbols, *values}}, account.cash)
+    log.info(
+        "account",
+        extra={
+            "account": account.id,
+            "equity": f"{account.equity:f}",
+            "cash": f"{account.cash:f}",
+            "buying_power": f"{account.buying_power:f}",
+        },
+    )
+    for symbol in sorted(shares):
+        quote = prices.get(symbol)
+        log.info(
+            "asset",
+            extra={
+                "symbol": symbol,
+                "qty": f"{entries.get(symbol, (Decimal(0),))[0]:f}",
+                "bid": _text(quote.bid if quote else None),
+                "ask": _text(quote.ask if quote else None),
+                "weight": f"{shares[symbol]:.4f}",
+            },
+        )
+
+
+def _mark(quote: Quote | None, entry: Decimal) -> Decimal:
+    price = quote.sell_price if quote else None
+    return entry if price is None else price
+
+
+def _text(price: Decimal | None) -> str:
+    return "-" if price is None else f"{price:f}"
+
+
+def deployment_of(account_id: str, settings: Settings) -> str:
+    """The deployment's part of every client_order_id; a dry run's group gives it its own."""
+    return deployment_id(account_id, settings.redis.group)
+
+
+def mode_of(settings: Settings) -> str:
+    """Which mode runs, in the words the banner, the log and ``status`` share."""
+    if settings.gates.dry_run:
+        return "dry-run"
+    host = urlsplit(settings.broker.trading_url).hostname or ""
+    if not host.endswith("alpaca.markets"):
+        return "local exchange"
+    return "paper" if settings.broker.paper else "live"
+
+
+def assets_file(ledger_path: Path | None, trading_url: str) -> Path | None:
+    """Where the asset list is kept for a day: beside the ledger, one file per broker host."""
+    if ledger_path is None:
+        return None
+    where = urlsplit(trading_url)
+    name = f"assets-{where.hostname}-{where.port or where.scheme}.json"
+    return ledger_path.parent / name
+
+
+def sizing_rules(settings: Settings) -> SizingRules:
+    """The sizing policy, a custom function imported and checked.
+
+    Raises:
+        ConfigError: the function cannot be imported.
+    """
+    sizing = settings.sizing
+    return SizingRules(
+        policy=sizing.policy.value,
+        weights=dict(sizing.weights),
+        symbols=sizing.symbols,
+        qty=sizing.qty or Decimal(0),
+        lot=sizing.lot or Decimal(0),
+        max_position_pct=sizing.max_position_pct or Decimal(0),
+        max_order_notional=sizing.max_order_notional or Decimal(0),
+        max_order_notional_pct=sizing.max_order_notional_pct or Decimal(0),
+        max_order_qty=sizing.max_order_qty or Decimal(0),
+        sell_only_above_entry=sizing.sell_only_above_entry,
+        custom=_custom(sizing.function) if sizing.function else None,
+    )
+
+
+def _custom(path: str) -> CustomSize:
+    module_name, _, name = path.partition(":")
+    # As `python -m` does and a console script does not: the user's module lies where they stand.
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        found = getattr(importlib.import_module(module_name), name)
+    except (ImportError, AttributeError) as e:
+        raise ConfigError(f"SIZING={path} cannot be imported: {e}") from e
+    if not callable(found):
+        raise ConfigError(f"SIZING={path} is not a function")
+    policy: CustomSize = found
+    return policy

@@ -1,0 +1,179 @@
+"""From a signal and a picture to a reserved order: sizing, the order gates, the exact request.
+
+Pure arithmetic, run inside the portfolio's mutex: what the gates saw is what is reserved.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Any
+
+from solution.book.positions import Holdings
+from solution.book.prices import Quote
+from solution.book.reservations import Reservation
+from solution.domain.order_state import decimal_or_none
+from solution.domain.orders import OrderRequest, OrderType, Side, TimeInForce, client_order_id
+from solution.domain.reasons import Reason
+from solution.domain.records import Intent, State
+from solution.domain.signal import Signal
+from solution.domain.signal_rules import check_time_in_force, default_time_in_force
+from solution.errors import Refused
+from solution.trading.gates import ORDER_GATES, first_denial
+from solution.trading.gates.view import GateRules, View
+from solution.trading.pricing import collared, rounded
+from solution.trading.sizing import SHORT_SALE_MARKUP, Plan, Request, SizingRules, size
+from solution.trading.work import Work
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineRules:
+    """Settings of the order path; ``ordered`` is False with ``--ordering none``."""
+
+    deployment: str
+    gates: GateRules
+    sizing: SizingRules
+    order_type: OrderType = OrderType.MARKET
+    time_in_force: TimeInForce = TimeInForce.IOC
+    limit_collar_bps: Decimal = Decimal(0)
+    dry_run: bool = False
+    ordered: bool = True
+
+
+def charged(plan: Plan) -> Decimal:
+    """What one share takes off the buying power."""
+    return plan.price * SHORT_SALE_MARKUP if plan.opens and plan.side is Side.SELL else plan.price
+
+
+class Composer:
+    """Builds intents and their reservations. Stateless."""
+
+    def __init__(self, rules: PipelineRules) -> None:
+        self._rules = rules
+
+    def blank(self, work: Work, state: State) -> Intent:
+        """A row about the signal before anything of an order is decided."""
+        signal = work.signal
+        return Intent(
+            identity=signal.identity,
+            digest=signal.digest,
+            stream=signal.stream,
+            entry_id=signal.entry_id,
+            client_order_id=self.client_order_id(signal),
+            state=state,
+            signal_id=signal.signal_id,
+            symbol=work.asset.symbol,
+            asset_id=work.asset.id,
+            strategy=signal.strategy,
+            extra=signal.extra,
+            published_ms=signal.oldest_ms(),
+            received_ms=work.received_ms,
+        )
+
+    def found(self, work: Work, order: Mapping[str, Any], now_ms: int) -> Intent:
+        """A row for an order that is at the broker already: its fields, not a new decision."""
+        intent = self.blank(work, State.SUBMITTING)
+        intent.side = str(order.get("side") or "")
+        intent.qty = decimal_or_none(order.get("qty"))
+        intent.notional = decimal_or_none(order.get("notional"))
+        intent.order_type = str(order.get("type") or "")
+        intent.time_in_force = str(order.get("time_in_force") or "")
+        intent.limit_price = decimal_or_none(order.get("limit_price"))
+        intent.cancel_after = work.signal.cancel_after
+        intent.submitted_ms = intent.created_ms = intent.updated_ms = now_ms
+        qty = intent.qty or Decimal(0)
+        intent.reserved_qty = qty
+        if intent.side == Side.BUY:
+            intent.reserved_cash = qty * (intent.limit_price or Decimal(1))
+        return intent
+
+    def client_order_id(self, signal: Signal) -> str:
+        return client_order_id(self._rules.deployment, signal.identity)
+
+    def decide(self, work: Work, view: View, held: Holdings) -> tuple[Reservation, Intent]:
+        """The order and what it holds.
+
+        Raises:
+            Refused: the size or a gate said no.
+            SignalError: fields that turn out impossible together once the size is known.
+        """
+        signal, sizing = work.signal, self._rules.sizing
+        if view.quote is None:  # the price gate refused it already
+            raise Refused(Reason.STALE_PRICE, f"no price of {work.asset.symbol}")
+        quote = self._worst(view.quote) if self._is_collared(signal) else view.quote
+        plan = size(Request(signal, held, quote, work.asset, sizing))
+        fractional = plan.fractional
+        tif = default_time_in_force(
+            signal, self._rules.time_in_force, fractional=fractional, crypto=False
+        )
+        check_time_in_force(signal, tif, fractional=fractional, crypto=False)
+        # The picture is this decision's own: completed in place, since a copy costs as much as all
+        # the gates together.
+        view.plan = plan
+        view.time_in_force = tif
+        view.holdings = held
+        view.position_cap = sizing.position_cap(held.equity)
+        view.notional_cap = sizing.notional_cap(held.equity)
+        denial = first_denial(ORDER_GATES, view)
+        if denial is not None:
+            raise Refused(denial.reason, denial.message)
+        intent = self._intent(work, plan, tif)
+        return self._reservation(work, plan), intent
+
+    def _is_collared(self, signal: Signal) -> bool:
+        return signal.order_type is None and self._rules.limit_collar_bps > 0
+
+    def _worst(self, quote: Quote) -> Quote:
+        """Sizes, caps and reservations count with the worst price that the collar accepts."""
+        bps = self._rules.limit_collar_bps
+        buy, sell = quote.buy_price, quote.sell_price
+        return replace(
+            quote,
+            ask=buy and collared(buy, Side.BUY, bps),
+            bid=sell and collared(sell, Side.SELL, bps),
+        )
+
+    def _reservation(self, work: Work, plan: Plan) -> Reservation:
+        coid = self.client_order_id(work.signal)
+        return Reservation(coid, work.asset.symbol, plan.side, plan.qty, charged(plan), plan.opens)
+
+    def _intent(self, work: Work, plan: Plan, tif: TimeInForce) -> Intent:
+        intent = self.blank(work, State.SUBMITTING)
+        request = self._request(work, plan, tif, intent.client_order_id)
+        intent.side = plan.side.value
+        intent.qty = request.qty
+        intent.notional = plan.notional
+        intent.order_type = request.order_type.value
+        intent.time_in_force = tif.value
+        intent.limit_price = request.limit_price
+        intent.body = request.body()
+        intent.cancel_after = work.signal.cancel_after
+        intent.message = plan.note
+        intent.reserved_qty = plan.qty
+        intent.reserved_cash = plan.qty * charged(plan) if plan.opens else Decimal(0)
+        return intent
+
+    def _request(self, work: Work, plan: Plan, tif: TimeInForce, coid: str) -> OrderRequest:
+        signal = work.signal
+        order_type = signal.order_type or self._rules.order_type
+        limit = signal.limit_price
+        if self._is_collared(signal) and not plan.fractional:
+            # A fraction must be a day order, where a limit would rest: it stays a market order.
+            order_type, limit = OrderType.LIMIT, plan.price
+        leaving = Side.SELL if plan.side is Side.BUY else Side.BUY
+        return OrderRequest(
+            symbol=work.asset.symbol,
+            side=plan.side,
+            order_type=order_type,
+            time_in_force=tif,
+            client_order_id=coid,
+            qty=None if plan.notional is not None else plan.qty,
+            notional=plan.notional,
+            limit_price=rounded(limit, plan.side),
+            stop_price=rounded(signal.stop_price, plan.side),
+            trail_price=rounded(signal.trail_price, plan.side),
+            trail_percent=signal.trail_percent,
+            take_profit=rounded(signal.take_profit, leaving),
+            stop_loss=rounded(signal.stop_loss, leaving),
+            stop_loss_limit=rounded(signal.stop_loss_limit, leaving),
+            extended_hours=signal.extended_hours,
+        )

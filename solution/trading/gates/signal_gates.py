@@ -1,0 +1,105 @@
+"""Gates that judge the signal itself, before a size is known. Each is pure and cheap."""
+
+from solution.domain.reasons import Reason
+from solution.domain.signal import Action
+from solution.trading.gates.view import Denial, View
+
+
+def kill_switch(view: View) -> Denial | None:
+    """Nothing trades while the kill switch is on or unreadable."""
+    return Denial(Reason.KILL_SWITCH, view.killed) if view.killed else None
+
+
+def signal_age(view: View) -> Denial | None:
+    """A signal that was already too old, or was never read in time, must not trade."""
+    limit = view.rules.max_signal_age
+    if view.signal.max_age is not None:
+        limit = min(limit, float(view.signal.max_age))
+    if view.fresh_when_read or view.age <= limit:
+        return None
+    return Denial(Reason.STALE_SIGNAL, f"{view.age:.1f} s old, the limit is {limit:g} s")
+
+
+def queue_wait(view: View) -> Denial | None:
+    """Waiting for the rate budget has an end."""
+    if view.waited <= view.rules.max_queue_wait:
+        return None
+    return Denial(
+        Reason.QUEUE_WAIT_EXCEEDED,
+        f"waited {view.waited:.0f} s, MAX_QUEUE_WAIT is {view.rules.max_queue_wait:g} s",
+    )
+
+
+def asset_class(view: View) -> Denial | None:
+    """US equities only in this version."""
+    if view.asset.asset_class == "us_equity":
+        return None
+    return Denial(
+        Reason.UNSUPPORTED_ASSET, f"{view.asset.symbol} is of class {view.asset.asset_class}"
+    )
+
+
+def symbol_lists(view: View) -> Denial | None:
+    """ALLOWED_SYMBOLS (empty allows all) and DENIED_SYMBOLS (wins)."""
+    symbol, rules = view.asset.symbol, view.rules
+    if symbol in rules.denied_symbols:
+        return Denial(Reason.NOT_ALLOWED, f"{symbol} is on DENIED_SYMBOLS")
+    if rules.allowed_symbols and symbol not in rules.allowed_symbols:
+        return Denial(Reason.NOT_ALLOWED, f"{symbol} is not on ALLOWED_SYMBOLS")
+    return None
+
+
+def tradable(view: View) -> Denial | None:
+    """The broker must list the asset as tradable."""
+    if view.asset.tradable:
+        return None
+    return Denial(Reason.NOT_TRADABLE, f"{view.asset.symbol} is not tradable at the broker")
+
+
+def short_allowed(view: View) -> Denial | None:
+    """A short sale needs ``action=short_sell`` and ALLOW_SHORT other than false."""
+    if view.signal.action is not Action.SHORT_SELL:
+        return None
+    if not view.rules.allow_short:
+        return Denial(Reason.SHORT_NOT_ALLOWED, "ALLOW_SHORT is false")
+    if not view.asset.shortable:
+        return Denial(Reason.NOT_SHORTABLE, f"{view.asset.symbol} cannot be sold short")
+    return None
+
+
+def extended_hours(view: View) -> Denial | None:
+    """``extended_hours`` needs ALLOW_EXTENDED_HOURS."""
+    if not view.signal.extended_hours or view.rules.allow_extended_hours:
+        return None
+    return Denial(Reason.EXTENDED_HOURS_NOT_ALLOWED, "ALLOW_EXTENDED_HOURS is false")
+
+
+def price_age(view: View) -> Denial | None:
+    """No size without a price that we received within MAX_PRICE_AGE."""
+    if view.quote is None or view.price_age is None:
+        return Denial(Reason.STALE_PRICE, f"no price of {view.asset.symbol} could be had")
+    if view.price_age <= view.rules.max_price_age:
+        return None
+    return Denial(
+        Reason.STALE_PRICE,
+        f"the price of {view.asset.symbol} is {view.price_age:.1f} s old, "
+        f"MAX_PRICE_AGE is {view.rules.max_price_age:g} s",
+    )
+
+
+def quote_age(view: View) -> Denial | None:
+    """The exchange itself must have spoken within MAX_QUOTE_AGE (0 = off)."""
+    limit = view.rules.max_quote_age
+    if not limit:
+        return None
+    if view.quote_age is None:
+        return Denial(
+            Reason.STALE_QUOTE, f"the feed gives no exchange time for {view.asset.symbol}"
+        )
+    if view.quote_age <= limit:
+        return None
+    return Denial(
+        Reason.STALE_QUOTE,
+        f"the last quote of {view.asset.symbol} is {view.quote_age:.1f} s old, "
+        f"MAX_QUOTE_AGE is {limit:g} s",
+    )

@@ -1,0 +1,74 @@
+"""What every gate may look at: one frozen picture of signal, market, account and rules."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from solution.book.positions import Holdings
+from solution.book.prices import Quote
+from solution.domain.market import Market
+from solution.domain.orders import TimeInForce
+from solution.domain.ports import AssetView
+from solution.domain.reasons import Reason
+from solution.domain.signal import Signal
+from solution.trading.sizing import NO_LIMIT, Plan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateRules:
+    """Settings the gates compare with. Ages are seconds; 0 turns ``max_quote_age`` off."""
+
+    allow_short: bool = True
+    allow_extended_hours: bool = False
+    queue_when_closed: bool = False
+    allowed_symbols: frozenset[str] = frozenset()
+    denied_symbols: frozenset[str] = frozenset()
+    max_signal_age: float = 60.0
+    max_queue_wait: float = 600.0
+    max_price_age: float = 5.0
+    max_quote_age: float = 60.0
+    max_order_qty: Decimal = Decimal(0)
+
+
+@dataclass(slots=True, kw_only=True)
+class View:
+    """The picture one signal is judged on; belongs to the one thread that decides it.
+
+    Args:
+        age: seconds since the older of ``ts`` and the entry id.
+        fresh_when_read: the age limit was met when this process first read the entry.
+        waited: seconds since then.
+        price_age: seconds since we received ``quote``; None without one.
+        unconfirmed: an earlier order of the asset may still be live.
+        plan, time_in_force, holdings: None until the size is decided.
+        position_cap, notional_cap: account currency; infinite = no limit, 0 = nothing.
+    """
+
+    signal: Signal
+    asset: AssetView
+    rules: GateRules
+    market: Market
+    age: float
+    fresh_when_read: bool
+    waited: float
+    killed: str | None = None
+    quote: Quote | None = None
+    price_age: float | None = None
+    quote_age: float | None = None
+    unconfirmed: bool = False
+    plan: Plan | None = None
+    time_in_force: TimeInForce | None = None
+    holdings: Holdings | None = None
+    position_cap: Decimal = NO_LIMIT
+    notional_cap: Decimal = NO_LIMIT
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """Why not: a code and one sentence with the numbers that decided."""
+
+    reason: Reason
+    message: str
+
+
+Gate = Callable[[View], Denial | None]

@@ -1,0 +1,431 @@
+"""One signal from its lane to its POST, start to end, in one worker thread.
+
+    known already? → gates → size → gates → reserve → row SUBMITTING → POST → tracker
+
+Whatever happens, the lane is let go exactly once: here when the signal ends unsent, by the tracker
+when its order does.
+"""
+
+import functools
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, Protocol
+
+from solution.book.positions import Portfolio
+from solution.book.prices import Quote
+from solution.clock import Clock
+from solution.domain.events import Event
+from solution.domain.market import Market
+from solution.domain.ports import Ledger, Outcomes
+from solution.domain.reasons import Reason
+from solution.domain.records import DeadLetter, Intent, State
+from solution.domain.signal import Signal
+from solution.errors import IdentityExists, LedgerError, Refused, SignalError
+from solution.rate_limiter import Slot
+from solution.trading import outcomes, recovery
+from solution.trading.compose import Composer, PipelineRules
+from solution.trading.gates import SIGNAL_GATES, first_denial
+from solution.trading.gates.view import View
+from solution.trading.kill_switch import KillSwitch
+from solution.trading.submit import Submitter
+from solution.trading.tracker import OrderTracker
+from solution.trading.watch import is_older
+from solution.trading.work import Lane, Work, ends_at_once
+
+log = logging.getLogger(__name__)
+
+GATES_TO_SEND = 0.25
+"""Seconds from the gates' look to the POST; later, they look again."""
+SAME_IDENTITY_PAUSE = 0.02
+"""Seconds before a signal looks again whether another worker is done with its identity."""
+
+
+class Desk(Protocol):
+    """The part of the wrapper that decisions read; none of it spends trading-API budget."""
+
+    def market(self) -> Market: ...
+    def quote(self, symbol: str) -> Quote | None:
+        """From memory, or fetched once on the spot when too old."""
+        ...
+
+    def refresh_if_uncertain(self, symbol: str, *, urgent: bool) -> None: ...
+
+
+class Pipeline:
+    """Decides and sends. Stateless between signals but for the newest entry submitted per asset.
+
+    Args:
+        redis_ms: Redis time, so that ages compare two readings of one clock.
+    """
+
+    def __init__(  # noqa: PLR0913 - the collaborators of the order path, each used here
+        self,
+        *,
+        rules: PipelineRules,
+        desk: Desk,
+        ledger: Ledger,
+        outcomes: Outcomes,
+        portfolio: Portfolio,
+        tracker: OrderTracker,
+        submitter: Submitter,
+        kill: KillSwitch,
+        clock: Clock,
+        stop: threading.Event,
+        redis_ms: Callable[[], int],
+    ) -> None:
+        self._rules = rules
+        self._composer = Composer(rules)
+        self._desk = desk
+        self._ledger = ledger
+        self._outcomes = outcomes
+        self._portfolio = portfolio
+        self._tracker = tracker
+        self._submitter = submitter
+        self._kill = kill
+        self._clock = clock
+        self._stop = stop
+        self._redis_ms = redis_ms
+        self._newest: dict[tuple[str, str], tuple[int, int]] = {}
+        self._unclaimed: dict[str, Mapping[str, Any]] = {}
+        self._in_hand_mutex = threading.Lock()
+        self._in_hand: set[str] = set()
+
+    def run(self, work: Work, lane: Lane, slot: Slot) -> None:
+        """Take one signal as far as this thread can."""
+        identity = work.signal.identity
+        if not self._claim(identity):
+            slot.cancel()
+            self._stop.wait(SAME_IDENTITY_PAUSE)
+            lane.requeue(work)
+            return
+        try:
+            self._run(work, lane, slot)
+        finally:
+            with self._in_hand_mutex:
+                self._in_hand.discard(identity)
+
+    def _claim(self, identity: str) -> bool:
+        """One worker per identity: two lanes may hold one signal_id (other content, no ordering).
+
+        Without this the second would take the first one's place in tracker and reservations
+        before the ledger told it that the identity has a row.
+        """
+        with self._in_hand_mutex:
+            if identity in self._in_hand:
+                return False
+            self._in_hand.add(identity)
+            return True
+
+    def _run(self, work: Work, lane: Lane, slot: Slot) -> None:
+        try:
+            if work.resend:
+                self._resend(work, lane, slot)
+            elif not self._is_known(work, lane):
+                self._decide(work, lane, slot)
+        except Refused as e:
+            self._refuse(work, lane, e.reason, e.message)
+        except SignalError as e:
+            self._dead_letter(work, lane, e)
+        except LedgerError:
+            raise  # nothing is durable any more: the service ends, the entry stays pending
+        except Exception as e:  # noqa: BLE001 - a bug must cost one signal, not lane and entry
+            self._crashed(work, lane, e)
+        finally:
+            slot.cancel()  # a no-op once the slot was spent on a POST
+
+    def recovered(
+        self,
+        newest: Mapping[tuple[str, str], tuple[int, int]],
+        unclaimed: Mapping[str, Mapping[str, Any]],
+    ) -> None:
+        """What start-up found, before anything is read.
+
+        Args:
+            newest: (stream, asset id) → the newest entry sent; an older one must not follow it.
+            unclaimed: client_order_id → order at the broker with an id of ours and without a row
+                (the ledger was lost, or its last rows with the power).
+        """
+        self._newest.update(newest)
+        self._unclaimed.update(unclaimed)
+
+    # --- signals seen before -----------------------------------------------------------------
+
+    def _is_known(self, work: Work, lane: Lane, *, look: bool = False) -> bool:
+        """Settle a signal whose identity has a row; True when there is nothing left to decide.
+
+        Args:
+            look: ask the ledger although the entry is new and names no signal_id. It cannot have a
+                row then, but after data loss in Redis; the row before the POST is unique and
+                finds that, and so does the row of a refusal. An order on its way is asked for in
+                memory: deciding once more would take its place in tracker and reservations.
+        """
+        signal = work.signal
+        may_have_row = look or work.redelivered or bool(signal.signal_id)
+        if not may_have_row:
+            coid = self._composer.client_order_id(signal)
+            may_have_row = self._tracker.get(coid) is not None
+        row = self._ledger.find(signal.identity) if may_have_row else None
+        if row is None:
+            if work.redelivered and self._ledger.find_dead_letter(work.ref) is not None:
+                self._outcomes.put(outcomes.acknowledge(work.ref))
+                lane.done()
+                return True
+            return self._adopt(work, lane)
+        if row.digest != signal.digest:
+            raise SignalError(
+                Reason.SIGNAL_ID_REUSED,
+                f"signal_id {signal.signal_id!r} was used by entry {row.entry_id} "
+                "with other content",
+            )
+        coid = row.client_order_id
+        same_entry = (row.stream, row.entry_id) == (work.ref.stream, work.ref.entry_id)
+        if same_entry:
+            if not self._tracker.attach(coid, lane, work):
+                self._outcomes.put(outcomes.acknowledge(work.ref))
+                lane.done()
+            return True
+        # Published again under the same signal_id: one order, its outcome told twice.
+        if not self._tracker.follow(coid, work.ref):
+            at = outcomes.rfc3339(self._clock.epoch_ms())
+            self._outcomes.put(outcomes.repeated(row, work.ref, at=at))
+        lane.done()
+        return True
+
+    def _adopt(self, work: Work, lane: Lane) -> bool:
+        """The broker has this signal's order although the ledger has no row of it."""
+        order = self._unclaimed.pop(self._composer.client_order_id(work.signal), None)
+        if order is None:
+            return False
+        intent = self._composer.found(work, order, self._clock.epoch_ms())
+        if order.get("symbol") != work.asset.symbol or is_older(intent, order):
+            return False  # an id used before: the POST meets it and its lookup names the difference
+        log.warning("order_adopted", extra={"client_order_id": intent.client_order_id})
+        self._tracker.expect(intent, lane, work, keeps_lane=ends_at_once(intent))
+        self._portfolio.restore(recovery.reservation_of(intent))
+        self._ledger.begin(intent)
+        self._tracker.answered(intent.client_order_id, order)
+        return True
+
+    # --- new decisions -----------------------------------------------------------------------
+
+    def _decide(self, work: Work, lane: Lane, slot: Slot) -> None:
+        self._check_order(work)
+        intent = self._reserve(work)
+        coid = intent.client_order_id
+        sent = False
+        try:
+            if self._rules.dry_run:
+                self._end_dry(work, lane, intent)
+                return
+            self._last_look()
+            sent = True
+            self._send(work, lane, slot, intent)
+        except IdentityExists:
+            # Another entry with this signal_id came through another lane at the same moment.
+            self._portfolio.released(coid)
+            if not self._is_known(work, lane, look=True):
+                raise
+        except BaseException:
+            if not sent:
+                self._portfolio.released(coid)
+            raise
+
+    def _check_order(self, work: Work) -> None:
+        """A lost buy must not follow its sell: older than the newest one sent ends here."""
+        newest = self._newest.get((work.signal.stream, work.asset.id))
+        if self._rules.ordered and newest is not None and _entry_key(work.signal) < newest:
+            raise Refused(
+                Reason.SUPERSEDED,
+                f"entry {newest[0]}-{newest[1]} of the same asset was sent before it was read",
+            )
+
+    def _reserve(self, work: Work) -> Intent:
+        """Gates, size, gates, reservation; again when they took too long."""
+        while True:
+            self._desk.refresh_if_uncertain(work.asset.symbol, urgent=work.signal.is_exit)
+            started = self._clock.monotonic()  # the refresh is no gate, and may be slow each time
+            view = self._look(work)
+            denial = first_denial(SIGNAL_GATES, view)
+            if denial is not None:
+                raise Refused(denial.reason, denial.message)
+            intent = self._portfolio.reserve(
+                work.asset.symbol, functools.partial(self._composer.decide, work, view)
+            )
+            if self._clock.monotonic() - started <= GATES_TO_SEND:
+                return intent
+            self._portfolio.released(intent.client_order_id)
+
+    def _look(self, work: Work) -> View:
+        signal, symbol, now = work.signal, work.asset.symbol, self._clock.monotonic()
+        wall = self._clock.now()
+        quote = self._desk.quote(symbol)
+        if quote is not None:
+            quote = usable(quote, wall, self._rules.gates.max_quote_age)
+        exchange_at = _exchange_time(quote)
+        # Both clocks: the monotonic one stands still while the machine is suspended.
+        waited = max(now - work.received_at, (self._clock.epoch_ms() - work.received_ms) / 1000)
+        return View(
+            signal=signal,
+            asset=work.asset,
+            rules=self._rules.gates,
+            market=self._desk.market(),
+            age=(self._redis_ms() - signal.oldest_ms()) / 1000,
+            fresh_when_read=work.fresh,
+            waited=waited,
+            killed=self._kill.reason(),
+            quote=quote,
+            price_age=self._clock.monotonic() - quote.received if quote else None,
+            quote_age=(wall - exchange_at).total_seconds() if exchange_at else None,
+            unconfirmed=self._tracker.is_unconfirmed(symbol),
+        )
+
+    def _last_look(self) -> None:
+        """The kill switch once more: it may have been thrown since the gates looked."""
+        killed = self._kill.reason()
+        if killed is not None:
+            raise Refused(Reason.KILL_SWITCH, killed)
+
+    def _send(self, work: Work, lane: Lane, slot: Slot, intent: Intent) -> None:
+        now = self._clock.epoch_ms()
+        intent.submitted_ms = intent.created_ms = intent.updated_ms = now
+        key = (work.signal.stream, work.asset.id)
+        entry = _entry_key(work.signal)
+        self._newest[key] = max(entry, self._newest.get(key, entry))
+        # A market order for the day ends at once as well, while the market is open; should it rest
+        # all the same (a halt), the first poll that finds it open lets go of the lane.
+        at_once = intent.order_type == "market" and intent.time_in_force == "day"
+        keeps = ends_at_once(intent) or (at_once and self._desk.market().is_open is True)
+        if not self._submitter.send(intent, work, lane, slot, keeps_lane=keeps):
+            self._later(work, lane)
+
+    # --- the same body once more ---------------------------------------------------------------
+
+    def _resend(self, work: Work, lane: Lane, slot: Slot) -> None:
+        """POST the stored body of a row that provably has no order, if every gate still agrees."""
+        coid = work.resend
+        intent = self._tracker.retake(coid, lane, work)
+        if intent is None:
+            return  # news settled it, and the tracker has the lane
+        denial = self._still_allowed(work)
+        if denial is None:
+            if not self._submitter.post(intent, work, slot):
+                self._later(work, lane)
+            return
+        tracked = self._tracker.get(coid)
+        if tracked is not None and tracked.progress.state is State.UNKNOWN:
+            self._tracker.expire_unconfirmed(coid, denial.message)
+        elif work.tries and denial.reason == Reason.STALE_SIGNAL:
+            self._tracker.unsent(coid, f"the broker could not be reached; {denial.message}")
+        else:
+            self._tracker.stopped_before_resend(coid, denial.reason, denial.message)
+
+    def _still_allowed(self, work: Work) -> Refused | None:
+        """The signal gates once more; age counts unless it waits for the rate budget only."""
+        view = self._look(work)
+        denial = first_denial(SIGNAL_GATES, view)
+        if denial is None and view.market.is_open is not True and not work.signal.extended_hours:
+            return Refused(Reason.MARKET_CLOSED, "the market is not known to be open")
+        return None if denial is None else Refused(denial.reason, denial.message)
+
+    def _later(self, work: Work, lane: Lane) -> None:
+        """Nothing happened at the broker: the same body again, from the front of the lane."""
+        work.tries += 1
+        # Wakes at once on shutdown; the entry is still pending then and is decided at next start.
+        self._stop.wait(min(1.0, 0.05 * 2.0 ** min(work.tries, 6)))
+        lane.requeue(work)
+
+    # --- ends without an order -------------------------------------------------------------------
+
+    def _refuse(self, work: Work, lane: Lane, reason: str, message: str) -> None:
+        intent = self._composer.blank(work, State.REFUSED)
+        intent.reason, intent.message = str(reason), message
+        intent.side = work.signal.side.value if work.signal.side else ""
+        self._end(work, lane, intent, Event.REFUSED)
+
+    def _crashed(self, work: Work, lane: Lane, error: Exception) -> None:
+        """An unforeseen error: refuse the signal, unless its order may exist already."""
+        log.error("signal_crashed", exc_info=error, extra={"signal_id": work.ref.entry_id})
+        coid = self._composer.client_order_id(work.signal)
+        if self._ledger.find(work.signal.identity) is None:
+            self._portfolio.released(coid)
+            message = f"{type(error).__name__}: {error}"
+            self._refuse(work, lane, Reason.INTERNAL_ERROR, message)
+        else:
+            self._tracker.unknown(coid, "an internal error followed the POST")
+            tracked = self._tracker.get(coid)
+            if tracked is None or tracked.lane is not lane:
+                lane.done()  # the row is another signal's, or at its end: nobody else lets go
+
+    def _end_dry(self, work: Work, lane: Lane, intent: Intent) -> None:
+        self._portfolio.released(intent.client_order_id)
+        intent.state = State.DRY_RUN
+        self._end(work, lane, intent, Event.DRY_RUN)
+
+    def _end(self, work: Work, lane: Lane, intent: Intent, event: Event) -> None:
+        now = self._clock.epoch_ms()
+        self._outcomes.put(outcomes.ended_unsent(intent, event, at_ms=now, refs=(work.ref,)))
+        self._tracker.board.note(intent, str(intent.state), intent.reason)
+        log.info(
+            "signal_ended",
+            extra={
+                "signal_id": intent.signal_id or intent.entry_id,
+                "symbol": intent.symbol,
+                "client_order_id": intent.client_order_id,
+                "state": str(intent.state),
+                "reason": intent.reason,
+                "detail": intent.message,
+            },
+        )
+        lane.done()
+
+    def _dead_letter(self, work: Work, lane: Lane, error: SignalError) -> None:
+        letter = DeadLetter(
+            stream=work.ref.stream,
+            entry_id=work.ref.entry_id,
+            reason=str(error.reason),
+            message=error.message,
+            at=outcomes.rfc3339(self._clock.epoch_ms()),
+            fields=work.fields,
+        )
+        self._outcomes.put(
+            outcomes.dead_letter(letter, signal_id=work.signal.signal_id, ticker=work.signal.ticker)
+        )
+        self._tracker.board.dead_letter(
+            self._composer.blank(work, State.REFUSED), str(error.reason)
+        )
+        log.warning(
+            "dead_letter",
+            extra={
+                "signal_id": work.signal.signal_id or work.ref.entry_id,
+                "reason": str(error.reason),
+                "detail": error.message,
+            },
+        )
+        lane.done()
+
+
+def usable(quote: Quote, wall: datetime, limit: float) -> Quote:
+    """The quote without a bid and ask that are too old beside a newer trade.
+
+    Otherwise a size would be computed on the old ask while the new trade made it look young.
+    """
+    stale = quote.quote_at is None or (wall - quote.quote_at).total_seconds() > limit
+    if not limit or not stale or quote.trade_at is None:
+        return quote
+    return replace(quote, bid=None, ask=None, quote_at=None)
+
+
+def _exchange_time(quote: Quote | None) -> datetime | None:
+    """When the exchange last spoke of the symbol: the younger of quote and trade."""
+    if quote is None:
+        return None
+    times = [at for at in (quote.quote_at, quote.trade_at) if at is not None]
+    return max(times, default=None)
+
+
+def _entry_key(signal: Signal) -> tuple[int, int]:
+    ms, _, seq = signal.entry_id.partition("-")
+    return int(ms), int(seq or 0)

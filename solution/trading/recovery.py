@@ -1,0 +1,134 @@
+"""Start-up is recovery: the one path for a first start, a restart and a crash.
+
+Open rows of the ledger are tracked again before anything new is read. A row that may or may not
+have reached the broker is looked up by its id; its redelivered entry finds it in the tracker.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Protocol
+
+from solution.book.positions import Portfolio
+from solution.book.reservations import Reservation
+from solution.clock import Clock
+from solution.domain.orders import CLIENT_ORDER_ID_PREFIX, Side
+from solution.domain.ports import Ledger
+from solution.domain.records import Intent, State
+from solution.errors import StartupError
+from solution.rate_limiter import Priority, RateLimiter
+from solution.trading.schedule import Schedule
+from solution.trading.tracker import OrderTracker
+
+log = logging.getLogger(__name__)
+
+RATE_WINDOW_MS = 60_000
+ALWAYS_KNOWN = float("-inf")
+UNDECIDED_MS = 3_600_000
+"""Longer than any signal may be too young to refuse and wait for budget."""
+UNKNOWN_PAST_MS = 3_600_000
+
+
+class ListDesk(Protocol):
+    def orders_since(
+        self, since: datetime, priority: Priority
+    ) -> Sequence[Mapping[str, Any]] | None: ...
+
+
+def bind_ledger(ledger: Ledger, account_id: str, trading_url: str) -> None:
+    """Tie the ledger to one account at one host.
+
+    Raises:
+        StartupError: it belongs to another.
+    """
+    mine = f"{account_id}@{trading_url}"
+    bound = ledger.get_state("account")
+    if bound is None:
+        ledger.set_state("account", mine)
+    elif bound != mine:
+        raise StartupError(
+            f"this ledger belongs to account {bound}, the keys open {mine}; "
+            "use another LEDGER_URL for another account"
+        )
+
+
+def restore_budget(ledger: Ledger, limiter: RateLimiter, clock: Clock) -> None:
+    """Count the orders sent within the last minute, by whichever process sent them."""
+    now_ms = clock.epoch_ms()
+    limiter.restore(ledger.send_times(now_ms - RATE_WINDOW_MS), now_ms)
+
+
+def restore(
+    *,
+    ledger: Ledger,
+    tracker: OrderTracker,
+    portfolio: Portfolio,
+    schedule: Schedule,
+    clock: Clock,
+) -> int:
+    """Track every open row again; returns how many rows."""
+    now = clock.monotonic()
+    rows = ledger.open_intents()
+    for intent in rows:
+        portfolio.restore(reservation_of(intent))
+        tracker.restore(intent)
+    open_ids = [r.client_order_id for r in rows if r.state is State.OPEN]
+    schedule.poll_now(open_ids, now)
+    if rows:
+        log.warning("orders_recovered", extra={"open": len(rows), "at_broker": len(open_ids)})
+    return len(rows)
+
+
+def newest_sent(ledger: Ledger, now_ms: int) -> dict[tuple[str, str], tuple[int, int]]:
+    """(stream, asset id) → newest entry sent while an older one may still be undecided."""
+    newest: dict[tuple[str, str], tuple[int, int]] = {}
+    for stream, asset_id, entry_id in ledger.sent_since(now_ms - UNDECIDED_MS):
+        ms, _, sequence = entry_id.partition("-")
+        key, entry = (stream, asset_id), (int(ms), int(sequence or 0))
+        newest[key] = max(entry, newest.get(key, entry))
+    return newest
+
+
+def unclaimed(
+    ledger: Ledger, desk: ListDesk, deployment: str, clock: Clock
+) -> dict[str, Mapping[str, Any]]:
+    """Orders at the broker that carry an id of ours and have no row.
+
+    Rows can be missing after power loss (the row before the POST is committed without fsync) or
+    with another ledger. One list since the last order we know of, at least of the last hour when
+    we know none.
+
+    Raises:
+        BrokerError: the list could not be had.
+    """
+    last = ledger.last_sent_ms() or clock.epoch_ms() - UNKNOWN_PAST_MS
+    since = datetime.fromtimestamp(last / 1000, UTC) - timedelta(seconds=60)
+    orders = desk.orders_since(since, Priority.LOOKUP) or ()
+    prefix = f"{CLIENT_ORDER_ID_PREFIX}-{deployment}-"
+    ours = {str(o.get("client_order_id")): o for o in orders}
+    return {
+        coid: order
+        for coid, order in ours.items()
+        if coid.startswith(prefix) and ledger.find_by_client_order_id(coid) is None
+    }
+
+
+def reservation_of(intent: Intent) -> Reservation:
+    """What the row's order still holds.
+
+    An accepted order is contained in the account snapshot taken at start; one that may not exist
+    is charged in full.
+    """
+    qty = intent.reserved_qty
+    opens = intent.reserved_cash > 0
+    return Reservation(
+        client_order_id=intent.client_order_id,
+        symbol=intent.symbol,
+        side=Side(intent.side),
+        qty=qty,
+        price=intent.reserved_cash / qty if opens and qty else Decimal(0),
+        opens=opens,
+        filled_qty=intent.filled_qty,
+        accepted_at=ALWAYS_KNOWN if intent.state is State.OPEN else None,
+    )

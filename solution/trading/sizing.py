@@ -1,0 +1,429 @@
+"""How many shares, and which way.
+
+Pure arithmetic over one :class:`~solution.book.positions.Holdings`, run inside the portfolio's
+mutex so that what it saw is still true when its result is reserved. Sizes that we compute are
+clamped to the caps; sizes stated in a signal pass through and are refused by the gates.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import ROUND_DOWN, Context, Decimal
+
+from solution.book.positions import Holdings
+from solution.book.prices import Quote
+from solution.domain.orders import Side
+from solution.domain.ports import AssetView
+from solution.domain.reasons import Reason
+from solution.domain.signal import Action, Signal, SizeKind
+from solution.errors import Refused, SignalError
+
+ZERO = Decimal(0)
+SHARE = Decimal(1)
+FRACTION = Decimal("0.000000001")
+NO_LIMIT = Decimal("Infinity")
+SHORT_SALE_MARKUP = Decimal("1.03")
+"""Alpaca charges a short sale 1.03 × the ask (Placing Orders, "Buying power")."""
+_WIDE = Context(prec=80)
+"""For amounts as long as the signal contract allows, to nine decimals."""
+
+CustomSize = Callable[[Signal, Holdings, Quote], Decimal | float | None]
+"""A user's own policy: shares to trade (≥ 0), or None to stand aside."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SizingRules:
+    """The configured policy and caps; amounts in account currency, 0 = no limit.
+
+    One order is capped by an amount or by a fraction of equity, whichever is configured.
+    """
+
+    policy: str = "weight"
+    weights: Mapping[str, Decimal]
+    symbols: tuple[str, ...] = ()
+    qty: Decimal = ZERO
+    lot: Decimal = ZERO
+    max_position_pct: Decimal = Decimal("0.10")
+    max_order_notional: Decimal = ZERO
+    max_order_notional_pct: Decimal = Decimal("0.10")
+    max_order_qty: Decimal = ZERO
+    sell_only_above_entry: bool = False
+    custom: CustomSize | None = None
+
+    def notional_cap(self, equity: Decimal) -> Decimal:
+        """Largest value of one opening order; no equity is a cap of 0, not the absence of one."""
+        if self.max_order_notional:
+            return self.max_order_notional
+        return self.max_order_notional_pct * equity if self.max_order_notional_pct else NO_LIMIT
+
+    def position_cap(self, equity: Decimal) -> Decimal:
+        """Largest value of one position; see :meth:`notional_cap`."""
+        return self.max_position_pct * equity if self.max_position_pct else NO_LIMIT
+
+    def weight_of(self, symbol: str) -> Decimal:
+        """The weight of a bare buy: listed, else equal over SYMBOLS, else the position cap."""
+        if symbol in self.weights:
+            return self.weights[symbol]
+        if not self.weights and symbol in self.symbols:
+            return SHARE / len(self.symbols)
+        return self.max_position_pct or SHARE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The trade decided on. ``qty`` is shares and always set; with ``notional`` it is an estimate.
+
+    ``opens`` tells whether the order adds exposure (a buy of a long, a short sale); ``stated``
+    whether the producer named the size; ``note`` explains a clamp.
+    """
+
+    side: Side
+    qty: Decimal
+    price: Decimal
+    opens: bool
+    stated: bool = False
+    notional: Decimal | None = None
+    note: str = ""
+
+    @property
+    def value(self) -> Decimal:
+        return self.notional if self.notional is not None else self.qty * self.price
+
+    @property
+    def cost(self) -> Decimal:
+        """What the broker takes off the buying power."""
+        return self.value * (SHORT_SALE_MARKUP if self.side is Side.SELL else SHARE)
+
+    @property
+    def fractional(self) -> bool:
+        return self.notional is not None or self.qty != self.qty.to_integral_value()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Everything one sizing decision looks at."""
+
+    signal: Signal
+    holdings: Holdings
+    quote: Quote
+    asset: AssetView
+    rules: SizingRules
+
+    @property
+    def whole(self) -> bool:
+        """Whether a fraction of a share would be refused, so that sizes round down."""
+        return self.signal.needs_whole_shares or not self.asset.fractionable
+
+    def price(self, side: Side) -> Decimal:
+        """What a share costs or brings: the limit if there is one, else the far side, else last.
+
+        Exposure is never valued too low: a short sale's limit below the bid fills at the bid (and
+        is charged so by Alpaca), a buy that waits for a higher price fills there.
+        """
+        limit, signal = self.signal.limit_price, self.signal
+        if side is Side.BUY:
+            return limit if limit is not None else self._buy_price(self._seen(side))
+        if limit is None:
+            return self._seen(side)
+        return max(limit, self._seen(side)) if signal.action is Action.SHORT_SELL else limit
+
+    def _seen(self, side: Side) -> Decimal:
+        found = self.quote.buy_price if side is Side.BUY else self.quote.sell_price
+        if found is None or found <= 0:
+            raise Refused(Reason.NO_PRICE, f"no positive price is known for {self.asset.symbol}")
+        return found
+
+    def _buy_price(self, ask: Decimal) -> Decimal:
+        signal = self.signal
+        if signal.trail_percent is not None:
+            return ask * (1 + signal.trail_percent / 100)
+        return max(ask + (signal.trail_price or ZERO), signal.stop_price or ZERO)
+
+
+def size(request: Request) -> Plan:
+    """Decide the trade.
+
+    Raises:
+        Refused: nothing to do, nothing to sell, too small, or no price.
+        SignalError: CONFLICTING_FIELDS: a bracket on what turns out to close a position.
+    """
+    plan = _plan(request)
+    if request.signal.has_legs and not plan.opens:
+        raise SignalError(
+            Reason.CONFLICTING_FIELDS,
+            "take_profit/stop_loss hang on an entry; this order closes a position of "
+            f"{request.holdings.qty:f} {request.asset.symbol}",
+        )
+    return plan
+
+
+def _plan(request: Request) -> Plan:
+    signal = request.signal
+    if signal.is_target:
+        return _to_target(request)
+    if signal.action is Action.LIQUIDATE:
+        return _liquidate(request)
+    if signal.action is Action.SHORT_SELL:
+        return _open_short(request)
+    if signal.side is Side.SELL:
+        return _sell_held(request)
+    if request.holdings.qty < 0 or signal.action in {Action.BUY_TO_COVER, Action.COVER_SHORT}:
+        return _cover(request)
+    return _open(request, Side.BUY)
+
+
+# --- exposure up --------------------------------------------------------------------------------
+
+
+def _open_short(request: Request) -> Plan:
+    if request.holdings.qty > 0:
+        raise Refused(
+            Reason.SHORT_NOT_ALLOWED,
+            f"{request.holdings.qty:f} {request.asset.symbol} are held long; sell them first",
+        )
+    return _open(request, Side.SELL)
+
+
+def _open(request: Request, side: Side) -> Plan:
+    stated = request.signal.size_kind
+    price = request.price(side)
+    if stated is SizeKind.QTY:
+        return Plan(side=side, qty=_stated(request), price=price, opens=True, stated=True)
+    if stated is SizeKind.NOTIONAL:
+        return _notional(request, side, price)
+    if stated is SizeKind.WEIGHT:
+        qty = _whole(_room_to_weight(request, _stated(request), price, side), price)
+        return Plan(side=side, qty=_positive(request, qty), price=price, opens=True, stated=True)
+    wanted = _by_policy(request, price, side)
+    qty, note = _clamp(request, wanted, price, side)
+    return Plan(side=side, qty=qty, price=price, opens=True, note=note)
+
+
+def _stated(request: Request) -> Decimal:
+    if request.signal.size is None:  # the parser sets both or neither
+        raise Refused(Reason.SIZING_FAILED, "the signal names a kind of size without its value")
+    return request.signal.size
+
+
+def _notional(request: Request, side: Side, price: Decimal) -> Plan:
+    amount = _stated(request)
+    return Plan(
+        side=side,
+        qty=_shares_for(amount, price),
+        price=price,
+        opens=True,
+        stated=True,
+        notional=amount,
+    )
+
+
+def _room_to_weight(request: Request, weight: Decimal, price: Decimal, side: Side) -> Decimal:
+    """Value still missing to ``weight`` of equity, pending orders counted as done."""
+    held = request.holdings
+    standing = held.qty + held.pending_qty
+    if side is Side.SELL:
+        standing = -standing
+    return weight * held.equity - standing * price
+
+
+def _whole(value: Decimal, price: Decimal) -> Decimal:
+    return (value / price).to_integral_value(ROUND_DOWN)
+
+
+def _shares_for(amount: Decimal, price: Decimal) -> Decimal:
+    """To the broker's nine decimals, rounded down."""
+    return (amount / price).quantize(FRACTION, ROUND_DOWN, _WIDE)
+
+
+def _floored(request: Request, qty: Decimal) -> Decimal:
+    return qty.to_integral_value(ROUND_DOWN) if request.whole else qty
+
+
+def _positive(request: Request, qty: Decimal) -> Decimal:
+    if qty > 0:
+        return qty
+    held = request.holdings
+    standing = held.qty + held.pending_qty
+    if standing != 0:
+        raise Refused(
+            Reason.AT_TARGET,
+            f"{standing:f} {request.asset.symbol} held and pending are already the size asked for",
+        )
+    raise Refused(
+        Reason.SIZE_TOO_SMALL, f"the size for {request.asset.symbol} rounds down to no share"
+    )
+
+
+def _by_policy(request: Request, price: Decimal, side: Side) -> Decimal:
+    rules, held = request.rules, request.holdings
+    if rules.policy == "weight":
+        weight = rules.weight_of(request.asset.symbol)
+        if rules.max_position_pct:
+            weight = min(weight, rules.max_position_pct)
+        return _whole(_room_to_weight(request, weight, price, side), price)
+    if rules.policy == "position_pct":
+        return _whole(held.equity * (rules.max_position_pct or SHARE), price)
+    if rules.policy == "fixed_qty":
+        return rules.qty
+    if rules.policy == "fixed_notional":
+        return _whole(rules.lot, price)
+    if rules.policy == "all_in":
+        return _whole(held.cash, price)
+    return _custom(request)
+
+
+def _custom(request: Request) -> Decimal:
+    """Ask the user's function; whatever it does wrong refuses this one signal."""
+    custom = request.rules.custom
+    if custom is None:
+        raise Refused(Reason.SIZING_FAILED, f"no sizing policy {request.rules.policy!r}")
+    try:
+        answer = custom(request.signal, request.holdings, request.quote)
+        # The text of a float is what its author meant: 10.1, not its fifty decimals.
+        number = str(answer) if isinstance(answer, float) else answer
+        qty = ZERO if number is None else Decimal(number)
+    except (Exception, SystemExit) as e:  # foreign code may raise anything; the service goes on
+        raise Refused(
+            Reason.SIZING_FAILED, f"the sizing function raised {type(e).__name__}: {e}"
+        ) from e
+    if not qty.is_finite() or qty < 0:
+        raise Refused(Reason.SIZING_FAILED, f"the sizing function returned {answer!r}")
+    cut = qty.quantize(FRACTION, ROUND_DOWN, _WIDE)
+    return qty if cut == qty else cut
+
+
+def _clamp(request: Request, qty: Decimal, price: Decimal, side: Side) -> tuple[Decimal, str]:
+    """Bring a computed size under every cap; it may reach exactly the cap, never beyond."""
+    rules, held = request.rules, request.holdings
+    note = ""
+    if rules.max_order_qty and qty > rules.max_order_qty:
+        qty, note = rules.max_order_qty, "clamped to MAX_ORDER_QTY"
+    by_order = rules.notional_cap(held.equity)
+    if qty * price > by_order:
+        qty, note = _whole(by_order, price), "clamped to MAX_ORDER_NOTIONAL"
+    # A pending reduction may never fill: what it would free is no room yet.
+    standing = held.most_long if side is Side.BUY else held.most_short
+    room = rules.position_cap(held.equity) - standing * price
+    if qty * price > room:
+        qty, note = _whole(room, price), "clamped to MAX_POSITION_PCT"
+    qty = _positive(request, _floored(request, qty))
+    charged = price * (SHORT_SALE_MARKUP if side is Side.SELL else SHARE)
+    if qty * charged > held.buying_power:
+        qty, note = _whole(held.buying_power, charged), "clamped to buying power"
+        if qty <= 0:
+            raise Refused(
+                Reason.INSUFFICIENT_BUYING_POWER,
+                f"{held.buying_power:.2f} of buying power is left beside open orders; "
+                f"one {request.asset.symbol} costs {charged:f}",
+            )
+    return qty, note
+
+
+# --- exposure down ------------------------------------------------------------------------------
+
+
+def _sell_held(request: Request) -> Plan:
+    held = request.holdings
+    if held.available_qty <= 0:
+        raise Refused(
+            Reason.NOTHING_TO_SELL,
+            f"{max(held.qty, ZERO):f} {request.asset.symbol} held, none free to sell",
+        )
+    price = request.price(Side.SELL)
+    rules = request.rules
+    if rules.sell_only_above_entry and request.signal.size is None and price <= held.avg_entry:
+        raise Refused(
+            Reason.NOT_ABOVE_ENTRY, f"bid {price:f} is not above entry {held.avg_entry:f}"
+        )
+    return _reduce(request, Side.SELL, held.available_qty, price)
+
+
+def _cover(request: Request) -> Plan:
+    held = request.holdings
+    coverable = -held.qty - held.pending_buy_qty
+    if coverable <= 0:
+        raise Refused(
+            Reason.NOTHING_TO_COVER, f"no short {request.asset.symbol} is open and uncovered"
+        )
+    return _reduce(request, Side.BUY, coverable, request.price(Side.BUY))
+
+
+def _reduce(request: Request, side: Side, most: Decimal, price: Decimal) -> Plan:
+    """Up to what is there: a size stated in the signal may ask for less, never for more."""
+    asked, stated = most, request.signal.size_kind
+    if stated is SizeKind.QTY:
+        asked = _stated(request)
+    elif stated is SizeKind.NOTIONAL:
+        asked = _shares_for(_stated(request), price)
+    elif stated is SizeKind.WEIGHT:
+        asked = _whole(_stated(request) * request.holdings.equity, price)
+    qty = min(asked, most)
+    if stated is not SizeKind.QTY or qty < asked:  # a stated fraction is the gates' to refuse
+        qty = _floored(request, qty)
+    if qty <= 0:
+        raise Refused(
+            Reason.SIZE_TOO_SMALL, f"the size for {request.asset.symbol} rounds down to no share"
+        )
+    note = "limited to what is held" if most < asked else ""
+    if qty < min(asked, most):
+        note = "rounded down to whole shares"
+    return Plan(side=side, qty=qty, price=price, opens=False, stated=stated is not None, note=note)
+
+
+def _liquidate(request: Request) -> Plan:
+    """Close whatever is open; a direction restricts it: ``s`` to longs, ``b`` to shorts."""
+    side = request.signal.side
+    if side is Side.BUY or (side is None and request.holdings.qty < 0):
+        return _cover(request)
+    return _sell_held(request)
+
+
+# --- targets ------------------------------------------------------------------------------------
+
+
+def _to_target(request: Request) -> Plan:
+    """Trade the difference between the position wanted and everything held or pending."""
+    held, symbol = request.holdings, request.asset.symbol
+    target = _stated(request)
+    if held.uncertain and target:
+        raise Refused(
+            Reason.EXPOSURE_UNCONFIRMED,
+            f"executions of {symbol} may not be in the position yet, so no difference is known",
+        )
+    if request.signal.size_kind is SizeKind.TARGET_WEIGHT:
+        target = _whole(target * held.equity, request.price(Side.BUY))
+    standing = held.qty + held.pending_qty
+    if held.qty >= 0:
+        standing = max(standing, ZERO)  # a short sale that waits cannot be covered yet
+    delta = _floored(request, target - standing)
+    if delta == 0:
+        raise Refused(Reason.AT_TARGET, f"{standing:f} {symbol} held and pending are the target")
+    if delta < 0:
+        return _target_down(request, -delta)
+    if held.qty < 0:
+        return _target_cover(request, delta, target)
+    price = request.price(Side.BUY)
+    return Plan(side=Side.BUY, qty=delta, price=price, opens=True, stated=True)
+
+
+def _target_down(request: Request, wanted: Decimal) -> Plan:
+    held = request.holdings
+    qty = _floored(request, min(wanted, held.available_qty))
+    if qty <= 0:
+        raise Refused(
+            Reason.NOTHING_TO_SELL, f"{held.qty:f} {request.asset.symbol} held, none free to sell"
+        )
+    return Plan(side=Side.SELL, qty=qty, price=request.price(Side.SELL), opens=False, stated=True)
+
+
+def _target_cover(request: Request, wanted: Decimal, target: Decimal) -> Plan:
+    """Up to the short that no pending buy covers yet: crossing zero closes only."""
+    held = request.holdings
+    qty = _floored(request, min(wanted, -held.qty - held.pending_buy_qty))
+    if qty <= 0:
+        raise Refused(
+            Reason.NOTHING_TO_COVER,
+            f"{held.qty:f} {request.asset.symbol} held short, being covered already",
+        )
+    note = "TARGET_CLAMPED_AT_ZERO: crosses zero, closes only" if target > 0 else ""
+    price = request.price(Side.BUY)
+    return Plan(side=Side.BUY, qty=qty, price=price, opens=False, stated=True, note=note)

@@ -1,0 +1,111 @@
+"""One POST per row, and what each kind of answer means.
+
+The row is durable before the POST; an answer that says nothing certain is looked up, never
+guessed; an answer that says "nothing happened" lets the same body go out again. Nothing in this
+module builds a second body for a row.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from solution.domain.ports import Ledger
+from solution.domain.reasons import Reason
+from solution.domain.records import Intent
+from solution.errors import (
+    DuplicateOrder,
+    NotSent,
+    OutcomeUnknown,
+    RateLimited,
+    Rejected,
+    Unauthorized,
+)
+from solution.rate_limiter import Slot
+from solution.trading.tracker import OrderTracker
+from solution.trading.work import Lane, Work
+
+log = logging.getLogger(__name__)
+
+
+class PostDesk(Protocol):
+    """The part of the wrapper that sends orders."""
+
+    def submit(self, slot: Slot, body: bytes) -> Mapping[str, Any]:
+        """POST once; the slot counts as spent whatever the answer."""
+        ...
+
+
+class Submitter:
+    """Sends a decided order.
+
+    Args:
+        killed: why nothing may be sent, or None; asked after the row is durable.
+    """
+
+    def __init__(
+        self,
+        desk: PostDesk,
+        ledger: Ledger,
+        tracker: OrderTracker,
+        killed: Callable[[], str | None],
+    ) -> None:
+        self._killed = killed
+        self._desk = desk
+        self._ledger = ledger
+        self._tracker = tracker
+
+    def send(self, intent: Intent, work: Work, lane: Lane, slot: Slot, *, keeps_lane: bool) -> bool:
+        """Make the row durable and POST.
+
+        Returns:
+            True when the order is on its way or at its end; False when the broker could not be
+            reached or refused for the rate: the row stands, the lane is still the caller's, and
+            ``work.resend`` names it.
+
+        Raises:
+            IdentityExists: the signal has a row already; nothing was sent.
+            LedgerError: nothing is durable; nothing was sent.
+        """
+        # The order of these two: a row without a tracker entry is recovered at the next start; an
+        # event for an order that the tracker does not know yet would be lost.
+        self._tracker.expect(intent, lane, work, keeps_lane=keeps_lane)
+        try:
+            self._ledger.begin(intent)
+        except BaseException:
+            self._tracker.withdraw(intent.client_order_id)
+            raise
+        killed = self._killed()
+        if killed is not None:
+            # Thrown while the row was made durable: the last look before anything leaves.
+            self._tracker.stopped_before_resend(intent.client_order_id, Reason.KILL_SWITCH, killed)
+            return True
+        return self.post(intent, work, slot)
+
+    def post(self, intent: Intent, work: Work, slot: Slot) -> bool:
+        """POST the stored body of a durable row; see :meth:`send`."""
+        coid = intent.client_order_id
+        try:
+            order = self._desk.submit(slot, intent.body)
+        except DuplicateOrder:
+            # An earlier try got through: a success path. The lookup fetches, compares, adopts.
+            self._tracker.unknown(coid, "the client_order_id exists at the broker")
+        except Unauthorized as e:
+            self._tracker.refused(coid, Reason.UNAUTHORIZED, e.message)
+        except Rejected as e:
+            self._tracker.refused(coid, Reason.REFUSED_BY_BROKER, str(e))
+        except (RateLimited, NotSent) as e:
+            log.warning("order_not_taken", extra={"client_order_id": coid, "detail": str(e)})
+            work.resend = coid
+            # Waiting for budget keeps a signal's place; waiting for a lost broker ages it.
+            work.fresh = work.fresh and isinstance(e, RateLimited)
+            return False
+        except OutcomeUnknown as e:
+            log.warning("order_unclear", extra={"client_order_id": coid, "detail": str(e)})
+            self._tracker.unknown(coid, str(e))
+        else:
+            if order.get("id") and order.get("client_order_id") == coid:
+                self._tracker.answered(coid, order)
+            else:
+                # HTTP 200 with some other object: nothing is certain, so it is looked up.
+                self._tracker.unknown(coid, "the answer names no order of ours")
+        return True

@@ -1,0 +1,334 @@
+"""Asks the broker about orders whose news did not come: polls, lookups, overdue cancels.
+
+Lookups of unclear POSTs come before polls in the rate budget, cancels before both. Several orders
+are asked for with one list request. A broker that does not answer decides nothing: the question
+is asked again.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Protocol
+
+import orjson
+
+from solution.clock import Clock
+from solution.domain.order_state import decimal_or_none
+from solution.domain.records import Intent
+from solution.errors import BrokerError, NoBudget, NotFound, Rejected
+from solution.rate_limiter import Priority
+from solution.runtime.service import Service
+from solution.session import next_close
+from solution.trading.schedule import Due, Schedule, Task
+from solution.trading.tracked import Tracked
+from solution.trading.tracker import OrderTracker
+
+log = logging.getLogger(__name__)
+
+ENOUGH_LOOKUPS = 3
+ENOUGH_SECONDS = 2.0
+MANY = 3
+"""From this many orders on, one list request is cheaper than asking one by one."""
+CREATED_SLACK_MS = 60_000
+SINGLE_POLLS = 5
+"""Polls by id in one step."""
+LONG_LIST = timedelta(minutes=15)
+LONGEST_STEP = 0.25
+ENOUGH_LISTS = 2
+AFTER_CLOSE = timedelta(minutes=5)
+"""Late prints of the closing auction are in the lists by then."""
+
+
+class OrderDesk(Protocol):
+    """The part of the wrapper that this module needs; every call spends a rate slot."""
+
+    def lookup(self, client_order_id: str, priority: Priority) -> Mapping[str, Any]: ...
+    def order(self, order_id: str, priority: Priority) -> Mapping[str, Any]: ...
+    def orders_since(
+        self, since: datetime, priority: Priority
+    ) -> Sequence[Mapping[str, Any]] | None: ...
+    def open_orders(self, priority: Priority) -> Sequence[Mapping[str, Any]]: ...
+    def cancel(self, order_id: str) -> None: ...
+
+
+class OrderWatch(Service):
+    """Works off the schedule in one thread of its own; stops within one request's deadline.
+
+    Args:
+        may_resend: whether an absent order may be POSTed again (RESEND_UNKNOWN).
+    """
+
+    def __init__(
+        self,
+        desk: OrderDesk,
+        tracker: OrderTracker,
+        schedule: Schedule,
+        clock: Clock,
+        *,
+        may_resend: bool,
+    ) -> None:
+        super().__init__("order-watch")
+        self._desk = desk
+        self._tracker = tracker
+        self._schedule = schedule
+        self._clock = clock
+        self._may_resend = may_resend
+
+    def step(self) -> float:
+        now = self._clock.monotonic()
+        due = [d for d in self._schedule.due(now) if self._tracker.get(d.client_order_id)]
+        self._each([d for d in due if d.task is Task.CANCEL], self._cancel)
+        self._many(due, Task.LOOKUP, Priority.LOOKUP, self._found, self._absent)
+        self._many(due, Task.WATCH, Priority.POLL, self._found, self._still_absent)
+        self._many(due, Task.POLL, Priority.POLL, self._polled, self._gone)
+        upcoming = self._schedule.next_at()
+        if upcoming is None:
+            return LONGEST_STEP
+        return min(LONGEST_STEP, max(0.0, upcoming - self._clock.monotonic()))
+
+    # --- asking ---------------------------------------------------------------------------
+
+    def _each(
+        self, due: Sequence[Due], act: Callable[[Due, Tracked], None], most: int | None = None
+    ) -> None:
+        """Do each one; what cannot be done now goes back to the schedule, whatever happened.
+
+        Args:
+            most: at most so many; the rest comes up again shortly. Cancels and lookups that have
+                become due meanwhile must not wait behind a long row of polls.
+        """
+        for number, item in enumerate(due):
+            tracked = self._tracker.get(item.client_order_id)
+            if tracked is None:
+                continue
+            if (self.alive and self.stopping) or (most is not None and number >= most):
+                self._schedule.soon(item, self._clock.monotonic())
+                continue
+            try:
+                act(item, tracked)
+            except Exception as e:  # noqa: BLE001 - sorted out there; nobody else would ask again
+                self._put_back(item, e)
+
+    def _put_back(self, item: Due, error: Exception) -> None:
+        now = self._clock.monotonic()
+        if isinstance(error, NoBudget):
+            self._schedule.soon(item, now)
+        elif isinstance(error, BrokerError):
+            log.warning("broker_did_not_answer", extra={"task": item.task, "detail": str(error)})
+            self._schedule.failed(item, now)
+        else:
+            log.error("order_watch_failed", exc_info=error, extra={"task": item.task})
+            self._schedule.failed(item, now)
+
+    def _many(
+        self,
+        due: Sequence[Due],
+        task: Task,
+        priority: Priority,
+        found: Callable[[Due, Tracked, Mapping[str, Any]], None],
+        absent: Callable[[Due, Tracked], None],
+    ) -> None:
+        items = {d.client_order_id: d for d in due if d.task is task}
+        if not items:
+            return
+        try:
+            listed = self._listed(task, items, priority)
+        except Exception as e:  # noqa: BLE001 - as in _each: all of them must come up again
+            for item in items.values():
+                self._put_back(item, e)
+            return
+
+        def ask(item: Due, tracked: Tracked) -> None:
+            if listed is None:
+                # A single 404 is no complete list, so it is no proof for the watch.
+                missed = self._ask_again if task is Task.WATCH else absent
+                self._ask_one(item, tracked, priority, found, missed)
+                return
+            # By id first: a replaced order is followed under its successor's.
+            order = listed.get(tracked.progress.order_id) or listed.get(item.client_order_id)
+            if order is not None:
+                found(item, tracked, order)
+            elif task is Task.POLL:
+                # Not among those listed: it has ended, or is older than the list.
+                self._ask_one(item, tracked, priority, found, absent)
+            else:
+                absent(item, tracked)
+
+        most = SINGLE_POLLS if task is Task.POLL else None
+        self._each(list(items.values()), ask, most if listed is None else None)
+
+    def _listed(
+        self, task: Task, items: Mapping[str, Due], priority: Priority
+    ) -> dict[str, Mapping[str, Any]] | None:
+        """Orders by client_order_id and by id; None when they are to be asked for one by one.
+
+        Raises:
+            BrokerError: no list was to be had.
+        """
+        # An absence that is to be believed for good is read off a complete list, not off one 404.
+        if task is not Task.WATCH and len(items) <= MANY:
+            return None
+        tracked = [t for coid in items if (t := self._tracker.get(coid))]
+        oldest = min((t.intent.submitted_ms for t in tracked), default=0)
+        since = datetime.fromtimestamp(oldest / 1000, UTC) - timedelta(seconds=60)
+        if task is Task.POLL and self._clock.now() - since > LONG_LIST:
+            # Everything since an old resting order would be a list without end.
+            orders: Sequence[Mapping[str, Any]] | None = self._desk.open_orders(priority)
+        else:
+            orders = self._desk.orders_since(since, priority)
+        if orders is None:
+            return None
+        by_key = {str(o.get("id")): o for o in orders}
+        by_key.update({str(o.get("client_order_id")): o for o in orders})
+        return by_key
+
+    def _ask_one(
+        self,
+        due: Due,
+        tracked: Tracked,
+        priority: Priority,
+        found: Callable[[Due, Tracked, Mapping[str, Any]], None],
+        absent: Callable[[Due, Tracked], None],
+    ) -> None:
+        order_id = tracked.progress.order_id
+        try:
+            if order_id:
+                order = self._desk.order(order_id, priority)
+            else:
+                order = self._desk.lookup(due.client_order_id, priority)
+        except NotFound:
+            absent(due, tracked)
+            return
+        found(due, tracked, order)
+
+    # --- answers --------------------------------------------------------------------------
+
+    def _polled(self, due: Due, _tracked: Tracked, order: Mapping[str, Any]) -> None:
+        self._tracker.polled(due.client_order_id, order)
+        self._tracker.loosen(due.client_order_id)
+        if self._tracker.get(due.client_order_id) is not None:
+            self._schedule.again(due, self._clock.monotonic())
+
+    def _gone(self, due: Due, tracked: Tracked) -> None:
+        """The broker accepted it and does not list it now: never guess, ask again."""
+        log.error(
+            "order_not_listed",
+            extra={"client_order_id": due.client_order_id, "symbol": tracked.intent.symbol},
+        )
+        self._schedule.again(due, self._clock.monotonic())
+
+    def _found(self, due: Due, tracked: Tracked, order: Mapping[str, Any]) -> None:
+        if order.get("client_order_id") != due.client_order_id:
+            # HTTP 200 with some other object says neither that it is there nor that it is not.
+            self._schedule.again(due, self._clock.monotonic())
+            return
+        why = differs(tracked.intent, order)
+        if why:
+            log.error(
+                "client_order_id_conflict",
+                extra={"client_order_id": due.client_order_id, "detail": why},
+            )
+            self._tracker.conflicts(due.client_order_id, why)
+        elif is_older(tracked.intent, order):
+            # Ours by every field, and yet older than its signal: an id used before, or clocks that
+            # disagree. Nothing is adopted and nothing is given up; a person has to look.
+            self._tracker.expire_unconfirmed(
+                due.client_order_id, f"found, but created {order.get('created_at')}", adopt=False
+            )
+            if due.task is Task.WATCH:  # a lookup ends here: the watch goes on, less and less often
+                self._schedule.again(due, self._clock.monotonic())
+        else:
+            self._tracker.answered(due.client_order_id, order)
+
+    def _absent(self, due: Due, tracked: Tracked) -> None:
+        coid, now = due.client_order_id, self._clock.monotonic()
+        absent = self._tracker.note_absent(coid)
+        waited = now - (tracked.unknown_at if tracked.unknown_at is not None else now)
+        if absent < ENOUGH_LOOKUPS or waited < ENOUGH_SECONDS:
+            self._schedule.again(due, now)
+            return
+        taken = self._tracker.take_for_resend(coid) if self._may_resend else None
+        if taken is None:
+            self._tracker.expire_unconfirmed(
+                coid, f"not found in {absent} lookups over {waited:.1f} s"
+            )
+            return
+        lane, work = taken
+        work.resend, work.fresh = coid, False
+        lane.requeue(work)
+
+    def _ask_again(self, due: Due, _tracked: Tracked) -> None:
+        self._schedule.again(due, self._clock.monotonic())
+
+    def _still_absent(self, due: Due, tracked: Tracked) -> None:
+        """Absent for good once two complete lists after the session's close do not hold it."""
+        if self._clock.now() > _session_close(tracked.intent) + AFTER_CLOSE:
+            if self._tracker.note_absent(due.client_order_id) >= ENOUGH_LISTS:
+                self._tracker.confirm_absent(due.client_order_id)
+                return
+        else:
+            self._tracker.forget_absences(due.client_order_id)
+        self._schedule.again(due, self._clock.monotonic())
+
+    def _cancel(self, due: Due, tracked: Tracked) -> None:
+        order_id = tracked.progress.order_id
+        if not order_id:
+            self._schedule.soon(due, self._clock.monotonic())
+            return
+        try:
+            self._desk.cancel(order_id)
+        except Rejected as e:
+            # Filled or ended meanwhile; the poll says which.
+            log.info(
+                "cancel_refused",
+                extra={"client_order_id": due.client_order_id, "detail": e.message},
+            )
+        self._schedule.again(due, self._clock.monotonic())
+
+
+def _session_close(intent: Intent) -> datetime:
+    """The close that ends the session in which the order may have been working."""
+    sent = datetime.fromtimestamp(intent.submitted_ms / 1000, UTC)
+    try:
+        return next_close(sent)
+    except LookupError:  # beyond the shipped table of sessions: wait a whole long weekend
+        return sent + timedelta(days=4)
+
+
+def differs(intent: Intent, order: Mapping[str, Any]) -> str:
+    """Why the broker's order cannot be the one we sent under this id; "" when it is.
+
+    Compares what was sent (symbol, side, type, size) with what is there.
+    """
+    sent: Mapping[str, Any] = orjson.loads(intent.body) if intent.body else {}
+    for name in ("symbol", "side", "type"):
+        if name in sent and str(order.get(name) or "") != sent[name]:
+            return f"{name} at the broker is {order.get(name)!r}, sent was {sent[name]!r}"
+    sizes = {name: decimal_or_none(order.get(name)) for name in ("qty", "notional")}
+    for name, there in sizes.items():
+        if name not in sent or not any(sizes.values()):
+            continue
+        if there != Decimal(sent[name]):
+            return f"{name} at the broker is {there}, sent was {sent[name]}"
+    return ""
+
+
+def is_older(intent: Intent, order: Mapping[str, Any]) -> bool:
+    """Whether the broker's order was created before its signal was published.
+
+    The two times are of two clocks, the broker's and Redis's; a minute between them is forgiven.
+    """
+    created = _epoch_ms(order.get("created_at"))
+    return created is not None and created < intent.published_ms - CREATED_SLACK_MS
+
+
+def _epoch_ms(text: object) -> int | None:
+    """RFC 3339 to epoch milliseconds (beyond microseconds is cut); None when unreadable."""
+    if not isinstance(text, str):
+        return None
+    try:
+        whole = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return int(whole.timestamp() * 1000) if whole.tzinfo else None

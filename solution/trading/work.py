@@ -1,0 +1,61 @@
+"""One signal on its way through this process."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from solution.domain.ports import AssetView
+from solution.domain.records import EntryRef, Intent
+from solution.domain.signal import Signal
+
+
+@dataclass(slots=True)
+class Work:
+    """A parsed signal in a lane.
+
+    Args:
+        signal, asset, ref: what to do, of what, and the entry to acknowledge.
+        received_at: monotonic seconds when this process read the entry.
+        received_ms: the same on the wall clock, epoch milliseconds.
+        redelivered: pending from an earlier delivery: its identity may have a row already.
+        fresh: it met its age limit when first read, and has waited only for budget since.
+        resend: client_order_id of a row whose stored body may be POSTed (again); "" for none.
+        tries: how often the broker could not be reached for it.
+        fields: the raw entry, kept should it become a dead letter.
+    """
+
+    signal: Signal
+    asset: AssetView
+    ref: EntryRef
+    received_at: float
+    received_ms: int
+    redelivered: bool = False
+    fresh: bool = True
+    resend: str = ""
+    tries: int = 0
+    fields: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class Lane(Protocol):
+    """The hold on an asset's lane; its next signal runs only when this one lets go."""
+
+    def done(self) -> None: ...
+
+    def requeue(self, item: Work) -> None:
+        """Back to the front of the lane."""
+        ...
+
+
+class FreeLane:
+    """Stands in where no lane is held: an order found in the ledger at start."""
+
+    def done(self) -> None:
+        """Nothing is held."""
+
+    def requeue(self, item: Work) -> None:
+        """Nothing is held; work without a lane is not sent again."""
+        raise ValueError(f"no lane to requeue {item.ref}")
+
+
+def ends_at_once(intent: Intent) -> bool:
+    """Whether the broker ends the order within moments, filled or not."""
+    return intent.time_in_force in {"ioc", "fok"}

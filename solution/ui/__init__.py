@@ -1,0 +1,1 @@
+"""What a person sees: the status snapshot and the terminal display."""

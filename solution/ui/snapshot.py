@@ -1,0 +1,94 @@
+"""The running instance's picture of itself, in Redis each second, so it is read from anywhere."""
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+import redis
+
+from solution.runtime.service import Fatal, Service
+
+log = logging.getLogger(__name__)
+
+EVERY = 1.0
+EXPIRES_S = 5
+LOOK_AROUND = 3
+"""Steps between two looks for other instances."""
+
+
+def key_of(group: str, instance: str) -> str:
+    """Where an instance's snapshot lies; it disappears five seconds after the instance."""
+    return f"signalpaca:{group}:{instance}"
+
+
+class StatusPublisher(Service):
+    """Writes ``collect()`` as JSON, and looks for another instance of the group now and then.
+
+    Redis being away is nobody's emergency here. Another live instance is: a machine that was
+    suspended may wake up beside its successor. The one that started later ends itself.
+
+    Args:
+        connect: makes a client; called again after each failure.
+        collect: the picture, from memory only; holds ``ledger`` and ``started_ms``.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], "redis.Redis"],
+        group: str,
+        instance: str,
+        collect: Callable[[], Mapping[str, Any]],
+    ) -> None:
+        super().__init__("status")
+        self._connect = connect
+        self._group = group
+        self._instance = instance
+        self._key = key_of(group, instance)
+        self._collect = collect
+        self._client: redis.Redis | None = None
+        self._steps = 0
+
+    def step(self) -> float:
+        try:
+            if self._client is None:
+                self._client = self._connect()
+            mine = self._collect()
+            self._client.set(self._key, orjson.dumps(mine), ex=EXPIRES_S)
+            self._steps += 1
+            if self._steps % LOOK_AROUND == 0:
+                self._look_around(self._client, mine)
+        except redis.RedisError:
+            self._close()
+        return EVERY
+
+    def _look_around(self, client: "redis.Redis", mine: Mapping[str, Any]) -> None:
+        for name, other in read_all(client, self._group).items():
+            elder = int(other.get("started_ms") or 0) <= int(mine.get("started_ms") or 0)
+            if name != self._instance and elder and other.get("ledger") != mine.get("ledger"):
+                raise Fatal(f"instance {name} serves group {self._group} with another ledger")
+
+    def on_stop(self) -> None:
+        """Gone at once, not after five seconds: the instance has said good-bye."""
+        try:
+            if self._client is not None:
+                self._client.delete(self._key)
+        except redis.RedisError:
+            log.debug("status_not_deleted")
+        self._close()
+
+    def _close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+
+def read_all(client: "redis.Redis", group: str) -> dict[str, Mapping[str, Any]]:
+    """Every live instance's snapshot by instance name."""
+    found = {}
+    prefix = key_of(group, "")
+    for key in client.scan_iter(match=f"{prefix}*", count=500):
+        raw = client.get(key)
+        if isinstance(raw, bytes):
+            found[key.decode()[len(prefix) :]] = orjson.loads(raw)
+    return found

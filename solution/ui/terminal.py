@@ -1,0 +1,322 @@
+"""Snapshots as text and as a live screen. What is shown comes from the snapshot alone.
+
+A snapshot is the JSON that :mod:`solution.ui.picture` composes. It may come from another version,
+so an absent key is shown as a dash and never raises. ``rich`` is imported where a screen is drawn.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Group, RenderableType
+    from rich.table import Table
+
+Snapshot = Mapping[str, Any]
+
+DASH = "–"
+FILLED, ON_ITS_WAY, NOT_FILLED = "✓", "◌", "✗"
+STREAM_QUIET_S = 20.0
+"""Seconds of silence above which the order stream is no longer connected (ping plus pong)."""
+_OPEN_STATES = frozenset({"SUBMITTING", "UNKNOWN", "OPEN", "EXPIRED_UNCONFIRMED"})
+
+
+def money(text: object) -> str:
+    """``100000.5`` → ``100,000.50``; a dash for what is no number."""
+    try:
+        return f"{Decimal(str(text)):,.2f}"
+    except InvalidOperation:
+        return DASH
+
+
+def mark_of(state: str) -> str:
+    """✓ filled, ◌ on its way, ✗ ended otherwise."""
+    if state == "FILLED":
+        return FILLED
+    return ON_ITS_WAY if state in _OPEN_STATES else NOT_FILLED
+
+
+def part(snapshot: Snapshot, name: str) -> Mapping[str, Any]:
+    """A member that is an object; empty when it is absent."""
+    found = snapshot.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
+def dead_threads(snapshot: Snapshot) -> list[str]:
+    """Names of the threads that should run and do not."""
+    return [name for name, alive in part(snapshot, "threads").items() if not alive]
+
+
+def troubles(snapshot: Snapshot) -> list[str]:
+    """What a person should look at, each in a few words; empty when all is well."""
+    found = []
+    if reason := snapshot.get("kill_switch"):
+        found.append(f"KILL SWITCH: {reason}")
+    if dead := dead_threads(snapshot):
+        found.append(f"threads not running: {', '.join(dead)}")
+    redis, stream = part(snapshot, "redis"), part(snapshot, "stream")
+    if redis.get("connected") is False or redis.get("trouble"):
+        found.append(f"Redis: {redis.get('trouble') or 'not connected'}")
+    if stream.get("connected") is False:
+        found.append(f"order stream: {stream.get('state') or 'not connected'}")
+    return found
+
+
+def updates_of(snapshot: Snapshot, most: int) -> list[Mapping[str, str]]:
+    """Orders on their way and the last ends, newest first."""
+    ends = list(reversed(snapshot.get("recent") or ()))
+    return [*(snapshot.get("open_orders") or ()), *ends][: max(0, most)]
+
+
+# --- facts: (name, text) pairs that text and screen share ---------------------------------------
+
+
+def facts(snapshot: Snapshot) -> list[tuple[str, str]]:
+    """Everything but positions and orders, one line each."""
+    return [
+        ("account", _account(snapshot)),
+        ("signals", _signals(snapshot)),
+        ("ends", _counts(snapshot)),
+        ("rate", _rate(snapshot)),
+        ("latency", _latency(snapshot)),
+        ("redis", _redis(snapshot)),
+        ("stream", _stream(snapshot)),
+        ("threads", _threads(snapshot)),
+    ]
+
+
+def _account(snapshot: Snapshot) -> str:
+    account = part(snapshot, "account")
+    if not account:
+        return "not known yet"
+    shown = (
+        f"equity {money(account.get('equity'))} · cash {money(account.get('cash'))}"
+        f" · buying power {money(account.get('buying_power'))}"
+    )
+    if account.get("reserved_orders"):
+        # Also what ended orders took, until the account was read again.
+        shown += f" · {money(account.get('reserved_buying_power'))} reserved"
+    return shown
+
+
+def _signals(snapshot: Snapshot) -> str:
+    signals = part(snapshot, "signals")
+    names = (("read", "read"), ("waiting", "waiting"), ("in_hand", "in hand"))
+    shown = [f"{signals.get(key, DASH)} {word}" for key, word in names]
+    return " · ".join([*shown, f"{signals.get('dead_letters', DASH)} dead letters"])
+
+
+def _counts(snapshot: Snapshot) -> str:
+    counts = part(snapshot, "counts")
+    ordered = sorted(counts.items(), key=lambda item: (-int(item[1]), item[0]))
+    return " · ".join(f"{number} {word}" for word, number in ordered) or "none yet"
+
+
+def _rate(snapshot: Snapshot) -> str:
+    rate = part(snapshot, "rate")
+    if not rate:
+        return DASH
+    if not rate.get("limit"):
+        return "unlimited"
+    return (
+        f"{rate.get('used', DASH)} of {rate['limit']} requests used in the last minute"
+        f" · {rate.get('left_for_entries', DASH)} left for entries"
+    )
+
+
+def _latency(snapshot: Snapshot) -> str:
+    latency = part(snapshot, "latency_ms")
+    if latency.get("p50") is None:
+        return "no orders yet"
+    return f"p50 {latency['p50']} ms · p99 {latency.get('p99')} ms, signal to the broker's answer"
+
+
+def _redis(snapshot: Snapshot) -> str:
+    redis = part(snapshot, "redis")
+    state = "connected" if redis.get("connected") else "NOT CONNECTED"
+    if trouble := redis.get("trouble"):
+        state += f": {trouble}"
+    waiting = int(redis.get("unpublished") or 0) + int(redis.get("uncommitted") or 0)
+    return f"{state} · {waiting} events waiting to be written" if waiting else state
+
+
+def _stream(snapshot: Snapshot) -> str:
+    stream = part(snapshot, "stream")
+    state = str(stream.get("state") or DASH)
+    age = stream.get("age_s")
+    if age is not None:
+        state += f" · heard {age} s ago" + (" (QUIET)" if age > STREAM_QUIET_S else "")
+    return f"{state} · {again} reconnects" if (again := stream.get("reconnects")) else state
+
+
+def _threads(snapshot: Snapshot) -> str:
+    threads, dead = part(snapshot, "threads"), dead_threads(snapshot)
+    alive = f"{len(threads) - len(dead)} running"
+    return f"{alive} · NOT RUNNING: {', '.join(dead)}" if dead else alive
+
+
+# --- plain text -----------------------------------------------------------------------------------
+
+
+def text_lines(snapshot: Snapshot, *, orders: int = 5) -> list[str]:
+    """One instance for a terminal of any kind, or for a file."""
+    lines = [_title(snapshot)]
+    lines += [f"  ! {trouble}" for trouble in troubles(snapshot)]
+    lines += [f"  {name:<10} {shown}" for name, shown in facts(snapshot)]
+    positions = snapshot.get("positions") or ()
+    for i, row in enumerate(positions):
+        lines.append(f"  {'positions' if i == 0 else '':<10} {_position_line(row)}")
+    if not positions:
+        lines.append(f"  {'positions':<10} none")
+    for i, row in enumerate(updates_of(snapshot, orders)):
+        lines.append(f"  {'orders' if i == 0 else '':<10} {update_line(row)}")
+    return lines
+
+
+def _title(snapshot: Snapshot) -> str:
+    return f"{snapshot.get('instance', DASH)} · {snapshot.get('mode', DASH)} · {_at(snapshot)}"
+
+
+def _at(row: Mapping[str, Any]) -> str:
+    return str(row.get("at") or "")[11:19]
+
+
+def _position_line(row: Mapping[str, Any]) -> str:
+    return (
+        f"{row.get('symbol', DASH):<6} {row.get('qty', DASH):>8} at {money(row.get('avg_entry'))}"
+        f" · now {money(row.get('price'))} · unrealised {money(row.get('unrealized_pl'))}"
+    )
+
+
+def update_line(row: Mapping[str, Any]) -> str:
+    """``12:00:01 ✓ buy 10 NVDA FILLED``."""
+    parts = (_at(row), mark_of(str(row.get("state", ""))), row.get("side"), row.get("qty"))
+    words = (row.get("symbol"), row.get("state"), row.get("reason"))
+    return " ".join(str(word) for word in (*parts, *words) if word)
+
+
+def short_line(snapshot: Snapshot) -> str:
+    """The whole state in one line, for output that is not a terminal."""
+    signals, rate = part(snapshot, "signals"), part(snapshot, "rate")
+    latency = part(snapshot, "latency_ms")
+    held = ", ".join(
+        f"{row.get('symbol')} {row.get('qty')}" for row in snapshot.get("positions") or ()
+    )
+    shown = [
+        _at(snapshot),
+        f"{signals.get('read', DASH)} signals, {signals.get('waiting', DASH)} waiting",
+        _counts(snapshot),
+        f"rate {rate.get('used', DASH)}/{rate.get('limit', DASH)}",
+        f"p50 {_ms(latency.get('p50'))} p99 {_ms(latency.get('p99'))}",
+        held or "flat",
+        *troubles(snapshot),
+    ]
+    return " · ".join(shown)
+
+
+def _ms(value: object) -> str:
+    return DASH if value is None else f"{value} ms"
+
+
+# --- the live screen ------------------------------------------------------------------------------
+
+
+def screen(
+    snapshots: Iterable[Snapshot], *, updates: int = 15, notes: Sequence[str] = ()
+) -> "Group":
+    """Every instance as a panel, for ``rich.live.Live``; ``notes`` are lines above them."""
+    from rich.console import Group
+    from rich.text import Text
+
+    parts: list[RenderableType] = [Text(note) for note in notes]
+    parts += [_panel(snapshot, updates) for snapshot in snapshots]
+    return Group(*parts)
+
+
+def _panel(snapshot: Snapshot, updates: int) -> "RenderableType":
+    from rich.columns import Columns
+    from rich.console import Group
+    from rich.panel import Panel
+    from rich.text import Text
+
+    trouble = troubles(snapshot)
+    head: list[RenderableType] = [
+        Text(f" ! {line} ", style="bold white on red") for line in trouble
+    ]
+    body = Columns([_positions_table(snapshot), _updates_table(snapshot, updates)], padding=(0, 4))
+    return Panel(
+        Group(*head, _facts_table(snapshot), "", body),
+        title=Text(_title(snapshot), style="bold"),
+        border_style="red" if trouble else "cyan",
+    )
+
+
+def _facts_table(snapshot: Snapshot) -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    for name, shown in facts(snapshot):
+        if name == "rate":
+            table.add_row(Text(name, style="dim"), _bar(snapshot, shown))
+        else:
+            table.add_row(Text(name, style="dim"), Text(shown))
+    return table
+
+
+def _bar(snapshot: Snapshot, shown: str) -> "RenderableType":
+    from rich.text import Text
+
+    rate = part(snapshot, "rate")
+    limit, used = int(rate.get("limit") or 0), int(rate.get("used") or 0)
+    if not limit:
+        return Text(shown)
+    cells = 20
+    full = min(cells, round(cells * used / limit))
+    style = "red" if full >= cells - 2 else "green"
+    bar = Text("█" * full, style=style) + Text("░" * (cells - full), style="dim")
+    return bar + Text(f" {shown}")
+
+
+def _positions_table(snapshot: Snapshot) -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title="positions", title_justify="left", box=None, padding=(0, 1))
+    table.add_column("symbol")
+    for name in ("qty", "entry", "price", "unrealised"):
+        table.add_column(name, justify="right")
+    for row in snapshot.get("positions") or ():
+        gain = money(row.get("unrealized_pl"))
+        style = "red" if gain.startswith("-") else "green"
+        table.add_row(
+            str(row.get("symbol", DASH)),
+            str(row.get("qty", DASH)),
+            money(row.get("avg_entry")),
+            money(row.get("price")),
+            Text(gain, style=style),
+        )
+    if not table.row_count:
+        table.add_row("none", "", "", "", "")
+    return table
+
+
+_STYLES = {FILLED: "green", ON_ITS_WAY: "yellow", NOT_FILLED: "dim"}
+
+
+def _updates_table(snapshot: Snapshot, updates: int) -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title="orders and refusals", title_justify="left", box=None, padding=(0, 1))
+    for name, justify in (("at", "left"), ("", "left"), ("side", "left"), ("qty", "right")):
+        table.add_column(name, justify="right" if justify == "right" else "left")
+    table.add_column("symbol")
+    table.add_column("", overflow="ellipsis", no_wrap=True)
+    for row in updates_of(snapshot, updates):
+        mark = mark_of(str(row.get("state", "")))
+        texts = [_at(row), mark, row.get("side"), row.get("qty"), row.get("symbol")]
+        ended = row.get("reason") or row.get("state")
+        cells = [Text(str(text or ""), style=_STYLES[mark]) for text in (*texts, ended)]
+        table.add_row(*cells)
+    return table

@@ -1,0 +1,240 @@
+"""How the service starts, refuses to start, stops, and is stopped."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import fault_broker as broken
+from tests.helpers.clocks import eventually
+from tests.helpers.fault_broker import FaultBroker
+from tests.helpers.redis_server import free_port
+from tests.helpers.service_process import Service, World, world
+
+CHEAP = ["F", "BAC", "C", "CSCO"]
+
+
+@pytest.fixture
+def make_world(redis_executable: str, tmp_path: Path) -> Iterator[Callable[..., World]]:
+    """Worlds that end with the test."""
+    with ExitStack() as stack:
+        yield lambda *options, **settings: stack.enter_context(
+            world(tmp_path, *options, **settings)
+        )
+
+
+def publish_some(made: World, count: int) -> list[str]:
+    """That many buys over the cheap assets."""
+    return [made.publish(CHEAP[number % len(CHEAP)]) for number in range(count)]
+
+
+def refusal(service: Service, code: int, prefix: str) -> str:
+    """The one line a service ends with."""
+    assert service.wait() == code, service.text
+    lines = [line for line in service.text.splitlines() if line.startswith(prefix)]
+    assert len(lines) == 1, service.text
+    assert "Traceback" not in service.text
+    assert "SECRET-CANARY" not in service.text
+    return lines[0]
+
+
+# --- refusing to start --------------------------------------------------------------------
+
+
+def test_a_world_that_does_not_fit_is_refused_in_one_line(
+    make_world: Callable[..., World],
+) -> None:
+    """Wrong keys, a blocked account, no Redis, no broker, an unknown symbol: exit code 1."""
+    made = make_world("--keys", "KEY-CANARY:SECRET-CANARY", proxy=FaultBroker)
+    nowhere = f"127.0.0.1:{free_port()}"
+    cases = {
+        "does not accept the keys": made.launch(ALPACA_SECRET_KEY="SECRET-CANARY-OTHER"),
+        f"Redis at redis://{nowhere}/0 does not answer": made.launch(
+            REDIS_URL=f"redis://{nowhere}/0", LEDGER_URL="sqlite:///second.db"
+        ),
+        "does not answer as a broker": made.launch(
+            ALPACA_TRADING_URL=f"http://{nowhere}", LEDGER_URL="sqlite:///third.db"
+        ),
+        "SYMBOLS names NOSUCH": made.launch(
+            SYMBOLS="NVDA,NOSUCH", LEDGER_URL="sqlite:///fourth.db"
+        ),
+    }
+    for words, service in cases.items():
+        assert words in refusal(service, 1, "signalpaca stops: ")
+    made.proxy.account_changes = {"trading_blocked": True}
+    assert "blocked" in refusal(made.launch(), 1, "signalpaca stops: ")
+
+
+def test_a_ledger_serves_one_instance_of_one_account(make_world: Callable[..., World]) -> None:
+    """A second instance on it or beside it, another account later on: one line, exit code 1."""
+    made = make_world()
+    first = made.start()
+    line = refusal(made.launch(), 1, "signalpaca stops: another instance")
+    assert str(first.process.pid) in line
+    assert eventually(lambda: bool(made.redis.keys("signalpaca:*")))  # it tells of itself by now
+    beside = made.launch(LEDGER_URL="sqlite:///another.db")
+    assert "already serves group" in refusal(beside, 1, "signalpaca stops: instance")
+    assert first.stop() == 0
+    other = made.launch(ALPACA_API_KEY="ANOTHER")
+    assert "this ledger belongs to account" in refusal(other, 1, "signalpaca stops: ")
+
+
+def test_wrong_configuration_is_exit_code_2(make_world: Callable[..., World]) -> None:
+    """One line that names the setting."""
+    made = make_world()
+    cases = {
+        "WORKERS": made.launch(WORKERS="none"),
+        "ALPACA_API_KEY": made.launch(ALPACA_API_KEY=""),
+        "ALPACA_PAPER": made.launch(ALPACA_PAPER="false"),
+    }
+    cases["WORKERS"].kill()
+    del cases["WORKERS"]  # -w on the command line overrides it
+    cases["QTY"] = made.launch(QTY="-1")
+    for name, service in cases.items():
+        assert name in refusal(service, 2, "configuration: ")
+
+
+# --- stopping -----------------------------------------------------------------------------
+
+
+def test_sigterm_under_load_stops_in_order_and_loses_nothing(
+    make_world: Callable[..., World],
+) -> None:
+    """Exit code 0 within ten seconds; the next start finishes what was left pending."""
+    made = make_world(SYMBOLS=",".join(CHEAP))
+    service = made.start()
+    entries = publish_some(made, 600)
+    assert eventually(lambda: len(made.orders()) > 20)
+    began = time.monotonic()
+    service.signal(signal.SIGTERM)
+    entries += publish_some(made, 100)
+    assert service.wait() == 0, service.text
+    assert time.monotonic() - began < 10
+    assert "ERROR" not in service.text
+    made.start(workers=8)
+    made.await_ends(entries)
+    made.check(entries)
+
+
+def test_orders_in_hand_get_their_end_before_the_process_goes(
+    make_world: Callable[..., World],
+) -> None:
+    """SIGTERM while a POST waits for its answer: adopted or answered, told, acknowledged."""
+    made = make_world("--symbols", "SLOW", proxy=FaultBroker, SYMBOLS="SLOW")
+    made.proxy.on_post("SLOW", broken.slow_answer(1.0))
+    made.proxy.on_stream("SLOW", broken.never)
+    service = made.start()
+    entry = made.publish("SLOW")
+    assert eventually(lambda: bool(made.proxy.posts_of("SLOW")))
+    assert service.stop() == 0
+    made.check([entry])
+
+
+def test_a_second_signal_ends_the_process_at_once(make_world: Callable[..., World]) -> None:
+    """A worker hangs in its POST for five seconds; the second SIGTERM does not wait for it."""
+    made = make_world("--symbols", "HANG", proxy=FaultBroker, SYMBOLS="HANG")
+    made.proxy.on_post("HANG", broken.accept_then(broken.silence()))
+    service = made.start()
+    entry = made.publish("HANG")
+    assert eventually(lambda: bool(made.proxy.posts_of("HANG")))
+    service.signal(signal.SIGTERM)
+    assert eventually(lambda: "stopping" in service.text)
+    began = time.monotonic()
+    service.signal(signal.SIGTERM)
+    assert service.wait() == 1
+    assert time.monotonic() - began < 1.0
+    made.start()
+    made.await_ends([entry])
+    made.check([entry])
+
+
+# --- being stopped ------------------------------------------------------------------------
+
+
+def test_no_order_leaves_after_the_kill_switch_appears(
+    make_world: Callable[..., World], tmp_path: Path
+) -> None:
+    """Under load: the file is made, and what was not sent by then is refused."""
+    switch = tmp_path / "kill"
+    made = make_world(SYMBOLS=",".join(CHEAP), KILL_SWITCH_FILE=str(switch))
+    made.start()
+    entries = publish_some(made, 1000)
+    assert eventually(lambda: len(made.orders()) > 50)
+    switch.touch()
+    thrown = time.monotonic()
+    made.await_ends(entries)
+    posts = [e for e in made.admin("log")["entries"] if e["method"] == "POST"]
+    assert max(e["arrived"] for e in posts) < thrown + 0.1
+    assert len(posts) < 1000
+    refused = [e for e in made.events() if e["event"] == "refused"]
+    assert {e["reason"] for e in refused} == {"KILL_SWITCH"}
+    made.check(entries, orders=len(posts))
+    switch.unlink()
+    again = made.publish("F")
+    made.await_ends([again])
+    assert made.final(again)["event"] == "fill"
+
+
+def test_an_unreadable_kill_switch_counts_as_on(
+    make_world: Callable[..., World], tmp_path: Path
+) -> None:
+    """A path that cannot be looked at refuses every order."""
+    (tmp_path / "file").touch()
+    made = make_world(KILL_SWITCH_FILE=str(tmp_path / "file" / "kill"))
+    made.start()
+    entry = made.publish()
+    made.await_ends([entry])
+    assert made.final(entry)["reason"] == "KILL_SWITCH"
+    assert made.orders() == []
+
+
+def test_an_exit_goes_before_entries_that_wait_for_budget(
+    make_world: Callable[..., World],
+) -> None:
+    """Published behind three hundred buys with the budget used up: the next order out."""
+    limits = ("--rate-limit", "30")
+    made = make_world(*limits, SYMBOLS="F,BAC,C,CSCO,NVDA", RATE_LIMIT_PER_MINUTE="30")
+    made.start(workers=8)
+    made.await_ends([made.publish("NVDA", qty="5")])
+    publish_some(made, 300)
+    assert eventually(lambda: _quiet(made))
+    before = sum(made.posts().values())
+    exit_entry = made.publish("NVDA", "s")
+    assert eventually(lambda: made.ended([exit_entry]), 3)
+    order = next(o for o in made.orders() if o["side"] == "sell")
+    posts = [e for e in made.admin("log")["entries"] if e["method"] == "POST"]
+    assert posts[before]["client_order_id"] == order["client_order_id"]
+    assert order["status"] == "filled"
+    assert {entry["status"] for entry in made.admin("log")["entries"]} == {200}
+
+
+def _quiet(made: World) -> bool:
+    """Whether no POST arrived for a while: the budget is used up."""
+    before = sum(made.posts().values())
+    threading.Event().wait(0.5)
+    return before > 5 and sum(made.posts().values()) == before
+
+
+# --- the ledger fails ---------------------------------------------------------------------
+
+
+def test_a_ledger_that_cannot_be_written_ends_the_service(
+    make_world: Callable[..., World],
+) -> None:
+    """A full disk: no order without its row, no acknowledgement, exit code 1 with one line."""
+    made = make_world(SYMBOLS=",".join(CHEAP))
+    # 300 KiB for any one file that the process writes, its log included.
+    before = ("bash", "-c", 'ulimit -f 300; exec "$@"', "limited")
+    service = made.launch(before=before, LOG_LEVEL="ERROR")
+    entries = publish_some(made, 1500)
+    line = refusal(service, 1, "signalpaca stops: ")
+    assert "ledger" in line
+    assert {order["client_order_id"] for order in made.orders()} <= set(made.rows())
+    assert made.pending() > 0
+    made.start(workers=8)
+    made.await_ends(entries, 30)
+    made.check(entries)

@@ -1,0 +1,457 @@
+"""The order path in one thread: everything real but the broker, the clock and the threads.
+
+A :class:`Rig` holds the real portfolio, tracker, schedule, watch, submitter, pipeline, lanes and an
+in-memory ledger. Signals are published as stream entries; :meth:`Rig.work` does what a worker
+does, :meth:`Rig.advance` moves the clock and runs the watch whenever its schedule asks for it.
+"""
+
+import itertools
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from solution.book.assets import Asset
+from solution.book.positions import Account, Portfolio, Position
+from solution.book.prices import Quote
+from solution.domain.market import Market
+from solution.domain.orders import client_order_id
+from solution.domain.records import Change, EntryRef, Intent
+from solution.domain.signal import parse
+from solution.errors import BrokerError, NotFound
+from solution.ledger.rows import event_fields
+from solution.ledger.sqlite import SqliteLedger
+from solution.rate_limiter import Priority, RateLimiter, Slot
+from solution.runtime.lanes import Lanes
+from solution.trading.compose import PipelineRules
+from solution.trading.gates.view import GateRules
+from solution.trading.kill_switch import KillSwitch
+from solution.trading.pipeline import Pipeline
+from solution.trading.schedule import Schedule
+from solution.trading.sizing import SizingRules
+from solution.trading.submit import Submitter
+from solution.trading.tracker import OrderTracker
+from solution.trading.watch import OrderWatch
+from solution.trading.work import Work
+from tests.helpers.clocks import ManualClock
+
+DEPLOYMENT = "abcdefgh"
+STREAM = "nvda"
+ASSETS = {
+    symbol: Asset(f"asset-{symbol}", symbol, "us_equity", True, True, True)
+    for symbol in ("NVDA", "AAPL", "MSFT", "AMD")
+}
+
+Answer = Callable[["FakeDesk", dict[str, Any]], Mapping[str, Any]]
+"""What a scripted POST does with its decoded body: returns the answer or raises."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Update:
+    """One message of the order stream, as the tracker sees it."""
+
+    event: str
+    client_order_id: str
+    order_id: str
+    symbol: str
+    order: Mapping[str, Any]
+    qty: Decimal | None = None
+    price: Decimal | None = None
+    position_qty: Decimal | None = None
+    execution_id: str = ""
+    at: str = "2026-03-04T15:00:00.000Z"
+
+
+def accept(status: str = "pending_new", **changed: Any) -> Answer:
+    """The broker takes the order and says so."""
+
+    def run(desk: "FakeDesk", body: dict[str, Any]) -> Mapping[str, Any]:
+        return dict(desk.place(body, status=status, **changed))
+
+    return run
+
+
+def fill(price: str = "100") -> Answer:
+    """The broker takes the order and answers when it is filled."""
+
+    def run(desk: "FakeDesk", body: dict[str, Any]) -> Mapping[str, Any]:
+        desk.place(body)
+        return dict(desk.fill(body["client_order_id"], price))
+
+    return run
+
+
+def fail(error: Exception) -> Answer:
+    """Nothing reaches the book of the broker; the caller gets this error."""
+
+    def run(_desk: "FakeDesk", _body: dict[str, Any]) -> Mapping[str, Any]:
+        raise error
+
+    return run
+
+
+def accept_then(error: Exception) -> Answer:
+    """The broker takes the order, and the caller gets this error instead of the answer."""
+
+    def run(desk: "FakeDesk", body: dict[str, Any]) -> Mapping[str, Any]:
+        desk.place(body)
+        raise error
+
+    return run
+
+
+def entry_fields(direction: str, fields: Mapping[str, str]) -> tuple[tuple[bytes, bytes], ...]:
+    """What the producer wrote: NVDA unless said otherwise; an empty direction is left out."""
+    values = {"ticker": "NVDA", **({"direction": direction} if direction else {}), **fields}
+    return tuple((name.encode(), text.encode()) for name, text in values.items())
+
+
+class FakeDesk:
+    """A broker in a dict, with a script for POSTs and an own record of everything asked.
+
+    It is also the part of the wrapper that decisions read: session and prices.
+    """
+
+    def __init__(self, clock: ManualClock) -> None:
+        self._clock = clock
+        self._ids = itertools.count(1)
+        self.script: deque[Answer] = deque()
+        self.default: Answer = fill()
+        self.posts: list[bytes] = []
+        self.orders: dict[str, dict[str, Any]] = {}
+        self.asked: list[str] = []
+        self.cancels: list[str] = []
+        self.lookup_error: BrokerError | None = None
+        self.hidden: set[str] = set()
+        """client_order_ids that lookups do not find (yet)."""
+        self.is_open: bool | None = True
+        self.price: Decimal | None = Decimal(100)
+        self.on_quote: Callable[[], None] = lambda: None
+        self.refreshed: list[str] = []
+
+    # --- what orders do at the broker -----------------------------------------------------
+
+    def place(self, body: Mapping[str, Any], **changed: Any) -> dict[str, Any]:
+        """An order stands at the broker."""
+        order = {
+            "id": f"order-{next(self._ids)}",
+            "status": "new",
+            "filled_qty": "0",
+            "filled_avg_price": None,
+            "created_at": self._clock.now().isoformat(),
+            **body,
+            **changed,
+        }
+        self.orders[order["client_order_id"]] = order
+        return order
+
+    def fill(self, coid: str, price: str = "100", qty: str = "") -> dict[str, Any]:
+        """Fill it, all of it by default."""
+        order = self.orders[coid]
+        order["filled_qty"] = qty or order["qty"]
+        order["filled_avg_price"] = price
+        done = Decimal(order["filled_qty"]) == Decimal(order["qty"])
+        order["status"] = "filled" if done else "partially_filled"
+        return order
+
+    # --- the wrapper's methods --------------------------------------------------------------
+
+    def submit(self, slot: Slot, body: bytes) -> Mapping[str, Any]:
+        self.posts.append(body)
+        try:
+            answer = self.script.popleft() if self.script else self.default
+            return answer(self, orjson.loads(body))
+        finally:
+            slot.done()
+
+    def lookup(self, client_order_id: str, priority: Priority) -> Mapping[str, Any]:
+        self.asked.append(f"lookup {client_order_id} {priority.name}")
+        self._maybe_fail()
+        if client_order_id in self.hidden or client_order_id not in self.orders:
+            raise NotFound(404, 40410000, "order not found")
+        return dict(self.orders[client_order_id])
+
+    def order(self, order_id: str, priority: Priority) -> Mapping[str, Any]:
+        self.asked.append(f"order {order_id} {priority.name}")
+        self._maybe_fail()
+        for order in self.orders.values():
+            if order["id"] == order_id:
+                return dict(order)
+        raise NotFound(404, 40410000, "order not found")
+
+    def orders_since(
+        self, since: datetime, priority: Priority
+    ) -> Sequence[Mapping[str, Any]] | None:
+        self.asked.append(f"list {priority.name}")
+        self._maybe_fail()
+        return [dict(o) for c, o in self.orders.items() if c not in self.hidden]
+
+    def open_orders(self, priority: Priority) -> Sequence[Mapping[str, Any]]:
+        self.asked.append(f"open {priority.name}")
+        self._maybe_fail()
+        shown = (o for c, o in self.orders.items() if c not in self.hidden)
+        return [dict(o) for o in shown if o.get("status") in {"new", "accepted", "held"}]
+
+    def cancel(self, order_id: str) -> None:
+        self.cancels.append(order_id)
+        self._maybe_fail()
+
+    def market(self) -> Market:
+        return Market(self.is_open, self._clock.now())
+
+    def quote(self, symbol: str) -> Quote | None:
+        self.on_quote()
+        if self.price is None:
+            return None
+        at, now = self._clock.now(), self._clock.monotonic()
+        return Quote(symbol, self.price, self.price, self.price, at, at, now)
+
+    def refresh_if_uncertain(self, symbol: str, *, urgent: bool) -> None:
+        self.refreshed.append(symbol)
+
+    def _maybe_fail(self) -> None:
+        if self.lookup_error is not None:
+            raise self.lookup_error
+
+
+@dataclass
+class Recorder:
+    """Outcomes that commit at once, and remember what was told and acknowledged."""
+
+    ledger: SqliteLedger
+    events: list[dict[str, str]] = field(default_factory=list)
+    acks: list[str] = field(default_factory=list)
+
+    def put(self, change: Change) -> None:
+        seen: dict[int, int] = {}
+        for _, committed in self.ledger.apply([change]):
+            position = seen[id(committed)] = seen.get(id(committed), -1) + 1
+            self.events.append(event_fields(committed.events[position]))
+        self.acks += [ref.entry_id for ref in change.ack]
+
+    def told(self, entry_id: str) -> list[str]:
+        """The names of the events of one entry, in order; the final one ends in ``!``."""
+        return [
+            event["event"] + ("!" if event["final"] == "1" else "")
+            for event in self.events
+            if event["entry_id"] == entry_id
+        ]
+
+
+class InstantStop(threading.Event):
+    """A stop event on which nobody waits: the manual clock moves instead."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        super().__init__()
+        self._manual = clock
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self._manual.advance(timeout or 0.0)
+        return self.is_set()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RigRules:
+    """Settings of a rig; the defaults refuse nothing."""
+
+    may_resend: bool = True
+    ordered: bool = True
+    dry_run: bool = False
+    max_signal_age: float = 60.0
+    max_position_pct: Decimal = Decimal(0)
+    kill_switch_file: Path = Path("/nonexistent-directory/.kill_switch")
+
+
+class Rig:
+    """One account with $100,000, nothing held, NVDA at $100, a stream that is connected."""
+
+    def __init__(
+        self, rules: RigRules | None = None, *, ledger: SqliteLedger | None = None
+    ) -> None:
+        rules = rules or RigRules()
+        self.rules = rules
+        self.clock = ManualClock()
+        self.ledger = ledger or SqliteLedger("sqlite://", clock=self.clock)
+        self.outcomes = Recorder(self.ledger)
+        self.portfolio = Portfolio(self.clock)
+        self.snapshot()
+        self.clock.advance(0.001)
+        self.stream_alive = True
+        self.schedule = Schedule(lambda: self.stream_alive)
+        self.tracker = OrderTracker(self.outcomes, self.portfolio, self.schedule, self.clock)
+        self.desk = FakeDesk(self.clock)
+        self.watch = OrderWatch(
+            self.desk, self.tracker, self.schedule, self.clock, may_resend=rules.may_resend
+        )
+        self.limiter = RateLimiter(0, clock=self.clock)
+        self.lanes: Lanes[Work] = Lanes(1000, ordered=rules.ordered, clock=self.clock)
+        kill = KillSwitch(setting=False, file=rules.kill_switch_file)
+        self.killed: str | None = None
+        self.submitter = Submitter(
+            self.desk, self.ledger, self.tracker, lambda: self.killed or kill.reason()
+        )
+        self.pipeline = Pipeline(
+            rules=PipelineRules(
+                deployment=DEPLOYMENT,
+                gates=GateRules(max_signal_age=rules.max_signal_age),
+                sizing=SizingRules(
+                    policy="fixed_qty",
+                    weights={},
+                    qty=Decimal(10),
+                    max_position_pct=rules.max_position_pct,
+                    max_order_notional_pct=Decimal(0),
+                ),
+                dry_run=rules.dry_run,
+                ordered=rules.ordered,
+            ),
+            desk=self.desk,
+            ledger=self.ledger,
+            outcomes=self.outcomes,
+            portfolio=self.portfolio,
+            tracker=self.tracker,
+            submitter=self.submitter,
+            kill=kill,
+            clock=self.clock,
+            stop=InstantStop(self.clock),
+            redis_ms=self.clock.epoch_ms,
+        )
+        self._sequence = itertools.count()
+
+    # --- signals ----------------------------------------------------------------------------
+
+    def publish(self, direction: str = "b", *, entry_id: str = "", **fields: str) -> str:
+        """A valid signal arrives and goes into its lane; returns its entry id."""
+        entry = entry_id or f"{self.clock.epoch_ms()}-{next(self._sequence)}"
+        self._put(entry, direction, fields, redelivered=False)
+        return entry
+
+    def redeliver(self, entry_id: str, direction: str = "b", **fields: str) -> None:
+        """An entry that was delivered before arrives again, and a worker has it."""
+        self._put(entry_id, direction, fields, redelivered=True)
+        self.work()
+
+    def _put(
+        self, entry: str, direction: str, fields: Mapping[str, str], *, redelivered: bool
+    ) -> None:
+        raw = entry_fields(direction, fields)
+        signal = parse(STREAM, entry, raw)
+        asset = ASSETS[signal.ticker]
+        work = Work(
+            signal=signal,
+            asset=asset,
+            ref=EntryRef(STREAM, entry),
+            received_at=self.clock.monotonic(),
+            received_ms=self.clock.epoch_ms(),
+            redelivered=redelivered,
+            fresh=not redelivered,
+            fields=raw,
+        )
+        self.lanes.put(asset.id, work, urgent=signal.is_exit)
+
+    def work(self) -> bool:
+        """What a worker does once: the best lane's signal, if there is one."""
+        taken = self.lanes.take(self._slot, lambda _: 0.0, 0.0)
+        if taken is None:
+            return False
+        lease, slot = taken
+        self.pipeline.run(lease.item, lease, slot)
+        return True
+
+    def work_all(self, most: int = 100) -> int:
+        """Until no lane is runnable; returns how many signals were taken."""
+        return sum(1 for _ in itertools.takewhile(lambda _: self.work(), range(most)))
+
+    def send(self, direction: str = "b", *, entry_id: str = "", **fields: str) -> str:
+        """Publish one signal and let a worker have it."""
+        entry = self.publish(direction, entry_id=entry_id, **fields)
+        self.work()
+        return entry
+
+    # --- time -------------------------------------------------------------------------------
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass; the watch runs whenever something is due, workers right after it."""
+        end = self.clock.monotonic() + seconds
+        while (due := self.schedule.next_at()) is not None and due <= end:
+            self.clock.advance_to(due)
+            self.watch.step()
+            self.work_all()
+        self.clock.advance_to(end)
+
+    # --- the account --------------------------------------------------------------------------
+
+    def snapshot(self, **held: str) -> None:
+        """The broker's picture of the account, asked for now."""
+        account = Account("acc", Decimal(100_000), Decimal(100_000), Decimal(200_000))
+        positions = {
+            symbol: Position(symbol, Decimal(qty), Decimal(qty), Decimal(100))
+            for symbol, qty in held.items()
+        }
+        self.portfolio.apply_snapshot(account, positions, self.clock.monotonic())
+
+    def held(self, symbol: str = "NVDA") -> Decimal:
+        """Signed shares by our own book."""
+        return self.portfolio.view(symbol).qty
+
+    # --- what became of it ----------------------------------------------------------------------
+
+    def coid(self, entry_id: str, **fields: str) -> str:
+        """The id the entry's order has."""
+        raw = entry_fields("b", fields)
+        return client_order_id(DEPLOYMENT, parse(STREAM, entry_id, raw).identity)
+
+    def coid_of(self, entry_id: str, direction: str, **fields: str) -> str:
+        """Like :meth:`coid`, for any direction."""
+        raw = entry_fields(direction, fields)
+        return client_order_id(DEPLOYMENT, parse(STREAM, entry_id, raw).identity)
+
+    def row(self, coid: str) -> Intent:
+        """The ledger's row of an order."""
+        found = self.ledger.find_by_client_order_id(coid)
+        assert found is not None, f"no row for {coid}"
+        return found
+
+    def only_coid(self) -> str:
+        """The id in the one POST there was."""
+        sent = {orjson.loads(body)["client_order_id"] for body in self.desk.posts}
+        assert len(sent) == 1, f"POSTs of {len(sent)} orders"
+        return str(sent.pop())
+
+    def only_coid_of(self, symbol: str) -> str:
+        """The id of the one order of this symbol at the broker."""
+        (coid,) = [c for c, order in self.desk.orders.items() if order["symbol"] == symbol]
+        return coid
+
+    def update(self, coid: str, event: str, **changed: Any) -> Update:
+        """A stream message about the order as the broker has it now."""
+        order = dict(self.desk.orders[coid])
+        return replace(
+            Update(
+                event=event,
+                client_order_id=coid,
+                order_id=order["id"],
+                symbol=str(order.get("symbol", "")),
+                order=order,
+            ),
+            **changed,
+        )
+
+    def hear(self, *updates: Update) -> None:
+        """The order stream brings these."""
+        self.tracker.on_updates(updates)
+
+    def is_free(self, symbol: str = "NVDA") -> bool:
+        """Whether the asset's lane takes its next signal: a probe signal is decided."""
+        probe = self.publish("b", ticker=symbol, qty="1")
+        while self.work():
+            pass
+        return bool(self.outcomes.told(probe))
+
+    def _slot(self, urgent: bool) -> Slot | None:
+        return self.limiter.try_acquire(Priority.EXIT if urgent else Priority.ENTRY)

@@ -1,0 +1,279 @@
+"""Endpoints through the ASGI application, without a network."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import pytest
+
+from paper_exchange.app import App
+from paper_exchange.clock import ManualClock
+from paper_exchange.settings import Settings
+from tests.unit.paper_exchange.conftest import NOON
+
+KEYS = [(b"apca-api-key-id", b"k"), (b"apca-api-secret-key", b"s")]
+ORDER = {"symbol": "KO", "qty": "10", "side": "buy", "type": "market", "time_in_force": "ioc"}
+
+Answer = tuple[int, Any]
+Ask = Callable[..., Answer]
+
+
+class Site:
+    """One application, asked one request after another."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.clock = ManualClock(NOON)
+        self.app = App(replace(Settings(rate_limit=0), **settings), clock=self.clock)
+
+    def ask(
+        self, method: str, target: str, body: object = None, client: str = "127.0.0.1"
+    ) -> Answer:
+        """Status and decoded body of one request."""
+        path, _, query = target.partition("?")
+        scope = {
+            "type": "http",
+            "method": method,
+            "path": path,
+            "query_string": query.encode(),
+            "headers": KEYS,
+            "client": (client, 1),
+        }
+        sent: list[dict[str, Any]] = []
+        chunks = [b"" if body is None else orjson.dumps(body)]
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": chunks.pop()}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        asyncio.run(self.app(scope, receive, send))
+        content = sent[1]["body"]
+        return sent[0]["status"], orjson.loads(content) if content else None
+
+    def order(self, **changes: Any) -> Any:
+        """POST an order and return the answer's body; one second passes."""
+        self.clock.advance(1)
+        return self.ask("POST", "/v2/orders", ORDER | changes)[1]
+
+
+@pytest.fixture
+def site() -> Site:
+    """A fresh application, KO standing at 100."""
+    made = Site()
+    assert made.ask("POST", "/admin/prices", {"KO": 100}) == (200, {"KO": "100"})
+    return made
+
+
+def ids(answer: Answer) -> list[str]:
+    """The client order ids of a list."""
+    return [order["client_order_id"] for order in answer[1]]
+
+
+def test_list_bounds_are_exclusive(site: Site) -> None:
+    """Neither the order sent at ``after`` nor the one at ``until`` is listed."""
+    sent = [site.order(client_order_id=name)["submitted_at"] for name in "abcd"]
+    path = f"/v2/orders?status=all&after={sent[0]}&until={sent[3]}"
+    assert ids(site.ask("GET", path)) == ["c", "b"]
+    assert ids(site.ask("GET", f"{path}&direction=asc&limit=1")) == ["b"]
+    assert ids(site.ask("GET", f"/v2/orders?after={sent[0]}")) == []
+
+
+def test_list_of_open_orders_obeys_bounds(site: Site) -> None:
+    """The bounds count for open orders as well."""
+    rest = {"type": "limit", "limit_price": "9", "time_in_force": "gtc"}
+    sent = [site.order(client_order_id=name, **rest)["submitted_at"] for name in "abc"]
+    assert ids(site.ask("GET", f"/v2/orders?after={sent[0]}&until={sent[2]}")) == ["b"]
+
+
+def test_list_filters(site: Site) -> None:
+    """Symbols, side, class; unknown symbols match nothing."""
+    site.order(client_order_id="a")
+    site.order(client_order_id="b", side="sell")
+    site.order(client_order_id="c", symbol="BTC/USD", qty="1", time_in_force="gtc")
+    every = "/v2/orders?status=all"
+    assert ids(site.ask("GET", f"{every}&symbols=BTCUSD,KO&side=sell")) == ["b"]
+    assert ids(site.ask("GET", f"{every}&asset_class=crypto")) == ["c"]
+    assert ids(site.ask("GET", f"{every}&asset_class=all&limit=9000")) == ["c", "b", "a"]
+    assert ids(site.ask("GET", f"{every}&symbols=NOPE")) == []
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/v2/orders?status=new",
+        "/v2/orders?direction=up",
+        "/v2/orders?limit=0",
+        "/v2/orders?limit=x",
+        "/v2/orders?after=yesterday",
+        "/v2/orders?side=hold",
+        "/v2/orders?before_order_id=1",
+        "/v2/calendar?start=soon",
+        "/v2/account/activities?page_token=gone",
+        "/admin/log?since=x",
+    ],
+)
+def test_bad_queries(site: Site, target: str) -> None:
+    """A parameter that cannot be understood is 422, never ignored."""
+    status, body = site.ask("GET", target)
+    assert (status, body["code"]) == (422, 40010001)
+
+
+def test_activities(site: Site) -> None:
+    """By type, order, day, bounds and page, in both directions."""
+    sent = [site.order(client_order_id=str(n)) for n in range(3)]
+    rows = site.ask("GET", "/v2/account/activities?direction=asc")[1]
+    assert [row["order_id"] for row in rows] == [order["id"] for order in sent]
+    assert rows[0]["id"].startswith("20261120120001000::")
+
+    def count(query: str) -> int:
+        return len(site.ask("GET", f"/v2/account/activities{query}")[1])
+
+    assert count("/FILL?page_size=2") == 2
+    assert count("/DIV") == 0
+    assert count("?activity_types=DIV,FILL") == 3
+    assert count(f"?order_id={sent[1]['id']}") == 1
+    assert count("?date=2026-11-20") == 3
+    assert count("?date=2026-11-21") == 0
+    assert count(f"?after={rows[0]['transaction_time']}") == 2
+    assert count(f"?until={rows[0]['transaction_time']}") == 0
+    assert count(f"?page_token={rows[0]['id']}&direction=asc") == 2
+
+
+def test_configurations(site: Site) -> None:
+    """Nulls and unknown names change nothing, wrong values are refused as a whole."""
+    path = "/v2/account/configurations"
+    before = site.ask("GET", path)
+    assert site.ask("PATCH", path, {"no_shorting": None, "color": "red"}) == before
+    for wrong in (
+        {"max_margin_multiplier": "3"},
+        {"no_shorting": "yes"},
+        {"max_options_trading_level": 9},
+    ):
+        assert site.ask("PATCH", path, {"suspend_trade": True} | wrong)[0] == 422
+    assert site.ask("GET", path) == before
+    changed = site.ask(
+        "PATCH", path, {"max_margin_multiplier": "2", "max_options_trading_level": 1}
+    )
+    assert changed[1]["max_margin_multiplier"] == "2"
+    assert site.ask("GET", "/v2/account")[1]["multiplier"] == "2"
+
+
+def test_asset_filters(site: Site) -> None:
+    """Inactive ones are listed as such; nothing here has attributes."""
+    assert [a["symbol"] for a in site.ask("GET", "/v2/assets?status=inactive")[1]] == ["TWTR"]
+    crypto = site.ask("GET", "/v2/assets?asset_class=crypto&exchange=CRYPTO")[1]
+    assert {"price_increment", "min_order_size", "min_trade_increment"} <= set(crypto[0])
+    assert site.ask("GET", "/v2/assets?attributes=ipo")[1] == []
+    gme = site.ask("GET", "/v2/assets/GME")[1]
+    assert (gme["shortable"], gme["borrow_status"]) == (False, "hard_to_borrow")
+
+
+def test_closing_positions(site: Site) -> None:
+    """Amounts are checked; whole-share assets and shorts close in whole shares."""
+    site.order(qty="5", side="sell")
+    assert site.ask("DELETE", "/v2/positions/KO?percentage=50")[1]["qty"] == "2"
+    path = "/v2/positions/KO"
+    for query in ("qty=1&percentage=1", "qty=x", "qty=0", "percentage=101"):
+        assert site.ask("DELETE", f"{path}?{query}")[0] == 422
+    assert site.ask("DELETE", f"{path}?percentage=1") == (
+        422,
+        {"code": 42210000, "message": "qty must be > 0"},
+    )
+    assert site.ask("GET", path)[1]["qty"] == "-3"
+    assert site.ask("DELETE", f"{path}?qty=4")[0] == 403
+    assert site.ask("DELETE", "/v2/positions/NVDA") == (
+        404,
+        {"code": 40410000, "message": "position does not exist"},
+    )
+
+
+def test_close_all_reports_what_orders_hold(site: Site) -> None:
+    """Without cancel_orders a held position is an error row."""
+    site.order()
+    site.order(side="sell", type="limit", limit_price="200", time_in_force="gtc")
+    status, rows = site.ask("DELETE", "/v2/positions")
+    assert (status, rows[0]["status"], rows[0]["body"]["held_for_orders"]) == (207, 403, "10")
+    assert site.ask("DELETE", "/v2/positions?cancel_orders=True")[1][0]["status"] == 200
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"symbol": ""}, "symbol is required"),
+        ({"qty": True}, "qty must be a number"),
+        ({"type": "limit", "limit_price": "-1"}, "limit_price must be > 0"),
+        ({"extended_hours": "yes"}, "extended_hours must be true or false"),
+        ({"client_order_id": 7}, "client_order_id must be a string"),
+        ({"stop_loss": {"stop_price": 1}}, "stop_loss is not accepted for a simple order"),
+        ({"position_intent": "buy"}, "invalid position_intent"),
+        ({"limit_price": "1"}, "market orders require no limit price"),
+        (
+            {"type": "trailing_stop"},
+            "trailing stop orders require exactly one of trail_price and trail_percent",
+        ),
+        ({"type": "trailing_stop", "trail_percent": "100"}, "trail_percent must be < 100"),
+        ({"symbol": "ETH/USD", "type": "stop", "stop_price": "1"}, "invalid order type"),
+        ({"time_in_force": "opg"}, 'time_in_force "opg" is not supported by this exchange'),
+        (
+            {"type": "stop", "stop_price": "1"},
+            "ioc and fok orders must be market or limit orders",
+        ),
+        (
+            {"type": "trailing_stop", "trail_price": "1", "qty": "1.5", "time_in_force": "day"},
+            "fractional orders must be market, limit, stop or stop_limit orders",
+        ),
+        (
+            {"qty": None, "notional": 5, "type": "limit", "limit_price": 1, "time_in_force": "day"},
+            "notional orders must be market orders",
+        ),
+    ],
+)
+def test_more_refusals(site: Site, changes: dict[str, Any], message: str) -> None:
+    """Rules whose wording is ours."""
+    status, body = site.ask("POST", "/v2/orders", ORDER | changes)
+    assert (status, body["message"]) == (422, message)
+
+
+def test_data_errors(site: Site) -> None:
+    """Symbols are required; an unknown one is missing from a list and a 404 alone."""
+    assert site.ask("GET", "/v2/stocks/quotes/latest")[0] == 400
+    assert site.ask("GET", "/v2/stocks/NOPE/quotes/latest")[0] == 404
+    assert site.ask("GET", "/v1beta3/crypto/us/latest/trades?symbols=KO") == (200, {"trades": {}})
+
+
+def test_admin_is_for_this_machine(site: Site) -> None:
+    """Others are refused; the health check names the session."""
+    assert site.ask("GET", "/admin/health", client="10.0.0.7")[0] == 403
+    assert site.ask("GET", "/admin/health") == (200, {"status": "ok", "session": "always"})
+
+
+def test_a_defect_is_answered(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    """An exception in a handler is a logged 500 with a body, and the next request works."""
+    site.app.exchange.accounts.authenticate("k", "s", 1).cash = None  # type: ignore[union-attr]  # the defect
+    with caplog.at_level(logging.ERROR):
+        status, body = site.ask("GET", "/v2/account")
+    assert (status, body["code"]) == (500, 50010000)
+    assert "request_failed" in caplog.text
+    assert site.ask("GET", "/v2/clock")[0] == 200
+
+
+def test_credentials_never_reach_the_log(site: Site) -> None:
+    """The witness names keys, not secrets."""
+    site.order()
+    assert '"s"' not in str(site.ask("GET", "/admin/log")[1]["entries"])
+    assert "secret" not in str(site.ask("GET", "/admin/log")[1]["entries"])
+
+
+def test_matcher_outlives_a_failure(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    """A tick that fails is logged and tried again a second later."""
+
+    def fail() -> None:
+        raise ValueError("bad tick")
+
+    site.app.exchange.engine.tick = fail  # type: ignore[method-assign]  # the failure
+    assert site.app.matcher._step() == 10**9
+    assert "tick_failed" in caplog.text

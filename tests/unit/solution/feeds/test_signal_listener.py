@@ -1,0 +1,462 @@
+"""SignalListener step by step, over a stream group in memory and a clock set by hand."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+import redis
+
+from solution.domain.records import EntryRef
+from solution.domain.signal import parse
+from solution.errors import LedgerError, SignalError
+from solution.feeds import signal_listener as module
+from solution.feeds.signal_listener import Arrival, ListenerPorts, ListenerRules, SignalListener
+from solution.feeds.stream_group import Entry, entry_key
+from solution.runtime.service import Fatal
+from tests.helpers.clocks import ManualClock
+from tests.helpers.trading import ASSETS
+
+ME, DEAD = "me", "dead"
+BUY = ((b"ticker", b"NVDA"), (b"direction", b"b"))
+
+
+class Client:
+    """A connection that can only be closed."""
+
+    closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Group:
+    """One stream's group: what is new, what is pending for whom, and what goes wrong next."""
+
+    consumer = ME
+
+    def __init__(self, clock: ManualClock) -> None:
+        self._clock = clock
+        self.new: list[Entry] = []
+        self.pending: dict[str, list[str]] = {}
+        self.content: dict[str, Any] = {}
+        self.errors: list[Exception] = []
+        self.counts: list[int] = []
+        self.forgotten: list[str] = []
+        self.ensured = 0
+        self.trim_error: Exception | None = None
+        self.trims = 0
+        self.ahead_ms = 0
+
+    def add(self, entry_id: str, fields: Any = BUY, owner: str = "") -> str:
+        """An entry; new, or pending for somebody."""
+        self.content[entry_id] = fields
+        if owner:
+            self.pending.setdefault(owner, []).append(entry_id)
+        else:
+            self.new.append((entry_id, fields))
+        return entry_id
+
+    def ensure(self) -> list[str]:
+        self.ensured += 1
+        return []
+
+    def now_ms(self) -> int:
+        return self._clock.epoch_ms() + self.ahead_ms
+
+    def read_new(self, count: int) -> Iterator[tuple[str, Entry]]:
+        if self.errors:
+            raise self.errors.pop(0)
+        self.counts.append(count)
+        taken, self.new = self.new[:count], self.new[count:]
+        self.pending.setdefault(ME, []).extend(entry_id for entry_id, _ in taken)
+        for entry in taken:
+            yield "nvda", entry
+
+    def pending_counts(self, stream: str) -> dict[str, int]:
+        return {name: len(ids) for name, ids in self.pending.items() if ids}
+
+    def pending_ids(self, stream: str, consumer: str) -> Iterator[str]:
+        yield from self.pending.get(consumer, [])
+
+    def fetch(self, stream: str, ids: Sequence[str]) -> list[Entry]:
+        return [(entry_id, self.content[entry_id]) for entry_id in ids]
+
+    def claim(self, stream: str, ids: Sequence[str]) -> list[Entry]:
+        for owned in self.pending.values():
+            owned[:] = [entry_id for entry_id in owned if entry_id not in ids]
+        self.pending.setdefault(ME, []).extend(ids)
+        return self.fetch(stream, ids)
+
+    def forget_consumer(self, stream: str, consumer: str) -> None:
+        assert not self.pending.get(consumer), "its pending entries would be dropped"
+        self.forgotten.append(consumer)
+        self.pending.pop(consumer, None)
+
+    def trim(self, stream: str, before_ms: int) -> int:
+        self.trims += 1
+        if self.trim_error is not None:
+            raise self.trim_error
+        return 3
+
+
+class Fixture:
+    """A listener between the group and lists that collect what it hands on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.clock = ManualClock()
+        self.group = Group(self.clock)
+        self.room = 1000
+        self.waited = 0
+        self.takes = True
+        self.arrivals: list[Arrival] = []
+        self.letters: list[tuple[str, str]] = []
+        self.acknowledged: list[str] = []
+        self.dead_before: set[str] = set()
+        self.rows: set[str] = set()
+        self.known: set[str] = set()
+        self.clients: list[Client] = []
+        monkeypatch.setattr(module, "StreamGroup", lambda *_: self.group)
+        ports = ListenerPorts(
+            room=lambda: self.room,
+            wait_room=self._wait_room,
+            deliver=self._deliver,
+            dead_letter=self._dead_letter,
+            acknowledge=lambda ref: self.acknowledged.append(ref.entry_id),
+            has_dead_letter=lambda ref: ref.entry_id in self.dead_before,
+            has_row=lambda ref: ref.entry_id in self.rows,
+            is_known=lambda identity: identity in self.known,
+            find_asset=ASSETS.get,
+            is_dead=lambda consumer: consumer.startswith(DEAD),
+        )
+        rules = ListenerRules(streams=("nvda",), group="g", consumer=ME)
+        self.listener = SignalListener(self._connect, rules, ports, self.clock)
+
+    def now_id(self, ago: float = 0.0, sequence: int = 0) -> str:
+        """An entry id made ``ago`` seconds ago."""
+        return f"{self.clock.epoch_ms() - int(ago * 1000)}-{sequence}"
+
+    def ids(self) -> list[str]:
+        """Entry ids of the signals delivered so far."""
+        return [arrival.ref.entry_id for arrival in self.arrivals]
+
+    def _connect(self) -> Any:
+        self.clients.append(Client())
+        return self.clients[-1]
+
+    def _wait_room(self, timeout: float) -> int:
+        self.waited += 1
+        self.clock.advance(timeout)
+        return self.room
+
+    def _deliver(self, arrival: Arrival) -> bool:
+        if self.takes:
+            self.arrivals.append(arrival)
+        return self.takes
+
+    def _dead_letter(self, ref: EntryRef, _fields: Any, error: SignalError) -> None:
+        self.letters.append((ref.entry_id, str(error.reason)))
+
+
+@pytest.fixture
+def fix(monkeypatch: pytest.MonkeyPatch) -> Fixture:
+    """A listener that has not stepped yet."""
+    return Fixture(monkeypatch)
+
+
+def test_a_new_entry_is_delivered_once_and_held(fix: Fixture) -> None:
+    """In hand until it is acknowledged; reading it again meanwhile does nothing."""
+    entry = fix.group.add(fix.now_id())
+    assert fix.listener.step() == 0.0
+    assert (fix.ids(), fix.listener.holding(), fix.listener.read) == ([entry], 1, 1)
+    assert fix.arrivals[0].redelivered is False
+    fix.group.add(entry)
+    fix.listener.step()
+    assert fix.ids() == [entry]
+    fix.listener.released([EntryRef("nvda", entry), EntryRef("other", entry)])
+    assert fix.listener.holding() == 0
+
+
+def test_what_is_pending_comes_before_what_is_new(fix: Fixture) -> None:
+    """Own and dead peers' entries, in the order of the stream, then the first read."""
+    ids = [fix.now_id(ago) for ago in (9, 8, 7, 6, 1)]
+    fix.group.add(ids[1], owner=DEAD)
+    fix.group.add(ids[3], owner=DEAD)
+    fix.group.add(ids[0], owner=DEAD + "-earlier")
+    fix.group.add(ids[2], owner=DEAD + "-earlier")
+    fix.group.add(ids[4])
+    fix.listener.step()
+    assert fix.ids() == ids
+    assert [a.redelivered for a in fix.arrivals] == [True] * 4 + [False]
+    assert sorted(fix.group.forgotten) == [DEAD, DEAD + "-earlier"]
+    assert fix.listener.recovered.is_set()
+
+
+def test_pending_work_that_does_not_fit_holds_back_what_is_new(fix: Fixture) -> None:
+    """The queue is smaller than what a crash left: nothing new is read before all of it."""
+    old = [fix.group.add(fix.now_id(9, n), owner=DEAD) for n in range(5)]
+    new = fix.group.add(fix.now_id())
+    fix.room = 2
+    fix.listener.step()
+    assert fix.ids() == old[:2]
+    assert fix.group.forgotten == []
+    assert fix.waited == 1
+    fix.listener.step()
+    assert fix.ids() == old[:4]
+    fix.listener.step()
+    assert fix.ids() == [*old, new]
+    assert fix.group.forgotten == [DEAD]
+
+
+def test_entries_of_the_living_are_left_alone(fix: Fixture) -> None:
+    """Only a consumer that is certainly dead loses its pending entries to us."""
+    fix.group.add(fix.now_id(9), owner="alive")
+    fix.listener.step()
+    assert fix.ids() == []
+    assert fix.group.forgotten == []
+
+
+def test_a_lost_reply_is_found_by_the_sweep(fix: Fixture) -> None:
+    """Pending for us and in nobody's hands: read again a second later, as redelivered."""
+    fix.listener.step()
+    entry = fix.group.add(fix.now_id(), owner=ME)
+    fix.listener.step()
+    assert fix.ids() == []
+    fix.clock.advance(1.0)
+    fix.listener.step()
+    assert fix.ids() == [entry]
+    assert fix.arrivals[0].redelivered is True
+
+
+def test_what_is_held_is_not_read_again(fix: Fixture) -> None:
+    """Work in the queue stays pending for long; sweeps pass it over."""
+    fix.group.add(fix.now_id())
+    for _ in range(5):
+        fix.listener.step()
+        fix.clock.advance(1.0)
+    assert len(fix.arrivals) == 1
+
+
+def test_only_as_much_is_read_as_there_is_room_for(fix: Fixture) -> None:
+    """Back-pressure: more stays in Redis until workers have caught up."""
+    fix.room = 3
+    for number in range(5):
+        fix.group.add(fix.now_id(0, number))
+    fix.listener.step()
+    assert fix.group.counts == [3]
+    fix.room = 0
+    fix.listener.step()
+    assert fix.group.counts == [3]
+    assert fix.waited == 1
+
+
+def test_an_entry_that_found_no_room_comes_again(fix: Fixture) -> None:
+    """Room was there when asked and is gone now: not held, so the sweep finds it."""
+    entry = fix.group.add(fix.now_id())
+    fix.takes = False
+    fix.listener.step()
+    assert fix.listener.holding() == 0
+    fix.takes = True
+    fix.clock.advance(1.0)
+    fix.listener.step()
+    assert fix.ids() == [entry]
+
+
+# --- what is no signal --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        (((b"ticker", b"NVDA"),), "MISSING_FIELD"),
+        (((b"ticker", b"ZZZZ"), (b"direction", b"b")), "UNKNOWN_TICKER"),
+        (((b"ticker", b"\xff"), (b"direction", b"b")), "NOT_UTF8"),
+        ((*BUY, (b"ticker", b"NVDA")), "DUPLICATE_FIELD"),
+        ((), "MISSING_FIELD"),
+        (None, "PAYLOAD_LOST"),
+    ],
+)
+def test_bad_input_is_dead_lettered_and_the_next_entry_read(
+    fix: Fixture, fields: Any, reason: str
+) -> None:
+    """A reason code for each, and no stop."""
+    bad = fix.group.add(fix.now_id(0, 0), fields)
+    good = fix.group.add(fix.now_id(0, 1))
+    fix.listener.step()
+    assert fix.letters == [(bad, reason)]
+    assert fix.ids() == [good]
+
+
+def test_too_old_when_first_read_is_expired(fix: Fixture) -> None:
+    """Older than MAX_SIGNAL_AGE, or than the signal's own shorter limit."""
+    first = fix.group.add(fix.now_id(61))
+    second = fix.group.add(fix.now_id(6), (*BUY, (b"max_age", b"5")))
+    third = fix.group.add(fix.now_id(6, 1), (*BUY, (b"max_age", b"100")))
+    fix.listener.step()
+    assert fix.letters == [(first, "EXPIRED"), (second, "EXPIRED")]
+    assert fix.ids() == [third]
+
+
+def test_an_old_entry_with_a_row_is_no_new_signal(fix: Fixture) -> None:
+    """A group rebuilt after data loss: what was handled is recognised, not dead-lettered."""
+    fix.known.add("nvda|id:one")
+    entry = fix.group.add(fix.now_id(3600), (*BUY, (b"signal_id", b"one")))
+    fix.listener.step()
+    assert fix.letters == []
+    assert fix.ids() == [entry]
+    assert fix.arrivals[0].redelivered is True
+
+
+def test_age_is_measured_by_the_clock_of_redis(fix: Fixture) -> None:
+    """Our own clock may be wrong by an hour without harm."""
+    fix.group.ahead_ms = 3_600_000
+    entry = fix.group.add(f"{fix.group.now_ms() - 1000}-0")
+    fix.listener.step()
+    assert fix.ids() == [entry]
+    assert fix.listener.redis_ms() == fix.group.now_ms()
+
+
+def test_the_future_is_refused(fix: Fixture) -> None:
+    """More than five seconds ahead, by entry id or by ts."""
+    by_id = fix.group.add(fix.now_id(-6))
+    late = str(fix.clock.epoch_ms() + 6000).encode()
+    by_ts = fix.group.add(fix.now_id(0), (*BUY, (b"ts", late)))
+    fix.group.add(fix.now_id(-4))
+    fix.listener.step()
+    assert fix.letters == [(by_id, "FUTURE_TIMESTAMP"), (by_ts, "FUTURE_TIMESTAMP")]
+    assert len(fix.arrivals) == 1
+
+
+def test_a_dead_letter_that_comes_again_is_only_acknowledged(fix: Fixture) -> None:
+    """Its end is on record; a second record would be a second final=1."""
+    entry = fix.group.add(fix.now_id(9), ((b"ticker", b"NVDA"),), owner=DEAD)
+    fix.dead_before.add(entry)
+    fix.listener.step()
+    assert fix.letters == []
+    assert fix.acknowledged == [entry]
+
+
+def test_lost_content_of_an_entry_with_an_order_is_no_dead_letter(fix: Fixture) -> None:
+    """Trimmed while pending: the order's row goes on by itself, the entry is acknowledged."""
+    entry = fix.group.add(fix.now_id(9), None, owner=DEAD)
+    fix.rows.add(entry)
+    fix.listener.step()
+    assert fix.letters == []
+    assert fix.acknowledged == [entry]
+
+
+def test_a_mistake_of_ours_costs_one_entry(fix: Fixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A parser that raises what it must not: dead-lettered, and the listener goes on."""
+    parsing = parse
+    bad = fix.group.add(fix.now_id(0, 0))
+    good = fix.group.add(fix.now_id(0, 1))
+
+    def broken(stream: str, entry_id: str, fields: Any) -> Any:
+        if entry_id == bad:
+            raise RecursionError("a mistake")
+        return parsing(stream, entry_id, fields)
+
+    monkeypatch.setattr(module, "parse", broken)
+    fix.listener.step()
+    assert fix.letters == [(bad, "INTERNAL_ERROR")]
+    assert fix.ids() == [good]
+
+
+def test_a_ledger_that_fails_ends_the_listener(
+    fix: Fixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether an old entry has a row cannot be known: Fatal, and nothing is held or decided."""
+    fix.group.add(fix.now_id(3600))
+
+    def fails(_: str) -> bool:
+        raise LedgerError("the disk is full")
+
+    object.__setattr__(fix.listener._ports, "is_known", fails)
+    with pytest.raises(Fatal, match="the disk is full"):
+        fix.listener.step()
+    assert fix.listener.holding() == 0
+    assert fix.letters == []
+
+
+# --- Redis in trouble ---------------------------------------------------------------------
+
+
+def test_a_lost_connection_is_made_anew_with_a_bounded_pause(fix: Fixture) -> None:
+    """50 ms, doubling to half a second; afterwards pending entries are looked for at once."""
+    fix.listener.step()
+    fix.group.errors = [redis.ConnectionError("reset")] * 6
+    pauses = [fix.listener.step() for _ in range(6)]
+    assert pauses == [0.05, 0.1, 0.2, 0.4, 0.5, 0.5]
+    assert fix.clients[0].closed
+    assert not fix.listener.connected
+    assert "reset" in fix.listener.trouble
+    assert fix.listener.reconnects == 6
+    entry = fix.group.add(fix.now_id(), owner=ME)
+    assert fix.listener.step() == 0.0
+    assert fix.ids() == [entry]
+    assert fix.listener.connected
+    assert fix.listener.trouble == ""
+
+
+def test_a_lost_acknowledgement_does_not_hide_a_lost_entry(fix: Fixture) -> None:
+    """One reply lost with an entry, another with an XACK: as many pending as held, not the same.
+
+    The lost entry must come before anything new, or a later signal of its asset passes it.
+    """
+    acknowledged = fix.group.add(fix.now_id(3))
+    fix.listener.step()
+    fix.group.pending[ME].remove(acknowledged)
+    lost = fix.group.add(fix.now_id(2), owner=ME)
+    new = fix.group.add(fix.now_id(1))
+    fix.group.errors = [redis.ConnectionError("reset")]
+    fix.listener.step()
+    fix.listener.step()
+    assert fix.ids() == [acknowledged, lost, new]
+
+
+def test_a_group_that_vanished_is_made_anew(fix: Fixture) -> None:
+    """NOGROUP: created again, everything looked at again, no pause."""
+    fix.listener.step()
+    fix.group.errors = [redis.ResponseError("NOGROUP No such key 'nvda'")]
+    assert fix.listener.step() == 0.0
+    assert fix.group.ensured == 2
+    entry = fix.group.add(fix.now_id(), owner=ME)
+    fix.listener.step()
+    assert fix.ids() == [entry]
+
+
+def test_other_refusals_of_redis_are_met_with_patience(fix: Fixture) -> None:
+    """A command that Redis refuses for now: reconnect, pause, try again."""
+    fix.listener.step()
+    fix.group.errors = [redis.ResponseError("LOADING Redis is loading")]
+    assert fix.listener.step() == 0.05
+    assert fix.listener.step() == 0.0
+
+
+def test_a_redis_that_forbids_trimming_still_delivers(fix: Fixture) -> None:
+    """Upkeep fails, is logged, and comes up again an hour later; signals are read."""
+    fix.group.trim_error = redis.ResponseError("NOPERM no permissions to run xtrim")
+    entry = fix.group.add(fix.now_id())
+    fix.listener.step()
+    fix.listener.step()
+    assert fix.ids() == [entry]
+    assert (fix.group.trims, fix.listener.reconnects) == (1, 0)
+    fix.group.trim_error = None
+    fix.clock.advance(3600)
+    fix.listener.step()
+    assert fix.group.trims == 2
+
+
+def test_stopping_closes_the_connection(fix: Fixture) -> None:
+    """Also when there never was one."""
+    fix.listener.on_stop()
+    fix.listener.step()
+    fix.listener.on_stop()
+    assert fix.clients[0].closed
+
+
+@pytest.mark.parametrize(
+    ("text", "key"), [("5-3", (5, 3)), ("5", (5, 0)), ("1700000000000-12", (1700000000000, 12))]
+)
+def test_entry_ids_are_ordered_by_number(text: str, key: tuple[int, int]) -> None:
+    """``9-10`` comes after ``9-9``."""
+    assert entry_key(text) == key

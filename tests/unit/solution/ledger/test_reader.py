@@ -1,0 +1,128 @@
+"""The listing commands' view of a ledger."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pytest
+
+from solution.domain.records import Change, Intent, State
+from solution.errors import LedgerError
+from solution.ledger.reader import LedgerReader
+from solution.ledger.sqlite import SqliteLedger
+from tests.helpers.ledger_rows import make_dead_letter, make_end, make_intent, make_trade
+
+
+@pytest.fixture
+def reader(file_ledger: SqliteLedger) -> Iterator[LedgerReader]:
+    """Four signals (one refused, one filled), two dead letters, one value."""
+    for number in (1, 2):
+        file_ledger.begin(make_intent(number, signal_id=f"s-{number}"))
+    file_ledger.apply(
+        [
+            make_end(1),
+            Change(insert=make_intent(3, state=State.REFUSED, symbol="AAPL")),
+            Change(insert=make_intent(4, state=State.UNKNOWN, symbol="AAPL")),
+            Change(dead_letter=make_dead_letter(8)),
+            Change(dead_letter=make_dead_letter(9)),
+        ]
+    )
+    file_ledger.set_state("account", "a-1")
+    with SqliteLedger.open_reader(file_ledger.path) as opened:
+        yield opened
+
+
+def names(intents: Iterable[Intent]) -> list[str]:
+    """The entry ids of a list of intents."""
+    return [intent.entry_id for intent in intents]
+
+
+def test_intents_come_newest_first(reader: LedgerReader) -> None:
+    """A limit keeps the newest."""
+    assert names(reader.list_intents()) == ["4-0", "3-0", "2-0", "1-0"]
+    assert names(reader.list_intents(limit=2)) == ["4-0", "3-0"]
+
+
+def test_intents_are_filtered_by_state_and_symbol(reader: LedgerReader) -> None:
+    """Both filters hold together; no state at all matches nothing."""
+    assert names(reader.list_intents(states=[State.SUBMITTING, State.REFUSED])) == ["3-0", "2-0"]
+    assert names(reader.list_intents(symbol="AAPL")) == ["4-0", "3-0"]
+    assert names(reader.list_intents(states=[State.UNKNOWN], symbol="AAPL")) == ["4-0"]
+    assert names(reader.list_intents(states=[])) == []
+
+
+@pytest.mark.parametrize("key", ["sp-test-2", "nvda|2-0|abcdef", "s-2", "2-0"])
+def test_an_intent_is_found_by_any_of_its_names(reader: LedgerReader, key: str) -> None:
+    """Whatever a user has at hand leads to the row."""
+    assert names(reader.find_intents(key)) == ["2-0"]
+
+
+def test_trades_are_listed_by_order(reader: LedgerReader) -> None:
+    """All of them, or one order's."""
+    assert reader.list_trades() == reader.list_trades("sp-test-1") == [make_trade(1)]
+    assert reader.list_trades("sp-test-2") == []
+
+
+def test_dead_letters_come_newest_first_with_their_bytes(reader: LedgerReader) -> None:
+    """What was received is shown as it was received."""
+    assert reader.list_dead_letters() == [make_dead_letter(9), make_dead_letter(8)]
+    assert reader.list_dead_letters(limit=1) == [make_dead_letter(9)]
+    assert reader.find_dead_letters("8-0") == [make_dead_letter(8)]
+    assert reader.count_dead_letters() == 2
+
+
+def test_states_are_counted(reader: LedgerReader) -> None:
+    """Only states that occur are there."""
+    assert reader.counts_by_state() == {
+        State.FILLED: 1,
+        State.SUBMITTING: 1,
+        State.REFUSED: 1,
+        State.UNKNOWN: 1,
+    }
+
+
+def test_state_is_read_by_key(reader: LedgerReader) -> None:
+    """None for a key that was never set."""
+    assert (reader.get_state("account"), reader.get_state("nothing")) == ("a-1", None)
+
+
+def test_a_reader_follows_the_service(reader: LedgerReader, file_ledger: SqliteLedger) -> None:
+    """Each question sees the commits made before it."""
+    file_ledger.apply([make_end(2)])
+    assert reader.counts_by_state()[State.FILLED] == 2
+
+
+def test_a_reader_cannot_write(reader: LedgerReader) -> None:
+    """Read-only is SQLite's own, not our restraint."""
+    with pytest.raises(LedgerError, match="read-only"):
+        reader._read("DELETE FROM order_intents RETURNING id")
+
+
+def test_no_file_is_made_where_none_is(tmp_path: Path) -> None:
+    """A wrong path is an error and leaves nothing behind."""
+    with pytest.raises(LedgerError, match="there is no ledger at"):
+        LedgerReader(tmp_path / "missing.db")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_file_is_made_beside_a_closed_ledger(file_ledger: SqliteLedger) -> None:
+    """Reading after the service has ended leaves neither a -wal nor a -shm."""
+    file_ledger.begin(make_intent())
+    file_ledger.close()
+    before = sorted(file_ledger.path.parent.iterdir())
+    with LedgerReader(file_ledger.path) as opened:
+        assert names(opened.list_intents()) == ["1-0"]
+    assert sorted(file_ledger.path.parent.iterdir()) == before
+
+
+def test_an_empty_file_holds_no_ledger_yet(tmp_path: Path) -> None:
+    """A start that was cut short before its first commit."""
+    (tmp_path / "empty.db").touch()
+    with pytest.raises(LedgerError, match="no ledger yet"):
+        LedgerReader(tmp_path / "empty.db")
+
+
+def test_a_file_that_is_no_database_is_one_sentence(tmp_path: Path) -> None:
+    """The error is ours, not the driver's."""
+    (tmp_path / "text.db").write_text("hello " * 200)
+    with pytest.raises(LedgerError, match="no SQLite database"):
+        LedgerReader(tmp_path / "text.db")

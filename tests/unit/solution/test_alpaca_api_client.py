@@ -1,0 +1,447 @@
+"""AlpacaAPIClient: each method's request, and what becomes of the answers."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from solution.alpaca_api_client import AlpacaAPIClient
+from solution.errors import (
+    DuplicateOrder,
+    NotFound,
+    NotSent,
+    OutcomeUnknown,
+    RateLimited,
+    Rejected,
+    Unauthorized,
+)
+from tests.helpers.fault_http_server import (
+    Behaviour,
+    Early,
+    FaultHTTPServer,
+    answer,
+    cut_off,
+    empty,
+    hang_up,
+    html,
+    huge,
+    paths,
+    raw,
+    reset_after_reading,
+    reset_before_reading,
+)
+
+KEY, SECRET = "PKCANARY51c2", "canary-7f3a9e51c2"
+BODY = b'{"symbol":"NVDA","qty":"1"}'
+Call = Callable[[AlpacaAPIClient], Any]
+Make = Callable[..., AlpacaAPIClient]
+
+
+@pytest.fixture(autouse=True)
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine's own proxy settings must not decide these tests."""
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+@pytest.fixture
+def server() -> Iterator[FaultHTTPServer]:
+    """A scripted server that is trading and data API at once."""
+    with FaultHTTPServer() as running:
+        yield running
+
+
+@pytest.fixture
+def make(server: FaultHTTPServer) -> Iterator[Make]:
+    """Make clients of the server; all are closed after the test."""
+    made: list[AlpacaAPIClient] = []
+
+    def build(**options: Any) -> AlpacaAPIClient:
+        settings = {"trading_url": server.url, "data_url": server.url + "/data", **options}
+        made.append(AlpacaAPIClient(key_id=KEY, secret_key=SECRET, **settings))
+        return made[-1]
+
+    yield build
+    for client in made:
+        client.close()
+
+
+@pytest.fixture
+def client(make: Make) -> AlpacaAPIClient:
+    """A client of the server."""
+    return make()
+
+
+OBJECTS: list[tuple[Call, str]] = [
+    (lambda it: it.submit_order(BODY), "POST /v2/orders"),
+    (lambda it: it.get_order("o1"), "GET /v2/orders/o1"),
+    (lambda it: it.get_order("o1", nested=True), "GET /v2/orders/o1?nested=true"),
+    (
+        lambda it: it.get_order_by_client_id("sp-a b/c"),
+        "GET /v2/orders:by_client_order_id?client_order_id=sp-a+b%2Fc",
+    ),
+    (lambda it: it.replace_order("o1", BODY), "PATCH /v2/orders/o1"),
+    (lambda it: it.account(), "GET /v2/account"),
+    (lambda it: it.clock(), "GET /v2/clock"),
+    (lambda it: it.asset("BTC/USD"), "GET /v2/assets/BTC%2FUSD"),
+    (lambda it: it.position("BRK.B"), "GET /v2/positions/BRK.B"),
+    (lambda it: it.close_position("NVDA"), "DELETE /v2/positions/NVDA"),
+    (
+        lambda it: it.close_position("BTC/USD", qty=Decimal("1E-7")),
+        "DELETE /v2/positions/BTC%2FUSD?qty=0.0000001",
+    ),
+    (
+        lambda it: it.close_position("NVDA", percentage=Decimal("12.5")),
+        "DELETE /v2/positions/NVDA?percentage=12.5",
+    ),
+]
+
+LISTS: list[tuple[Call, str]] = [
+    (lambda it: it.list_orders(), "GET /v2/orders?status=open&limit=500&direction=desc"),
+    (
+        lambda it: it.list_orders(
+            status="all",
+            after=datetime(2026, 11, 20, 15, tzinfo=UTC),
+            until="2026-11-20T16:00:00.123456789Z",
+            limit=10,
+            direction="asc",
+            symbols=["NVDA", "BTC/USD"],
+            nested=True,
+        ),
+        (
+            "GET /v2/orders?status=all&after=2026-11-20T15%3A00%3A00Z"
+            "&until=2026-11-20T16%3A00%3A00.123456789Z&limit=10&direction=asc"
+            "&symbols=NVDA%2CBTC%2FUSD&nested=true"
+        ),
+    ),
+    (lambda it: it.cancel_all_orders(), "DELETE /v2/orders"),
+    (lambda it: it.calendar(), "GET /v2/calendar"),
+    (
+        lambda it: it.calendar(date(2026, 11, 20), date(2026, 11, 27)),
+        "GET /v2/calendar?start=2026-11-20&end=2026-11-27",
+    ),
+    (lambda it: it.assets(), "GET /v2/assets?status=active"),
+    (
+        lambda it: it.assets("inactive", "crypto"),
+        "GET /v2/assets?status=inactive&asset_class=crypto",
+    ),
+    (lambda it: it.positions(), "GET /v2/positions"),
+    (
+        lambda it: it.close_all_positions(cancel_orders=True),
+        "DELETE /v2/positions?cancel_orders=true",
+    ),
+    (
+        lambda it: it.activities(),
+        "GET /v2/account/activities/FILL?page_size=100&direction=asc",
+    ),
+    (
+        lambda it: it.activities(after="2026-11-20", page_token="t::1", page_size=5),
+        (
+            "GET /v2/account/activities/FILL?after=2026-11-20&page_token=t%3A%3A1"
+            "&page_size=5&direction=asc"
+        ),
+    ),
+]
+
+
+class TestEndpoints:
+    @pytest.mark.parametrize(("call", "request_line"), OBJECTS)
+    def test_endpoints_that_answer_with_an_object(
+        self, server: FaultHTTPServer, client: AlpacaAPIClient, call: Call, request_line: str
+    ) -> None:
+        """One request, this one; the object comes back decoded."""
+        server.script(answer({"id": "o1", "qty": "1.10"}))
+        assert call(client) == {"id": "o1", "qty": "1.10"}
+        assert paths(server.seen) == [request_line]
+
+    @pytest.mark.parametrize(("call", "request_line"), LISTS)
+    def test_endpoints_that_answer_with_a_list(
+        self, server: FaultHTTPServer, client: AlpacaAPIClient, call: Call, request_line: str
+    ) -> None:
+        """One request, this one; the list comes back decoded, from 207 too."""
+        server.script(answer([{"id": "o1"}], 207))
+        assert call(client) == [{"id": "o1"}]
+        assert paths(server.seen) == [request_line]
+
+    def test_cancel_has_no_value(self, server: FaultHTTPServer, client: AlpacaAPIClient) -> None:
+        """204: accepted for cancelling."""
+        server.script(empty(204))
+        client.cancel_order("o1")
+        assert paths(server.seen) == ["DELETE /v2/orders/o1"]
+
+    @pytest.mark.parametrize(
+        "call",
+        [
+            lambda it: it.cancel_order(""),
+            lambda it: it.get_order(""),
+            lambda it: it.close_position(""),
+            lambda it: it.close_position(".."),
+        ],
+    )
+    def test_no_id_is_not_everything(
+        self, server: FaultHTTPServer, client: AlpacaAPIClient, call: Call
+    ) -> None:
+        """An empty id would turn one cancel into all; nothing is sent."""
+        with pytest.raises(ValueError, match="not an id"):
+            call(client)
+        assert server.connections == 0
+
+    def test_keys_agent_and_body_are_sent_both_ways(
+        self, server: FaultHTTPServer, make: Make
+    ) -> None:
+        """Over the order connection and over the transport alike."""
+        client = make(user_agent="signalpaca/9")
+        client.submit_order(BODY)
+        client.replace_order("o1", BODY)
+        for seen in server.seen:
+            assert seen.headers["apca-api-key-id"] == KEY
+            assert seen.headers["apca-api-secret-key"] == SECRET
+            assert seen.headers["user-agent"] == "signalpaca/9"
+            assert seen.headers["content-type"] == "application/json"
+            assert seen.body == BODY
+
+    def test_a_list_may_exceed_a_megabyte_and_an_order_may_not(
+        self, server: FaultHTTPServer, client: AlpacaAPIClient
+    ) -> None:
+        """500 orders with legs do; one answer to a POST never does."""
+        server.script(answer([{"id": "x" * 2_000_000}]), huge(2_000_000))
+        assert len(client.list_orders()) == 1
+        with pytest.raises(OutcomeUnknown, match="exceeds"):
+            client.submit_order(BODY)
+
+
+class TestMarketData:
+    def test_stock_prices_are_decimals_of_the_chosen_feed(
+        self, server: FaultHTTPServer, make: Make
+    ) -> None:
+        """Prices keep the digits that were sent."""
+        server.script(answer(b'{"trades":{"NVDA":{"p":190.10,"s":100}}}'))
+        trades = make(data_feed="sip").latest_trades(["NVDA"])["trades"]
+        assert str(trades["NVDA"]["p"]) == "190.10"
+        assert isinstance(trades["NVDA"]["s"], Decimal)
+        assert paths(server.seen) == ["GET /data/v2/stocks/trades/latest?symbols=NVDA&feed=sip"]
+
+    def test_mixed_symbols_take_two_requests(
+        self, server: FaultHTTPServer, client: AlpacaAPIClient
+    ) -> None:
+        """Stocks and crypto pairs live at different paths; the result is one."""
+        server.script(
+            answer(b'{"quotes":{"NVDA":{"ap":1}}}'), answer(b'{"quotes":{"BTC/USD":{"ap":2}}}')
+        )
+        quotes = client.latest_quotes(["BTC/USD", "NVDA"])["quotes"]
+        assert quotes == {"NVDA": {"ap": 1}, "BTC/USD": {"ap": 2}}
+        assert paths(server.seen) == [
+            "GET /data/v2/stocks/quotes/latest?symbols=NVDA&feed=iex",
+            "GET /data/v1beta3/crypto/us/latest/quotes?symbols=BTC%2FUSD",
+        ]
+
+    def test_snapshots_are_flat_for_both_markets(
+        self, server: FaultHTTPServer, client: AlpacaAPIClient
+    ) -> None:
+        """Stocks come unwrapped, crypto wrapped; callers see one shape."""
+        server.script(
+            answer({"NVDA": {"latestTrade": {}}}), answer({"snapshots": {"BTC/USD": {"a": {}}}})
+        )
+        assert client.snapshots(["NVDA", "BTC/USD"]) == {
+            "NVDA": {"latestTrade": {}},
+            "BTC/USD": {"a": {}},
+        }
+        assert paths(server.seen) == [
+            "GET /data/v2/stocks/snapshots?symbols=NVDA&feed=iex",
+            "GET /data/v1beta3/crypto/us/snapshots?symbols=BTC%2FUSD",
+        ]
+
+    def test_no_symbols_ask_nothing(self, server: FaultHTTPServer, client: AlpacaAPIClient) -> None:
+        """An empty list would be an error at the broker."""
+        assert client.latest_trades([]) == {"trades": {}}
+        assert client.snapshots([]) == {}
+        assert server.connections == 0
+
+    def test_a_missing_part_is_empty(
+        self, server: FaultHTTPServer, client: AlpacaAPIClient
+    ) -> None:
+        """`null` for no data is not a fault."""
+        server.script(answer({"trades": None}))
+        assert client.latest_trades(["NVDA"]) == {"trades": {}}
+
+
+UNKNOWN: list[tuple[str, Behaviour | Early]] = [
+    ("reset", reset_after_reading()),
+    ("early reset", reset_before_reading()),
+    ("no answer", hang_up()),
+    ("cut off", cut_off(b'{"id":"1"}', 4)),
+    ("html 502", html(502)),
+    ("html 200", html(200)),
+    ("empty 200", empty(200)),
+    ("204", empty(204)),
+    ("redirect", answer(b"", 307, headers={"Location": "/elsewhere"})),
+    ("500", answer({"code": 50010000, "message": "internal"}, 500)),
+    ("a list", answer([{"id": "1"}])),
+    ("no HTTP", raw(b"hello\r\n\r\n")),
+]
+
+ANSWERS: list[tuple[Behaviour, type[Exception]]] = [
+    (answer({"message": "unauthorized."}, 401), Unauthorized),
+    (answer({"message": "forbidden."}, 403), Unauthorized),
+    (answer({"code": 40310000, "message": "insufficient buying power"}, 403), Rejected),
+    (answer({"code": 40410000, "message": "order not found"}, 404), NotFound),
+    (answer({"code": 40010001, "message": "client_order_id must be unique"}, 422), DuplicateOrder),
+    (answer({"message": "too many requests."}, 429), RateLimited),
+]
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        "behaviour", [case[1] for case in UNKNOWN], ids=[c[0] for c in UNKNOWN]
+    )
+    def test_no_usable_answer_to_a_post_is_an_unknown_outcome(
+        self, server: FaultHTTPServer, client: AlpacaAPIClient, behaviour: Behaviour | Early
+    ) -> None:
+        """Never an acceptance, never a rejection, never a second POST."""
+        server.script(behaviour)
+        with pytest.raises(OutcomeUnknown):
+            client.submit_order(BODY)
+        assert server.connections == 1
+        assert len(server.seen) <= 1
+
+    @pytest.mark.parametrize(("behaviour", "kind"), ANSWERS)
+    def test_refusals_mean_the_same_on_both_ways(
+        self,
+        server: FaultHTTPServer,
+        client: AlpacaAPIClient,
+        behaviour: Behaviour,
+        kind: type[Exception],
+    ) -> None:
+        """Order connection and transport share one judgement."""
+        server.script(behaviour, behaviour)
+        for call in (client.submit_order, lambda body: client.replace_order("o1", body)):
+            with pytest.raises(kind) as caught:
+                call(BODY)
+            assert type(caught.value) is kind
+
+    def test_the_wait_after_429_is_counted_from_our_clock(
+        self, server: FaultHTTPServer, make: Make
+    ) -> None:
+        """X-RateLimit-Reset is an epoch time; the caller gets seconds from now."""
+        now = datetime.now(UTC).timestamp()
+        server.script(answer({}, 429, headers={"X-RateLimit-Reset": str(int(now) + 30)}))
+        with pytest.raises(RateLimited) as caught:
+            make().submit_order(BODY)
+        assert caught.value.retry_after == pytest.approx(30, abs=5)
+
+    def test_an_echoing_server_does_not_get_the_keys_into_errors(
+        self, server: FaultHTTPServer, client: AlpacaAPIClient
+    ) -> None:
+        """Neither repr nor message nor the kept body shows them."""
+        server.script(answer({"code": 1, "message": f"bad key {KEY} {SECRET}"}, 422))
+        with pytest.raises(Rejected) as caught:
+            client.submit_order(BODY)
+        shown = f"{caught.value} {caught.value!r} {caught.value.body} {client!r}"
+        assert SECRET not in shown
+        assert KEY not in shown
+        assert "bad key *** ***" in shown
+
+
+class TestHeadersHook:
+    def test_every_trading_answer_is_reported_and_no_other(
+        self, server: FaultHTTPServer, make: Make
+    ) -> None:
+        """Good or bad, over both ways; market data has a limit of its own."""
+        heard: list[tuple[int, str | None]] = []
+
+        def hear(status: int, headers: Mapping[str, str]) -> None:
+            heard.append((status, headers.get("x-ratelimit-remaining")))
+
+        left = {"X-RateLimit-Remaining": "9"}
+        server.script(
+            answer({}, headers=left),
+            answer({"message": "too many requests."}, 429),
+            empty(204),
+            answer({}, headers=left),
+            answer([], headers=left),
+            answer([], headers=left),
+            answer({"trades": {}}),
+        )
+        client = make(on_headers=hear)
+        client.submit_order(BODY)
+        with pytest.raises(RateLimited):
+            client.submit_order(BODY)
+        client.cancel_order("o1")
+        client.account()
+        client.positions()
+        client.assets()
+        client.latest_trades(["NVDA"])
+        assert heard == [(200, "9"), (429, None), (204, None), (200, "9"), (200, "9"), (200, "9")]
+
+    def test_a_failing_hook_does_not_lose_the_order(
+        self, make: Make, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The answer counts; the failure is logged."""
+
+        def fail(status: int, headers: Mapping[str, str]) -> None:
+            raise RuntimeError("hook")
+
+        with caplog.at_level(logging.ERROR):
+            assert make(on_headers=fail).submit_order(BODY) == {}
+        assert [record.message for record in caplog.records] == ["headers_hook_failed"]
+
+
+class TestConnections:
+    def test_each_thread_has_one_order_connection(
+        self, server: FaultHTTPServer, client: AlpacaAPIClient
+    ) -> None:
+        """Kept alive per thread, never shared."""
+        client.submit_order(BODY)
+        client.get_order("o1")
+        worker = threading.Thread(target=client.submit_order, args=(BODY,))
+        worker.start()
+        worker.join(5.0)
+        assert [seen.connection for seen in server.seen] == [1, 1, 2]
+
+    def test_connections_of_ended_threads_are_closed(
+        self, server: FaultHTTPServer, client: AlpacaAPIClient
+    ) -> None:
+        """A replaced worker does not leave its socket behind."""
+        for _ in range(2):
+            worker = threading.Thread(target=client.submit_order, args=(BODY,))
+            worker.start()
+            worker.join(5.0)
+        server.wait_until(lambda it: it.ended == 1)
+        assert server.connections == 2
+
+    def test_after_close_nothing_is_sent(
+        self, server: FaultHTTPServer, client: AlpacaAPIClient
+    ) -> None:
+        """All connections end, and late callers learn that nothing went out."""
+        client.submit_order(BODY)
+        client.account()
+        client.close()
+        server.wait_until(lambda it: it.ended == 2)
+        with pytest.raises(NotSent):
+            client.submit_order(BODY)
+        with pytest.raises(NotSent):
+            client.account()
+        assert len(server.seen) == 2
+
+    def test_a_proxy_in_the_environment_carries_orders_too(
+        self, server: FaultHTTPServer, make: Make, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Where a direct connection is not possible, orders take the transport."""
+        monkeypatch.setenv("HTTP_PROXY", server.url)
+        client = make(trading_url="http://broker.invalid")
+        assert client.submit_order(BODY) == {}
+        assert paths(server.seen) == ["POST http://broker.invalid/v2/orders"]
+        assert server.seen[0].body == BODY
+
+    def test_a_refused_port_is_not_sent(self, make: Make) -> None:
+        """Nobody listens, on either way."""
+        client = make(trading_url="http://127.0.0.1:1")
+        with pytest.raises(NotSent):
+            client.submit_order(BODY)
+        with pytest.raises(NotSent):
+            client.account()

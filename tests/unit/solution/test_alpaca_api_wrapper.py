@@ -1,0 +1,461 @@
+"""AlpacaAPIWrapper: caches, the rate budget, and what becomes of the account's numbers."""
+
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from solution import alpaca_api_wrapper as module
+from solution.alpaca_api_client import AlpacaAPIClient
+from solution.alpaca_api_wrapper import AlpacaAPIWrapper
+from solution.book.assets import Asset
+from solution.book.positions import Portfolio
+from solution.book.reservations import Reservation
+from solution.domain.orders import Side
+from solution.errors import BrokerError, NoBudget, NotFound, NotSent, OutcomeUnknown
+from solution.rate_limiter import Priority, RateLimiter
+from tests.helpers.clocks import ManualClock
+
+ACCOUNT = {"id": "acc", "equity": "100000", "cash": "50000", "buying_power": "200000"}
+NVDA = {
+    "id": "asset-NVDA",
+    "symbol": "NVDA",
+    "class": "us_equity",
+    "status": "active",
+    "tradable": True,
+    "shortable": True,
+    "easy_to_borrow": True,
+    "fractionable": True,
+}
+BTC = {"id": "asset-BTC", "symbol": "BTC/USD", "class": "crypto", "status": "active"}
+START = datetime(2026, 3, 4, 15, 0, tzinfo=UTC)
+
+
+class Client:
+    """The thin client with answers set by the test; remembers what was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.error: BrokerError | None = None
+        self.account_answer: dict[str, Any] = dict(ACCOUNT)
+        self.position_rows: list[dict[str, Any]] = []
+        self.asset_rows: list[dict[str, Any]] = [NVDA, BTC]
+        self.orders: list[dict[str, Any]] = []
+        self.list_calls: list[Mapping[str, Any]] = []
+        self.opens: list[tuple[bool, datetime]] = []
+        self.while_asked: Callable[[], None] = lambda: None
+
+    def _ask(self, what: str) -> None:
+        self.asked.append(what)
+        self.while_asked()
+        if self.error is not None:
+            raise self.error
+
+    def submit_order(self, body: bytes) -> dict[str, Any]:
+        self._ask("submit")
+        return {"id": "o"}
+
+    def get_order_by_client_id(self, coid: str) -> dict[str, Any]:
+        self._ask(f"lookup {coid}")
+        return {"client_order_id": coid}
+
+    def get_order(self, order_id: str) -> dict[str, Any]:
+        self._ask(f"order {order_id}")
+        return {"id": order_id}
+
+    def cancel_order(self, order_id: str) -> None:
+        self._ask(f"cancel {order_id}")
+
+    def list_orders(self, **arguments: Any) -> Sequence[Mapping[str, Any]]:
+        self._ask("list")
+        self.list_calls.append(arguments)
+        later = [
+            o for o in self.orders if datetime.fromisoformat(o["submitted_at"]) > arguments["after"]
+        ]
+        return later[: arguments["limit"]]
+
+    def account(self) -> dict[str, Any]:
+        self._ask("account")
+        return self.account_answer
+
+    def positions(self) -> list[dict[str, Any]]:
+        self._ask("positions")
+        return self.position_rows
+
+    def clock(self) -> dict[str, Any]:
+        self._ask("clock")
+        is_open, change = self.opens.pop(0) if len(self.opens) > 1 else self.opens[0]
+        at = change - timedelta(hours=1)
+        name = "next_close" if is_open else "next_open"
+        return {"timestamp": at.isoformat(), "is_open": is_open, name: change.isoformat()}
+
+    def assets(self) -> list[dict[str, Any]]:
+        self._ask("assets")
+        return self.asset_rows
+
+
+class Fixture:
+    """A wrapper with a budget of 20 requests a minute."""
+
+    def __init__(self, folder: Path) -> None:
+        self.clock = ManualClock(START)
+        self.client = Client()
+        self.limiter = RateLimiter(20, clock=self.clock)
+        self.portfolio = Portfolio(self.clock)
+        self.file = folder / "assets.json"
+        self.wrapper = self.make()
+
+    def make(self, file: Path | None = None) -> AlpacaAPIWrapper:
+        """Another wrapper on the same client, as after a restart."""
+        return AlpacaAPIWrapper(
+            cast("AlpacaAPIClient", self.client),
+            self.limiter,
+            self.portfolio,
+            self.clock,
+            assets_file=file,
+        )
+
+    def used(self) -> int:
+        """Slots that count now."""
+        return self.limiter.view().used
+
+
+@pytest.fixture
+def fix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fixture:
+    """A fresh wrapper that waits for nothing."""
+    monkeypatch.setattr(module, "SLOT_WAIT", 0.0)
+    return Fixture(tmp_path)
+
+
+# --- the budget ---------------------------------------------------------------------------
+
+
+def test_each_request_spends_one_slot(fix: Fixture) -> None:
+    """Lookups, orders, cancels, lists and the clock; the account takes two."""
+    fix.client.opens = [(True, START + timedelta(hours=6))]
+    fix.wrapper.lookup("c", Priority.LOOKUP)
+    fix.wrapper.order("o", Priority.POLL)
+    fix.wrapper.cancel("o")
+    fix.wrapper.orders_since(START, Priority.POLL)
+    fix.wrapper.market()
+    fix.wrapper.refresh_account()
+    assert fix.used() == 7
+    assert fix.wrapper.requests == 7
+
+
+def test_a_post_spends_the_callers_slot_whatever_comes_of_it(fix: Fixture) -> None:
+    """Also after an error: it may have arrived."""
+    slot = fix.limiter.try_acquire(Priority.ENTRY)
+    assert slot is not None
+    fix.client.error = OutcomeUnknown("HTTP 504")
+    with pytest.raises(OutcomeUnknown):
+        fix.wrapper.submit(slot, b"{}")
+    slot.cancel()
+    assert fix.used() == 1
+
+
+def test_without_budget_nothing_is_sent(fix: Fixture) -> None:
+    """NoBudget is a NotSent: the caller may try again later."""
+    for _ in range(20):
+        fix.wrapper.cancel("o")
+    asked = len(fix.client.asked)
+    with pytest.raises(NoBudget) as caught:
+        fix.wrapper.lookup("c", Priority.LOOKUP)
+    assert isinstance(caught.value, NotSent)
+    assert len(fix.client.asked) == asked
+
+
+def test_entries_and_polls_leave_a_reserve(fix: Fixture) -> None:
+    """Cancels still go when polls cannot any more."""
+    for _ in range(19):
+        fix.wrapper.order("o", Priority.POLL)
+    with pytest.raises(NoBudget):
+        fix.wrapper.order("o", Priority.POLL)
+    fix.wrapper.cancel("o")
+
+
+@pytest.mark.parametrize("kind", ["post", "lookup"])
+def test_the_limiter_learns_from_the_answer_with_its_slot(fix: Fixture, kind: str) -> None:
+    """While a request waits its slot is known to the thread; outside of one it is not."""
+    seen: list[object] = []
+    observing = fix.limiter.observe
+
+    def observe(headers: Mapping[str, str], status: int, slot: Any = None) -> None:
+        seen.append(slot)
+        observing(headers, status, slot)
+
+    fix.limiter.observe = observe  # type: ignore[method-assign]
+    fix.client.while_asked = lambda: fix.wrapper.observe(200, {"x-ratelimit-limit": "30"})
+    slot = fix.limiter.try_acquire(Priority.ENTRY)
+    assert slot is not None
+    calls: dict[str, Callable[[], object]] = {
+        "post": lambda: fix.wrapper.submit(slot, b"{}"),
+        "lookup": lambda: fix.wrapper.lookup("c", Priority.LOOKUP),
+    }
+    calls[kind]()
+    fix.wrapper.observe(200, {})
+    assert seen[0] is not None
+    assert seen[1] is None
+    assert fix.limiter.view().limit == 30
+
+
+# --- lists of orders ----------------------------------------------------------------------
+
+
+def rows(count: int, apart: timedelta) -> list[dict[str, Any]]:
+    """Orders one after the other."""
+    return [{"id": f"o{n}", "submitted_at": (START + n * apart).isoformat()} for n in range(count)]
+
+
+def test_a_list_is_read_to_its_end(fix: Fixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Page after page, each order once, legs as rows of their own."""
+    monkeypatch.setattr(module, "LIST_PAGE", 10)
+    fix.client.orders = rows(35, timedelta(seconds=1))
+    found = fix.wrapper.orders_since(START - timedelta(seconds=1), Priority.POLL)
+    assert found is not None
+    assert [o["id"] for o in found] == [f"o{n}" for n in range(35)]
+    assert all(not call.get("nested") for call in fix.client.list_calls)
+    assert all(call["status"] == "all" for call in fix.client.list_calls)
+
+
+def test_orders_of_one_instant_at_a_page_end_are_not_skipped(
+    fix: Fixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bound is exclusive, so the next page begins a little earlier."""
+    monkeypatch.setattr(module, "LIST_PAGE", 10)
+    fix.client.orders = rows(9, timedelta(seconds=1))
+    fix.client.orders += [
+        {"id": f"same{n}", "submitted_at": (START + timedelta(seconds=9)).isoformat()}
+        for n in range(4)
+    ]
+    found = fix.wrapper.orders_since(START - timedelta(seconds=1), Priority.POLL)
+    assert found is not None
+    assert len(found) == 13
+
+
+@pytest.mark.parametrize("kind", ["one instant", "no time", "endless"])
+def test_a_list_without_an_end_is_no_list(
+    fix: Fixture, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """None: an incomplete list must never prove an absence."""
+    monkeypatch.setattr(module, "LIST_PAGE", 5)
+    monkeypatch.setattr(module, "LIST_PAGES_MAX", 3)
+    fix.client.orders = rows(100, timedelta(0 if kind == "one instant" else 1))
+    if kind == "no time":
+        fix.client.list_orders = lambda **_: [{"id": str(n)} for n in range(5)]  # type: ignore[method-assign]
+    assert fix.wrapper.orders_since(START - timedelta(seconds=1), Priority.POLL) is None
+
+
+# --- the account --------------------------------------------------------------------------
+
+
+def test_account_and_positions_become_one_snapshot(fix: Fixture) -> None:
+    """Amounts as text to Decimal; crypto positions filed under the asset list's spelling."""
+    fix.wrapper.load_assets()
+    fix.client.position_rows = [
+        {"symbol": "NVDA", "qty": "-7", "qty_available": "-7", "avg_entry_price": "99.5"},
+        {"symbol": "BTCUSD", "qty": "0.5"},
+        {"symbol": "OLD.W", "qty": "3", "qty_available": None},
+    ]
+    fix.wrapper.refresh_account()
+    held = fix.portfolio.quantities()
+    assert held == {"NVDA": Decimal(-7), "BTC/USD": Decimal("0.5"), "OLD.W": Decimal(3)}
+    account = fix.portfolio.account()
+    assert account is not None
+    assert (account.equity, account.cash) == (Decimal(100_000), Decimal(50_000))
+    assert fix.portfolio.view("OLD.W").available_qty == 3
+
+
+def test_the_first_picture_corrects_nothing(fix: Fixture, caplog: pytest.LogCaptureFixture) -> None:
+    """Positions held before the start are no surprise; a later difference is."""
+    fix.client.position_rows = [{"symbol": "NVDA", "qty": "7"}]
+    fix.wrapper.refresh_account()
+    assert fix.wrapper.differences == 0
+    fix.client.position_rows = [{"symbol": "NVDA", "qty": "9"}]
+    fix.clock.advance(1)
+    fix.wrapper.refresh_account()
+    assert fix.wrapper.differences == 1
+    assert "position_corrected" in [record.message for record in caplog.records]
+
+
+@pytest.mark.parametrize("answer", [{}, {"message": "welcome"}, {"id": None, "equity": "1"}])
+def test_what_is_no_account_is_not_applied(fix: Fixture, answer: dict[str, Any]) -> None:
+    """HTTP 200 from something else must not look like an account without money."""
+    fix.wrapper.refresh_account()
+    fix.client.account_answer = answer
+    with pytest.raises(OutcomeUnknown, match="no account"):
+        fix.wrapper.refresh_account()
+    account = fix.portfolio.account()
+    assert account is not None
+    assert account.equity == 100_000
+
+
+@pytest.mark.parametrize("flag", ["trading_blocked", "account_blocked", "trade_suspended_by_user"])
+def test_every_flag_that_stops_trading_blocks(fix: Fixture, flag: str) -> None:
+    """Whatever the reason, an order would be refused."""
+    fix.client.account_answer |= {flag: True, "shorting_enabled": False}
+    fix.wrapper.refresh_account()
+    account = fix.portfolio.account()
+    assert account is not None
+    assert (account.blocked, account.shorting_enabled) == (True, False)
+
+
+def test_an_uncertain_position_is_asked_for_before_deciding(fix: Fixture) -> None:
+    """Only then, and a broker that does not answer only leaves it uncertain."""
+    fix.wrapper.refresh_account()
+    fix.wrapper.refresh_if_uncertain("NVDA")
+    assert fix.client.asked == ["account", "positions"]
+    held = Reservation("c", "NVDA", Side.BUY, Decimal(5), Decimal(1), True)
+    fix.portfolio.restore(held)
+    fix.clock.advance(1)
+    fix.portfolio.filled("c", "NVDA", Decimal(5), Decimal(1), None)
+    fix.client.error = OutcomeUnknown("HTTP 504")
+    fix.wrapper.refresh_if_uncertain("NVDA")
+    assert fix.portfolio.is_uncertain("NVDA")
+    fix.client.error = None
+    fix.client.position_rows = [{"symbol": "NVDA", "qty": "5"}]
+    fix.clock.advance(1)
+    fix.wrapper.refresh_if_uncertain("NVDA")
+    assert not fix.portfolio.is_uncertain("NVDA")
+    assert fix.portfolio.quantities() == {"NVDA": Decimal(5)}
+
+
+# --- the market clock ---------------------------------------------------------------------
+
+
+def test_the_clock_is_asked_once_until_its_next_transition(fix: Fixture) -> None:
+    """Then again; decisions in between cost nothing."""
+    close = START + timedelta(minutes=4)
+    fix.client.opens = [(True, close), (False, close + timedelta(hours=17))]
+    assert fix.wrapper.market().is_open is True
+    fix.clock.advance(239)
+    assert fix.wrapper.market().is_open is True
+    assert fix.client.asked == ["clock"]
+    fix.clock.advance(1)
+    assert fix.wrapper.market().is_open is False
+    assert fix.client.asked == ["clock", "clock"]
+
+
+def test_a_clock_that_does_not_answer_leaves_the_session_unknown(fix: Fixture) -> None:
+    """None is neither open nor closed; the next decision asks again."""
+    fix.client.opens = [(True, START + timedelta(hours=6))]
+    fix.client.error = OutcomeUnknown("HTTP 504")
+    assert fix.wrapper.market().is_open is None
+    fix.wrapper.refresh_clock()
+    fix.client.error = None
+    assert fix.wrapper.market().is_open is True
+
+
+def test_a_clock_behind_ours_is_not_believed(fix: Fixture) -> None:
+    """Its next transition has passed by our clock: unknown rather than wrong."""
+    fix.client.opens = [(True, START - timedelta(seconds=1))]
+    assert fix.wrapper.market().is_open is None
+
+
+def test_unreadable_times_are_no_clock(fix: Fixture) -> None:
+    """An answer without usable times must not count as closed for ever, or open."""
+    fix.client.clock = lambda: {"is_open": True, "timestamp": "soon", "next_close": 5}  # type: ignore[method-assign]
+    assert fix.wrapper.market().is_open is None
+
+
+def test_the_clock_is_renewed_before_it_is_too_old(
+    fix: Fixture, caplog: pytest.LogCaptureFixture
+) -> None:
+    """refresh_clock() takes the cost off the next decision; a skew is logged."""
+    fix.client.opens = [(True, START + timedelta(hours=6))]
+    fix.wrapper.refresh_clock()
+    assert fix.wrapper.market().is_open is True
+    assert fix.client.asked == ["clock"]
+    assert "clock_skew" in [record.message for record in caplog.records]
+
+
+def test_many_decisions_at_once_ask_once(fix: Fixture) -> None:
+    """The others wait for the one that asks."""
+    fix.client.opens = [(True, START + timedelta(hours=6))]
+    entered, go = threading.Event(), threading.Event()
+
+    def slowly() -> None:
+        entered.set()
+        go.wait(5)
+
+    fix.client.while_asked = slowly
+    answers: list[bool | None] = []
+    threads = [
+        threading.Thread(target=lambda: answers.append(fix.wrapper.market().is_open))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    assert entered.wait(5)
+    go.set()
+    for thread in threads:
+        thread.join(5)
+    assert answers == [True] * 4
+    assert fix.client.asked == ["clock"]
+
+
+# --- the asset list -----------------------------------------------------------------------
+
+
+def test_assets_are_found_by_any_spelling(fix: Fixture) -> None:
+    """One bulk request; nothing per symbol."""
+    fix.wrapper.load_assets()
+    crypto = fix.wrapper.find("BTCUSD")
+    assert crypto is not None
+    assert crypto == fix.wrapper.find("btc/usd")
+    assert fix.wrapper.find("nvda") is not None
+    assert fix.wrapper.find("ZZZZ") is None
+    assert fix.wrapper.asset_count() == 3
+    assert fix.client.asked == ["assets"]
+
+
+def test_the_list_is_kept_for_a_day(fix: Fixture) -> None:
+    """The next start reads the file; a day later the broker is asked again."""
+    fix.make(fix.file).load_assets()
+    again = fix.make(fix.file)
+    again.load_assets()
+    assert again.find("NVDA") == Asset.of(NVDA)
+    assert fix.client.asked == ["assets"]
+    old = fix.file.stat().st_mtime - 86_401
+    os.utime(fix.file, (old, old))
+    fix.make(fix.file).load_assets()
+    assert fix.client.asked == ["assets", "assets"]
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{", b"[[1]]", b'{"a":1}', b"[null]"])
+def test_a_list_that_cannot_be_read_is_asked_for_again(fix: Fixture, content: bytes) -> None:
+    """Absent, cut off, empty or foreign."""
+    fix.file.write_bytes(content)
+    wrapper = fix.make(fix.file)
+    wrapper.load_assets()
+    assert wrapper.find("NVDA") is not None
+    assert fix.client.asked == ["assets"]
+
+
+def test_a_list_that_cannot_be_kept_is_used_all_the_same(
+    fix: Fixture, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A missing directory costs the next start one request, not this one its assets."""
+    wrapper = fix.make(fix.file.parent / "missing" / "assets.json")
+    wrapper.load_assets()
+    assert wrapper.find("NVDA") is not None
+    assert "asset_list_not_kept" in [record.message for record in caplog.records]
+
+
+def test_an_empty_list_is_not_kept(fix: Fixture) -> None:
+    """It would hide every asset for a day."""
+    fix.client.asset_rows = []
+    fix.make(fix.file).load_assets()
+    assert not fix.file.exists()
+
+
+def test_without_a_list_the_start_fails(fix: Fixture) -> None:
+    """Neither disk nor broker has it."""
+    fix.client.error = NotFound(404, 40410000, "endpoint not found")
+    with pytest.raises(BrokerError):
+        fix.wrapper.load_assets()

@@ -1,0 +1,249 @@
+"""What is refused in one clear line, and what is only warned about."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from solution.config import OptionInfo, Settings, describe, effective, load_settings
+from solution.errors import ConfigError
+
+KEYS = {
+    "ALPACA_API_KEY": "PKCANARY123456789012",
+    "ALPACA_SECRET_KEY": "CanarySecret0123456789012345678901234567",
+}
+
+
+def load(**environ: str) -> Settings:
+    """Settings of exactly this environment."""
+    return load_settings(environ=environ, env_file=None)
+
+
+def refusal(**environ: str) -> str:
+    """The message this environment is refused with."""
+    with pytest.raises(ConfigError) as caught:
+        load(**environ)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def value_of(settings: Settings, name: str) -> str:
+    """What `signalpaca config` shows."""
+    return next(row.value for row in effective(settings) if row.name == name)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "allowed"),
+    [
+        ("WORKERS", "0", "a whole number from 1 to 256"),
+        ("WORKERS", "257", "a whole number from 1 to 256"),
+        ("WORKERS", "4.0", "a whole number from 1 to 256"),
+        ("WORKERS", "four", "a whole number from 1 to 256"),
+        ("DRY_RUN", "maybe", "true or false"),
+        ("ORDER_TYPE", "stop", "one of market, limit"),
+        ("TIME_IN_FORCE", "ever", "one of day, gtc, ioc, fok, opg, cls"),
+        ("LIMIT_COLLAR_BPS", "-1", "a number from 0 to 5000"),
+        ("LIMIT_COLLAR_BPS", "5001", "a number from 0 to 5000"),
+        ("MAX_SIGNAL_AGE", "nan", "seconds from 0.1 to 604800"),
+        ("MAX_SIGNAL_AGE", "0", "seconds from 0.1 to 604800"),
+        ("MAX_POSITION_PCT", "10", "a fraction of equity from 0 to 1 (0.10 = 10 %), 0 = none"),
+        ("MAX_ORDER_NOTIONAL", "1e9", "an amount, or a percentage of equity (10%), 0 = no limit"),
+        ("MAX_ORDER_NOTIONAL", "101%", "an amount, or a percentage of equity (10%), 0 = no limit"),
+        ("MAX_ORDER_QTY", "inf", "an amount, 0 = no limit"),
+        ("QTY", "0", "a number above 0"),
+        ("LOG_LEVEL", "LOUD", "one of DEBUG, INFO, WARNING, ERROR"),
+        ("EXECUTIONS_STREAM", "a b", "a stream name: printable, without spaces and commas"),
+        ("STREAMS", "a b", "stream names separated by commas"),
+        ("CONSUMER_GROUP", "a/b", "1 to 64 letters, digits, '_', '.', ':' or '-'"),
+        ("SIZING", "weights", "module:function"),
+        ("SIZING", "a-b:c", "module:function"),
+        ("LEDGER_URL", "sqlite://", "sqlite:///PATH"),
+        ("LEDGER_URL", "sqlite:///x?mode=ro", "sqlite:///PATH"),
+    ],
+)
+def test_a_wrong_value_is_refused_in_one_line(name: str, text: str, allowed: str) -> None:
+    """The variable, the value, what is allowed."""
+    message = refusal(**{name: text})
+    assert message.startswith(f"{name}='{text}' is not allowed")
+    assert message.endswith(allowed)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "reason"),
+    [
+        ("WEIGHTS", "NVDA:0.6,AAPL:0.6", "the weights add up to 1.2, more than 1"),
+        ("WEIGHTS", "NVDA:0.1,nvda:0.1", "NVDA is listed twice"),
+        ("WEIGHTS", "NVDA:0", "the weight of NVDA is not above 0 and at most 1"),
+        ("SYMBOLS", "NVDA,$$", "symbols look like NVDA, BRK.B or BTC/USD"),
+        ("SYMBOLS", "NVDA,", "an item is empty"),
+        ("STREAMS", "a,b,a", "a stream is named twice"),
+        ("ALLOW_SHORT", "true", "a bare sell never opens a short"),
+        ("LEDGER_URL", "sqlite:///:memory:", "a ledger in memory forgets which orders were sent"),
+        ("LEDGER_URL", "sqlite:///a\nb", "it holds a control character"),
+        ("LOG_DIR", "~nobody-here/x", "it names the home directory of nobody here"),
+        ("REDIS_URL", "http://h", "it must start with redis:// or rediss://"),
+        ("REDIS_URL", "redis://h/zero", "the path is a database number"),
+        ("REDIS_URL", "redis://h/0?decode_responses=1", "only ssl_… parameters are accepted"),
+        ("REDIS_URL", "redis:///0", "it names no host"),
+        ("ALPACA_DATA_URL", "ftp://h", "it must start with https:// or http://"),
+        ("ALPACA_DATA_URL", "http://h?x", "user, query and fragment have no place in it"),
+        ("ALPACA_DATA_URL", "http://h\\@x", "it holds a space, a backslash"),
+        ("ALPACA_DATA_URL", "http://ａpi.alpaca.markets", "not ASCII"),
+        ("ALPACA_DATA_URL", "http://[::1", "it is not a valid URL"),
+    ],
+)
+def test_a_refusal_gives_its_reason(name: str, text: str, reason: str) -> None:
+    """Where the list of what is allowed does not say it."""
+    assert reason in refusal(**{name: text})
+
+
+def test_the_first_error_is_reported_and_no_other() -> None:
+    """In the order of the reference."""
+    assert refusal(SYMBOLS="$", WORKERS="x").startswith("WORKERS=")
+
+
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        ({"STREAMS": "a,executions"}, "STREAMS contains the EXECUTIONS_STREAM 'executions'"),
+        ({"ORDER_TYPE": "limit"}, "ORDER_TYPE=limit needs LIMIT_COLLAR_BPS above 0"),
+        ({"SIZING": "fixed_qty"}, "SIZING=fixed_qty needs QTY"),
+        ({"SIZING": "fixed_notional"}, "SIZING=fixed_notional needs LOT"),
+        ({"SIZING": "position_pct", "MAX_POSITION_PCT": "0"}, "needs MAX_POSITION_PCT above 0"),
+        ({"RATE_LIMIT_PER_MINUTE": "0"}, "RATE_LIMIT_PER_MINUTE=0 (unlimited) is only for"),
+        (
+            {"ALPACA_TRADING_URL": "http://paper-api.alpaca.markets"},
+            "the keys to Alpaca unencrypted",
+        ),
+        ({"ALPACA_DATA_URL": "http://data.alpaca.markets"}, "the keys to Alpaca unencrypted"),
+    ],
+)
+def test_settings_that_do_not_go_together(environ: dict[str, str], message: str) -> None:
+    """Both are named."""
+    assert message in refusal(**environ)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
+def test_no_rate_limit_on_this_machine(host: str) -> None:
+    """For benchmarks against a local exchange."""
+    url = f"http://{host}:8081"
+    assert load(RATE_LIMIT_PER_MINUTE="0", ALPACA_TRADING_URL=url).rate_limit_per_minute == 0
+
+
+LIVE = "live trading is refused until the safety rails exist"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("ALPACA_PAPER", "false"),
+        ("ALLOW_LIVE_TRADING", "true"),
+        ("ALPACA_TRADING_URL", "https://api.alpaca.markets"),
+        ("ALPACA_TRADING_URL", "https://API.Alpaca.Markets./v2"),
+        ("ALPACA_TRADING_URL", "https://broker-api.alpaca.markets:443"),
+        ("APCA_API_BASE_URL", "https://api.alpaca.markets"),
+        ("ALPACA_STREAM_URL", "wss://api.alpaca.markets/stream"),
+    ],
+)
+def test_live_trading_is_refused(name: str, text: str) -> None:
+    """By flag or by address, under the name that was used."""
+    assert refusal(**{name: text}) == f"{name}={text}: {LIVE}"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "part"),
+    [
+        ("MAX_DAILY_LOSS_PCT", "0.02", "daily-loss gate"),
+        ("MAX_TRADES_PER_DAY", "20", "daily-trades gate"),
+        ("CIRCUIT_BREAKER_FAILURES", "x", "circuit breaker"),
+        ("CIRCUIT_BREAKER_RESET", "true", "circuit breaker"),
+        ("SIGNAL_HMAC_KEYS", "k1:abc", "signed intake"),
+        ("DUPLICATE_WINDOW", "10", "duplicate window"),
+    ],
+)
+def test_an_option_that_is_not_built_stops_the_start(name: str, text: str, part: str) -> None:
+    """A limit that is set and not enforced is worse than none."""
+    assert refusal(**{name: text}) == f"{name} is set but this version has no {part}; unset it"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("MAX_DAILY_LOSS_PCT", "0.050"), ("CIRCUIT_BREAKER_RESET", "No")]
+)
+def test_an_unbuilt_option_at_its_default_is_a_warning(name: str, text: str) -> None:
+    """Copied from a list of defaults; nobody asked for more than there is."""
+    settings = load(**{name: text})
+    assert settings.warnings[0].startswith(f"{name} is set but this version has no")
+    assert value_of(settings, name) == "not in this version"
+
+
+@settings(deadline=None, derandomize=True)
+@given(st.sampled_from(describe()), st.text(max_size=30))
+def test_any_text_loads_or_is_refused_in_one_line(option: OptionInfo, text: str) -> None:
+    """No text of any setting ends in another exception, or in more than one line."""
+    try:
+        load(**{option.name: text})
+    except ConfigError as error:
+        said = str(error)
+        assert option.name in said
+        assert said.isprintable()
+
+
+# --- warnings ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("environ", "warning"),
+    [
+        ({"WORKER": "8"}, "WORKER in the environment is not a setting; did you mean WORKERS?"),
+        ({"workers": "8"}, "workers in the environment is not a setting; did you mean WORKERS?"),
+        ({"REDIS_URI": "x"}, "did you mean REDIS_URL?"),
+        ({"ALPACA_SECRET": "x"}, "did you mean ALPACA_SECRET_KEY?"),
+        ({"QTY": "1"}, "QTY has no effect: it belongs to SIZING=fixed_qty"),
+        ({"PRICE_POLL_INTERVAL": "10"}, "MAX_PRICE_AGE is below PRICE_POLL_INTERVAL"),
+        (
+            {"ALPACA_TRADING_URL": "http://broker.example.com"},
+            "the keys travel unencrypted to http",
+        ),
+        ({"ALPACA_API_KEY": "canary"}, "ALPACA_API_KEY does not look like a key id"),
+        ({"ALPACA_API_KEY": "AK012345678901"}, "looks like the key id of a live account"),
+        ({"ALPACA_SECRET_KEY": "canary"}, "ALPACA_SECRET_KEY does not look like"),
+    ],
+)
+def test_what_is_probably_a_mistake_is_a_warning(environ: dict[str, str], warning: str) -> None:
+    """The start goes on, and no value of a secret is repeated."""
+    said = "\n".join(load(**environ).warnings)
+    assert warning in said
+    assert "canary" not in said
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"PATH": "/bin", "HOME": "/root", "LANG": "C", "REDIS_HOST": "h", "FOO": "1"},
+        {"ALPACA_TRADING_URL": "http://exchange:8081", "ALPACA_API_KEY": "test"},
+        KEYS,
+        {"WEIGHTS": "NVDA:1", "SIZING": "weight"},
+    ],
+)
+def test_what_is_no_mistake_is_no_warning(environ: dict[str, str]) -> None:
+    """A warning that is always there is not read."""
+    assert load(**environ).warnings == ()
+
+
+def test_a_near_miss_in_dotenv_names_the_file(tmp_path: Path) -> None:
+    """Unknown names as such are fine there: Compose reads it too."""
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("COMPOSE_PROJECT_NAME=x\nDRYRUN=1\n")
+    warnings = load_settings(environ={}, env_file=str(dotenv)).warnings
+    assert warnings == (f"DRYRUN in {dotenv} is not a setting; did you mean DRY_RUN?",)
+
+
+@pytest.mark.parametrize(("mode", "count"), [(0o644, 1), (0o600, 0)])
+def test_secrets_in_a_readable_dotenv_are_a_warning(tmp_path: Path, mode: int, count: int) -> None:
+    """Not an error: it is how every tutorial does it."""
+    dotenv = tmp_path / ".env"
+    dotenv.write_text("REDIS_URL=redis://:canary@h/0\n")
+    dotenv.chmod(mode)
+    warnings = load_settings(environ={}, env_file=str(dotenv)).warnings
+    assert len([text for text in warnings if "chmod 600" in text]) == count

@@ -1,0 +1,85 @@
+"""The start's patience, and who else is alive."""
+
+import os
+import socket
+import threading
+from typing import Any
+
+import pytest
+
+from solution import startup
+from solution.errors import NoBudget, RateLimited, Unauthorized
+
+
+class Scripted:
+    """Raises what it is given, one a call, then answers."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.errors = list(errors)
+        self.calls = 0
+
+    def __call__(self) -> str:
+        self.calls += 1
+        if self.errors:
+            raise self.errors.pop(0)
+        return "answer"
+
+
+class Waits:
+    """Stands in for the stop event: remembers the pauses, waits for none."""
+
+    def __init__(self) -> None:
+        self.pauses: list[float] = []
+
+    def wait(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+
+    def is_set(self) -> bool:
+        return False
+
+
+def test_a_start_waits_for_the_budget_that_its_predecessor_used() -> None:
+    """HTTP 429 and an empty budget are answers to wait for, not reasons to give up."""
+    call = Scripted(RateLimited("slow down", retry_after=7.0), NoBudget("none"))
+    waits: Any = Waits()
+    assert startup.patiently(call, waits) == "answer"
+    assert call.calls == 3
+    assert waits.pauses == [7.0, 1.0]
+
+
+def test_other_errors_end_the_start_at_once() -> None:
+    """Wrong keys do not become right by waiting."""
+    call = Scripted(Unauthorized(401, 0, "unauthorized."))
+    with pytest.raises(Unauthorized):
+        startup.patiently(call, threading.Event())
+    assert call.calls == 1
+
+
+def test_a_stop_ends_the_wait() -> None:
+    """SIGTERM while the start waits for a slot."""
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(NoBudget):
+        startup.patiently(Scripted(NoBudget("none")), stop)
+
+
+def test_a_wait_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A budget that never comes is a broker that does not answer."""
+    monkeypatch.setattr(startup, "BUDGET_WITHIN", 0.0)
+    with pytest.raises(NoBudget):
+        startup.patiently(Scripted(NoBudget("none")), threading.Event())
+
+
+@pytest.mark.parametrize(
+    ("other", "alive"),
+    [
+        ({"host": socket.gethostname(), "pid": os.getppid()}, True),
+        ({"host": socket.gethostname(), "pid": os.getpid()}, False),  # a container's pid 1 again
+        ({"host": socket.gethostname(), "pid": 2**22 + 1}, False),
+        ({"host": "elsewhere", "pid": os.getppid()}, False),
+        ({}, False),
+    ],
+)
+def test_which_instance_is_alive_here(other: dict[str, Any], alive: bool) -> None:
+    """Only a process of this machine can be asked."""
+    assert startup._runs_here(other) is alive

@@ -1,0 +1,79 @@
+"""Prices on the exchange's grid, always on the safe side."""
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from solution.domain.orders import Side
+from solution.trading.pricing import CENT, SUB_CENT, collared, rounded
+
+PRICES = st.decimals("0.0001", "1000000", places=9)
+
+
+@pytest.mark.parametrize(
+    ("price", "bought", "sold"),
+    [
+        ("100", "100.00", "100.00"),
+        ("100.009", "100.00", "100.01"),
+        ("100.0000001", "100.00", "100.01"),
+        ("1.00", "1.00", "1.00"),
+        ("1.005", "1.00", "1.01"),
+        ("0.99991", "0.9999", "1.0000"),
+        ("0.12345", "0.1234", "0.1235"),
+        ("0.0001", "0.0001", "0.0001"),
+    ],
+)
+def test_two_decimals_from_a_dollar_on_four_below(price: str, bought: str, sold: str) -> None:
+    """A buy rounds down, a sale up."""
+    assert rounded(Decimal(price), Side.BUY) == Decimal(bought)
+    assert rounded(Decimal(price), Side.SELL) == Decimal(sold)
+
+
+def test_no_price_stays_none() -> None:
+    """A market order has none."""
+    assert rounded(None, Side.BUY) is None
+
+
+@settings(deadline=None, derandomize=True)
+@given(PRICES, st.sampled_from(Side))
+def test_rounding_is_safe_near_and_settled(price: Decimal, side: Side) -> None:
+    """Never worse than asked for, less than a step away, and rounding again changes nothing."""
+    on_grid = rounded(price, side)
+    assert on_grid is not None
+    worse = on_grid - price if side is Side.BUY else price - on_grid
+    step = CENT if price >= 1 else SUB_CENT
+    assert -step < worse <= 0
+    assert rounded(on_grid, side) == on_grid
+
+
+def test_a_price_of_any_length_is_rounded() -> None:
+    """The contract allows thirty characters; the default context of decimals holds 28 digits."""
+    long = Decimal(123456789012345678901234567890)
+    assert rounded(long, Side.BUY) == rounded(long, Side.SELL) == long
+
+
+@pytest.mark.parametrize(
+    ("side", "bps", "worst"),
+    [
+        (Side.BUY, "0", "100"),
+        (Side.BUY, "50", "100.5"),
+        (Side.SELL, "50", "99.5"),
+        (Side.SELL, "10000", "0.0001"),
+        (Side.SELL, "20000", "0.0001"),
+    ],
+)
+def test_a_collar_is_the_worst_price_accepted(side: Side, bps: str, worst: str) -> None:
+    """Basis points beyond the far side, a sale never below the smallest price."""
+    assert collared(Decimal(100), side, Decimal(bps)) == Decimal(worst)
+
+
+@settings(deadline=None, derandomize=True)
+@given(PRICES, st.integers(0, 5_000).map(Decimal), st.sampled_from(Side))
+def test_a_collar_on_the_grid_stays_inside(price: Decimal, bps: Decimal, side: Side) -> None:
+    """Rounding after the collar never widens it."""
+    worst = collared(price, side, bps)
+    limit = rounded(worst, side)
+    assert limit is not None
+    assert (limit <= worst) if side is Side.BUY else (limit >= worst)

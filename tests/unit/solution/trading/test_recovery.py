@@ -1,0 +1,225 @@
+"""Recovery: what a new process makes of the rows an old one left."""
+
+from decimal import Decimal
+
+import orjson
+import pytest
+
+from solution.book.positions import Portfolio
+from solution.domain.records import Intent, State
+from solution.errors import OutcomeUnknown, StartupError
+from solution.ledger.sqlite import SqliteLedger
+from solution.rate_limiter import RateLimiter
+from solution.trading import recovery
+from tests.helpers.clocks import ManualClock
+from tests.helpers.trading import Rig, accept, fail
+
+UNCLEAR = OutcomeUnknown("no usable answer")
+LIMIT = {"order_type": "limit", "limit_price": "50", "time_in_force": "day"}
+
+
+def restarted(dead: Rig) -> Rig:
+    """A new process on the old one's ledger and broker, some seconds later."""
+    rig = Rig(ledger=dead.ledger)
+    rig.clock.advance(dead.clock.monotonic() - rig.clock.monotonic() + 1)
+    rig.desk.orders = dead.desk.orders
+    rig.limiter = RateLimiter(200, clock=rig.clock)
+    rig.snapshot()
+    rig.clock.advance(0.001)
+    recovery.restore_budget(rig.ledger, rig.limiter, rig.clock)
+    recovery.restore(
+        ledger=rig.ledger,
+        tracker=rig.tracker,
+        portfolio=rig.portfolio,
+        schedule=rig.schedule,
+        clock=rig.clock,
+    )
+    return rig
+
+
+def test_an_order_that_filled_meanwhile_ends_by_poll() -> None:
+    """OPEN in the ledger, filled at the broker: asked for at once, told once, final."""
+    dead = Rig()
+    dead.desk.script.append(accept("new"))
+    entry = dead.send(**LIMIT)
+    dead.desk.fill(dead.only_coid(), "50")
+    rig = restarted(dead)
+    rig.advance(0)
+    assert rig.outcomes.told(entry) == ["fill!"]
+    assert rig.row(dead.only_coid()).state is State.FILLED
+
+
+@pytest.mark.parametrize("answer", [fail(UNCLEAR), accept("new")])
+def test_a_row_whose_post_may_have_left_is_looked_up_first(answer: object) -> None:
+    """SUBMITTING and UNKNOWN rows: nothing is sent before three lookups found nothing."""
+    dead = Rig()
+    dead.desk.script.append(fail(UNCLEAR))
+    entry = dead.send()
+    coid = dead.only_coid()
+    rig = restarted(dead)
+    rig.desk.script.append(answer)  # type: ignore[arg-type]
+    rig.redeliver(entry)
+    assert rig.desk.posts == []
+    rig.advance(2.2)
+    assert rig.desk.posts == []
+    rig.advance(0.2)
+    assert rig.desk.posts == dead.desk.posts
+    assert rig.row(coid).body == dead.desk.posts[0]
+
+
+def test_a_row_that_died_before_its_post_is_sent_after_the_lookups() -> None:
+    """Killed between commit and POST: found absent, still fresh, sent under the same id."""
+    dead = Rig()
+
+    def killed(_desk: object, _body: object) -> None:
+        raise KeyboardInterrupt  # no Exception: nothing of the process runs after it
+
+    dead.desk.script.append(killed)  # type: ignore[arg-type]
+    entry = dead.publish()
+    with pytest.raises(KeyboardInterrupt):
+        dead.work()
+    coid = dead.only_coid()
+    assert dead.row(coid).state is State.SUBMITTING
+    rig = restarted(dead)
+    rig.redeliver(entry)
+    rig.advance(5)
+    assert rig.desk.posts == dead.desk.posts
+    assert rig.outcomes.told(entry) == ["unknown", "submitted", "fill!"]
+    assert rig.outcomes.acks == [entry]
+
+
+def test_a_row_whose_post_got_through_is_adopted() -> None:
+    """Killed before the answer: found, adopted, never sent again."""
+    dead = Rig()
+
+    def killed(desk: Rig, body: dict[str, str]) -> None:
+        dead.desk.place(body)
+        raise KeyboardInterrupt
+
+    dead.desk.script.append(killed)  # type: ignore[arg-type]
+    entry = dead.publish()
+    with pytest.raises(KeyboardInterrupt):
+        dead.work()
+    dead.desk.fill(dead.only_coid())
+    rig = restarted(dead)
+    rig.redeliver(entry)
+    rig.advance(1)
+    assert rig.desk.posts == []
+    assert rig.outcomes.told(entry) == ["unknown", "submitted", "fill!"]
+    assert rig.outcomes.acks == [entry]
+
+
+def test_without_its_entry_an_absent_order_is_given_up() -> None:
+    """Its entry is gone from Redis, so nobody can judge it: EXPIRED_UNCONFIRMED, not sent."""
+    dead = Rig()
+    dead.desk.script.append(fail(UNCLEAR))
+    dead.send()
+    rig = restarted(dead)
+    rig.advance(5)
+    assert rig.desk.posts == []
+    assert rig.row(dead.only_coid()).state is State.EXPIRED_UNCONFIRMED
+
+
+def test_a_stale_signal_is_not_sent_after_a_restart() -> None:
+    """Sent unclearly, and the process stayed down for longer than the age limit."""
+    dead = Rig()
+    dead.desk.script.append(fail(UNCLEAR))
+    entry = dead.send()
+    dead.clock.advance(120)
+    rig = restarted(dead)
+    rig.redeliver(entry)
+    rig.advance(5)
+    assert rig.desk.posts == []
+    assert rig.outcomes.told(entry) == ["expired_unconfirmed"]
+    assert rig.outcomes.acks == [entry]
+    assert rig.is_free()
+
+
+def test_an_unconfirmed_order_stays_watched() -> None:
+    """EXPIRED_UNCONFIRMED survives the restart: entries refused, a late order cancelled."""
+    dead = Rig()
+    dead.desk.script.append(fail(UNCLEAR))
+    entry = dead.send(**LIMIT)
+    dead.tracker.expire_unconfirmed(dead.only_coid(), "not found")
+    rig = restarted(dead)
+    refused = rig.send()
+    assert rig.outcomes.events[-1]["reason"] == "EXPOSURE_UNCONFIRMED"
+    assert rig.outcomes.told(refused) == ["refused!"]
+    order = rig.desk.place(orjson.loads(dead.desk.posts[0]))
+    rig.advance(6)
+    assert rig.desk.cancels == [order["id"]]
+    order["status"] = "canceled"
+    rig.advance(6)
+    assert rig.outcomes.told(entry) == ["corrected", "canceled!"]
+
+
+def test_what_open_orders_hold_is_reserved_again() -> None:
+    """An accepted order is in the snapshot; one that may not exist is charged in full."""
+    dead = Rig()
+    dead.desk.script.append(accept("new"))
+    dead.send(**LIMIT)
+    dead.desk.script.append(fail(UNCLEAR))
+    dead.send(ticker="AAPL")
+    rig = restarted(dead)
+    orders, power = rig.portfolio.reserved()
+    assert (orders, power) == (2, Decimal(1000))
+    assert rig.portfolio.view("NVDA").pending_qty == 10
+
+
+def test_an_exit_holds_its_shares_again() -> None:
+    """The shares of a sale under way cannot be sold twice after a restart."""
+    dead = Rig()
+    dead.snapshot(NVDA="10")
+    dead.desk.script.append(accept("new"))
+    dead.send("s", **LIMIT)
+    rig = restarted(dead)
+    rig.snapshot(NVDA="10")
+    assert rig.portfolio.view("NVDA").available_qty == 0
+
+
+def test_a_half_filled_order_holds_its_remainder() -> None:
+    """What was filled before the restart is in the position, not in the reservation."""
+    dead = Rig()
+    dead.desk.script.append(accept("new"))
+    dead.send(**LIMIT)
+    coid = dead.only_coid()
+    dead.desk.fill(coid, "50", "4")
+    dead.hear(dead.update(coid, "partial_fill", position_qty=Decimal(4)))
+    rig = restarted(dead)
+    assert rig.portfolio.view("NVDA").pending_qty == 6
+
+
+def test_the_rate_window_is_rebuilt_from_the_ledger() -> None:
+    """What the old process sent within the last minute still counts."""
+    dead = Rig()
+    for _ in range(3):
+        dead.send()
+    rig = restarted(dead)
+    assert rig.limiter.view().used == 3
+
+
+def test_a_ledger_belongs_to_one_account_at_one_host() -> None:
+    """Bound at the first start; another account or host is refused in one line."""
+    ledger = SqliteLedger("sqlite://")
+    recovery.bind_ledger(ledger, "account-1", "https://broker")
+    recovery.bind_ledger(ledger, "account-1", "https://broker")
+    with pytest.raises(StartupError, match="belongs to account account-1@https://broker"):
+        recovery.bind_ledger(ledger, "account-2", "https://broker")
+    with pytest.raises(StartupError, match="another LEDGER_URL"):
+        recovery.bind_ledger(ledger, "account-1", "https://other")
+
+
+def test_a_row_without_reserved_shares_restores_an_empty_reservation() -> None:
+    """A row of zero shares must not divide by zero."""
+    intent = Intent(
+        identity="i",
+        digest="d",
+        stream="s",
+        entry_id="1-0",
+        client_order_id="c",
+        state=State.UNKNOWN,
+        side="buy",
+    )
+    held = recovery.reservation_of(intent)
+    assert (held.qty, held.price, held.opens) == (Decimal(0), Decimal(0), False)
+    Portfolio(ManualClock()).restore(held)

@@ -1,0 +1,785 @@
+"""How many shares, and which way."""
+
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from solution.book.assets import Asset
+from solution.book.positions import Holdings
+from solution.book.prices import Quote
+from solution.domain.orders import OrderType, Side, TimeInForce
+from solution.domain.reasons import Reason
+from solution.domain.signal import Action, Signal, SizeKind
+from solution.errors import Refused, SignalError
+from solution.trading.sizing import NO_LIMIT, CustomSize, Plan, Request, SizingRules, size
+
+ZERO = Decimal(0)
+NVDA = Asset("id", "NVDA", "us_equity", True, True, True)
+WHOLE_ONLY = replace(NVDA, fractionable=False)
+BUY = Signal(stream="nvda", entry_id="1-0", ticker="NVDA", digest="d", side=Side.BUY)
+SELL = replace(BUY, side=Side.SELL)
+SHORT = replace(SELL, action=Action.SHORT_SELL)
+LIQUIDATE = replace(BUY, side=None, action=Action.LIQUIDATE)
+BID, ASK = Decimal(99), Decimal(100)
+OPEN_RULES = SizingRules(
+    weights={}, policy="weight", max_position_pct=ZERO, max_order_notional_pct=ZERO
+)
+"""Nothing is capped; a bare buy then wants all of equity."""
+
+
+def holdings(
+    qty: str = "0",
+    *,
+    available: str | None = None,
+    pending: str = "0",
+    buys: str = "0",
+    equity: str = "100000",
+    cash: str = "100000",
+    power: str = "200000",
+    entry: str = "90",
+    uncertain: bool = False,
+) -> Holdings:
+    held = Decimal(qty)
+    return Holdings(
+        equity=Decimal(equity),
+        cash=Decimal(cash),
+        buying_power=Decimal(power),
+        qty=held,
+        available_qty=max(ZERO, held) if available is None else Decimal(available),
+        pending_qty=Decimal(pending),
+        pending_buy_qty=Decimal(buys),
+        avg_entry=Decimal(entry),
+        uncertain=uncertain,
+    )
+
+
+def quote(bid: Decimal | None = BID, ask: Decimal | None = ASK) -> Quote:
+    return Quote("NVDA", bid, ask, None, None, None, 0.0)
+
+
+def request(
+    signal: Signal = BUY,
+    held: Holdings | None = None,
+    *,
+    asset: Asset = NVDA,
+    market: Quote | None = None,
+    rules: SizingRules = OPEN_RULES,
+    **changed: Any,
+) -> Request:
+    return Request(signal, held or holdings(), market or quote(), asset, replace(rules, **changed))
+
+
+def sized(*args: Any, **changed: Any) -> tuple[str, str]:
+    """Side and shares of the plan."""
+    plan = size(request(*args, **changed))
+    return plan.side.value, format(plan.qty, "f")
+
+
+def refusal(*args: Any, **changed: Any) -> str:
+    with pytest.raises(Refused) as caught:
+        size(request(*args, **changed))
+    assert len(caught.value.message) > 10
+    return caught.value.reason
+
+
+def stated(signal: Signal, kind: SizeKind, value: str) -> Signal:
+    return replace(signal, size_kind=kind, size=Decimal(value))
+
+
+def qty(signal: Signal, value: str) -> Signal:
+    return stated(signal, SizeKind.QTY, value)
+
+
+def target(value: str, kind: SizeKind = SizeKind.TARGET_QTY) -> Signal:
+    return stated(replace(BUY, side=None), kind, value)
+
+
+# --- policies ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("policy", "more", "shares"),
+    [
+        ("weight", {"weights": {"NVDA": Decimal("0.3")}}, "300"),
+        ("weight", {"symbols": ("NVDA", "AAPL")}, "500"),
+        ("weight", {"symbols": ("AAPL",), "max_position_pct": Decimal("0.2")}, "200"),
+        ("weight", {"weights": {"AAPL": Decimal("0.3")}, "symbols": ("NVDA",)}, "1000"),
+        ("position_pct", {"max_position_pct": Decimal("0.05")}, "50"),
+        ("position_pct", {}, "1000"),
+        ("fixed_qty", {"qty": Decimal(7)}, "7"),
+        ("fixed_qty", {"qty": Decimal("0.5")}, "0.5"),
+        ("fixed_notional", {"lot": Decimal(1250)}, "12"),
+        ("all_in", {}, "1000"),
+    ],
+)
+def test_each_policy_sizes_a_bare_buy(policy: str, more: dict[str, Any], shares: str) -> None:
+    """On the ask, rounded down to whole shares where it is computed from money."""
+    assert sized(policy=policy, **more) == ("buy", shares)
+
+
+@pytest.mark.parametrize(
+    ("policy", "more", "shares"),
+    [
+        ("weight", {"weights": {"NVDA": Decimal("0.3")}}, "303"),
+        ("position_pct", {"max_position_pct": Decimal("0.05")}, "50"),
+        ("fixed_qty", {"qty": Decimal("7.9")}, "7"),
+        ("fixed_notional", {"lot": Decimal(1250)}, "12"),
+        ("all_in", {}, "1010"),
+    ],
+)
+def test_each_policy_sizes_a_short_sale(policy: str, more: dict[str, Any], shares: str) -> None:
+    """On the bid, always whole shares."""
+    assert sized(SHORT, policy=policy, **more) == ("sell", shares)
+
+
+@pytest.mark.parametrize(
+    "policy", ["weight", "position_pct", "fixed_qty", "fixed_notional", "all_in"]
+)
+def test_no_policy_touches_a_bare_sale(policy: str) -> None:
+    """It sells all that is free, whatever buys are sized by."""
+    assert sized(SELL, holdings("10.5", available="8.5"), policy=policy) == ("sell", "8.5")
+
+
+def test_a_weight_counts_what_is_held_and_pending() -> None:
+    """10 % of 100,000 at 100 is 100 shares: 60 held, 15 coming, 25 missing."""
+    weights = {"NVDA": Decimal("0.1")}
+    assert sized(BUY, holdings("60", pending="15", buys="15"), weights=weights) == ("buy", "25")
+    full = holdings("60", pending="40", buys="40")
+    assert refusal(BUY, full, weights=weights) == Reason.AT_TARGET
+
+
+def test_a_weight_is_bounded_by_the_position_cap() -> None:
+    """The smaller of the two."""
+    rules = {"weights": {"NVDA": Decimal("0.3")}, "max_position_pct": Decimal("0.1")}
+    assert sized(**rules) == ("buy", "100")
+
+
+def test_a_price_above_the_money_is_too_small() -> None:
+    """Less than one share, and nothing held: say so."""
+    assert refusal(policy="fixed_notional", lot=Decimal("99.99")) == Reason.SIZE_TOO_SMALL
+
+
+# --- caps on computed sizes -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cap", "note"),
+    [
+        ({"max_order_qty": Decimal(40)}, "MAX_ORDER_QTY"),
+        ({"max_order_notional": Decimal(4099)}, "MAX_ORDER_NOTIONAL"),
+        ({"max_order_notional_pct": Decimal("0.04")}, "MAX_ORDER_NOTIONAL"),
+        ({"max_position_pct": Decimal("0.04")}, "MAX_POSITION_PCT"),
+    ],
+)
+def test_a_computed_size_is_clamped(cap: dict[str, Any], note: str) -> None:
+    """To exactly the cap, with a note that names it."""
+    plan = size(request(policy="fixed_qty", qty=Decimal(50), **cap))
+    assert (plan.qty, plan.note) == (Decimal(40), f"clamped to {note}")
+
+
+def test_a_size_at_the_cap_passes_untouched() -> None:
+    """Caps are inclusive, and nothing is said."""
+    caps: dict[str, Any] = {"max_order_qty": Decimal(50), "max_order_notional": Decimal(5000)}
+    plan = size(request(policy="fixed_qty", qty=Decimal(50), **caps))
+    assert (plan.qty, plan.note) == (Decimal(50), "")
+
+
+def test_an_amount_goes_before_a_percentage() -> None:
+    """MAX_ORDER_NOTIONAL as an amount replaces the default of 10 %."""
+    rules = replace(
+        OPEN_RULES, max_order_notional=Decimal(5), max_order_notional_pct=Decimal("0.1")
+    )
+    assert rules.notional_cap(Decimal(1000)) == 5
+    assert replace(rules, max_order_notional=ZERO).notional_cap(Decimal(1000)) == 100
+
+
+def test_zero_in_the_settings_is_no_limit() -> None:
+    """And a limit of nothing is not the absence of one."""
+    assert OPEN_RULES.notional_cap(ZERO) == OPEN_RULES.position_cap(ZERO) == NO_LIMIT
+    capped = SizingRules(weights={})
+    assert capped.notional_cap(ZERO) == capped.position_cap(ZERO) == 0
+    assert capped.position_cap(Decimal(-5)) < 0
+
+
+@pytest.mark.parametrize("cap", ["max_position_pct", "max_order_notional_pct"])
+@pytest.mark.parametrize("equity", ["0", "-100"])
+def test_without_equity_nothing_is_bought(cap: str, equity: str) -> None:
+    """An account object without equity must not switch the caps off."""
+    rules = {"policy": "fixed_qty", "qty": Decimal(1), cap: Decimal("0.1")}
+    assert refusal(BUY, holdings(equity=equity), **rules) == Reason.SIZE_TOO_SMALL
+
+
+def test_what_a_resting_sale_may_free_is_no_room_yet() -> None:
+    """100 held with a sale of all of them resting: buying 100 more could end at twice the cap."""
+    held = holdings("100", available="0", pending="-100")
+    rules = {"policy": "fixed_qty", "qty": Decimal(100), "max_position_pct": Decimal("0.1")}
+    assert refusal(BUY, held, **rules) == Reason.SIZE_TOO_SMALL
+
+
+def test_a_size_is_clamped_to_buying_power() -> None:
+    """As many whole shares as it pays; none is a refusal of its own."""
+    rules = {"policy": "fixed_qty", "qty": Decimal(50)}
+    assert sized(BUY, holdings(power="1999.99"), **rules) == ("buy", "19")
+    for power in ("99.99", "0", "-5"):
+        reason = refusal(BUY, holdings(power=power), **rules)
+        assert reason == Reason.INSUFFICIENT_BUYING_POWER
+
+
+def test_a_short_sale_is_charged_more_than_its_value() -> None:
+    """1.03 times: 99 × 1.03 = 101.97 a share."""
+    rules = {"policy": "fixed_qty", "qty": Decimal(50)}
+    assert sized(SHORT, holdings(power="1019.70"), **rules) == ("sell", "10")
+    assert sized(SHORT, holdings(power="1019.69"), **rules) == ("sell", "9")
+    ten = {"policy": "fixed_qty", "qty": Decimal(10)}
+    assert sized(SHORT, holdings(power="1000"), **ten) == ("sell", "9")
+
+
+# --- whole shares ---------------------------------------------------------------------------------
+
+NEEDS_WHOLE: dict[str, dict[str, Any]] = {
+    "ioc": {"time_in_force": TimeInForce.IOC},
+    "gtc": {"time_in_force": TimeInForce.GTC},
+    "trailing": {"order_type": OrderType.TRAILING_STOP, "trail_percent": Decimal(1)},
+}
+
+
+@pytest.mark.parametrize("why", sorted(NEEDS_WHOLE))
+def test_a_sale_of_all_is_rounded_down_where_fractions_are_refused(why: str) -> None:
+    """10.5 shares and an explicit ioc sell 10; the half share stays."""
+    plan = size(request(replace(SELL, **NEEDS_WHOLE[why]), holdings("10.5")))
+    assert (plan.qty, plan.note) == (Decimal(10), "rounded down to whole shares")
+
+
+@pytest.mark.parametrize("why", sorted(NEEDS_WHOLE))
+def test_less_than_a_share_cannot_be_sold_so(why: str) -> None:
+    """Rounded down to nothing."""
+    signal = replace(SELL, **NEEDS_WHOLE[why])
+    assert refusal(signal, holdings("0.5")) == Reason.SIZE_TOO_SMALL
+
+
+def test_a_configured_time_in_force_leaves_the_fraction() -> None:
+    """A bare sale then becomes a day order, which may be fractional."""
+    plan = size(request(SELL, holdings("10.5")))
+    assert (plan.qty, plan.fractional) == (Decimal("10.5"), True)
+
+
+def test_all_of_an_asset_without_fractions_can_be_left() -> None:
+    """A split left half a share: the exit sells the whole ones instead of being refused."""
+    assert sized(SELL, holdings("10.5"), asset=WHOLE_ONLY) == ("sell", "10")
+    assert sized(LIQUIDATE, holdings("10.5"), asset=WHOLE_ONLY) == ("sell", "10")
+
+
+@pytest.mark.parametrize("shares", ["7.9", "7.000000001"])
+def test_a_computed_buy_is_whole_where_fractions_are_refused(shares: str) -> None:
+    """fixed_qty with a bracket, and an asset that has no fractions."""
+    rules = {"policy": "fixed_qty", "qty": Decimal(shares)}
+    assert sized(replace(BUY, stop_loss=Decimal(90)), **rules) == ("buy", "7")
+    assert sized(BUY, asset=WHOLE_ONLY, **rules) == ("buy", "7")
+
+
+def test_a_stated_fraction_is_left_to_the_gates() -> None:
+    """The producer asked for exactly that: refuse it, do not trade something else."""
+    assert sized(qty(BUY, "1.5"), asset=WHOLE_ONLY) == ("buy", "1.5")
+    assert sized(qty(SELL, "1.5"), holdings("10"), asset=WHOLE_ONLY) == ("sell", "1.5")
+    assert sized(qty(SELL, "20.5"), holdings("10.5"), asset=WHOLE_ONLY) == ("sell", "10")
+
+
+# --- sizes stated in the signal -------------------------------------------------------------------
+
+
+def test_a_stated_size_is_not_clamped() -> None:
+    """Beyond every cap and all buying power: it passes here and is refused by the gates."""
+    plan = size(request(qty(BUY, "5000"), holdings(power="1"), max_position_pct=Decimal("0.01")))
+    assert (plan.qty, plan.stated, plan.opens) == (Decimal(5000), True, True)
+
+
+def test_an_amount_is_sent_as_such() -> None:
+    """The shares are an estimate to nine decimals; the order names the money."""
+    plan = size(request(stated(BUY, SizeKind.NOTIONAL, "1000"), market=quote(ask=Decimal(300))))
+    assert (plan.notional, plan.qty) == (Decimal(1000), Decimal("3.333333333"))
+    assert (plan.value, plan.fractional) == (Decimal(1000), True)
+
+
+def test_a_stated_weight_is_the_position_s() -> None:
+    """5 % of equity less what is held and pending."""
+    weight = stated(BUY, SizeKind.WEIGHT, "0.05")
+    assert sized(weight, holdings("20", pending="5", buys="5")) == ("buy", "25")
+    assert refusal(weight, holdings("50")) == Reason.AT_TARGET
+    assert refusal(stated(BUY, SizeKind.WEIGHT, "0.0005")) == Reason.SIZE_TOO_SMALL
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "shares"),
+    [
+        (SizeKind.QTY, "4", "4"),
+        (SizeKind.QTY, "400", "10"),
+        (SizeKind.NOTIONAL, "495", "5.000000000"),
+        (SizeKind.NOTIONAL, "100000", "10"),
+        (SizeKind.WEIGHT, "0.005", "5"),
+        (SizeKind.WEIGHT, "1", "10"),
+    ],
+)
+def test_a_sale_never_exceeds_what_is_free(kind: SizeKind, value: str, shares: str) -> None:
+    """Less if asked for, never more; the plan reduces and no cap concerns it."""
+    plan = size(request(stated(SELL, kind, value), holdings("15", available="10")))
+    assert (format(plan.qty, "f"), plan.opens, plan.stated) == (shares, False, True)
+    assert (plan.note == "limited to what is held") == (shares == "10")
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"), [(SizeKind.NOTIONAL, "0.00000001"), (SizeKind.WEIGHT, "0.0001")]
+)
+def test_a_reduction_may_round_down_to_nothing(kind: SizeKind, value: str) -> None:
+    """And is then refused."""
+    assert refusal(stated(SELL, kind, value), holdings("10")) == Reason.SIZE_TOO_SMALL
+
+
+def test_a_size_without_its_value_is_refused() -> None:
+    """The parser sets both; whoever builds a signal otherwise gets no order."""
+    assert refusal(replace(BUY, size_kind=SizeKind.QTY)) == Reason.SIZING_FAILED
+
+
+@settings(deadline=None, derandomize=True)
+@given(
+    st.integers(1, 10**20).map(Decimal),
+    st.decimals("0.0001", "100000", places=4),
+    st.sampled_from([SizeKind.NOTIONAL, SizeKind.QTY, SizeKind.WEIGHT, SizeKind.TARGET_QTY]),
+)
+def test_absurd_sizes_do_not_break_the_arithmetic(
+    value: Decimal, price: Decimal, kind: SizeKind
+) -> None:
+    """Numbers as long as the contract allows give a plan for the gates, or a refusal."""
+    signal = replace(BUY, size_kind=kind, size=value, side=None if "target" in kind else Side.BUY)
+    plan = size(request(signal, market=quote(price, price)))
+    assert plan.qty > 0
+
+
+# --- selling and covering -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("held", "free"), [("0", "0"), ("-10", "0"), ("10", "0")])
+def test_nothing_free_is_nothing_to_sell(held: str, free: str) -> None:
+    """Flat, short, or all promised: a bare sale never opens a short."""
+    assert refusal(SELL, holdings(held, available=free)) == Reason.NOTHING_TO_SELL
+    assert refusal(qty(SELL, "5"), holdings(held, available=free)) == Reason.NOTHING_TO_SELL
+
+
+@pytest.mark.parametrize("action", [None, Action.BUY_LONG, Action.BUY_TO_COVER, Action.COVER_SHORT])
+def test_a_buy_while_short_covers(action: Action | None) -> None:
+    """Whatever it is called: up to zero, never through it."""
+    signal = replace(BUY, action=action)
+    assert sized(signal, holdings("-10")) == ("buy", "10")
+    plan = size(request(qty(signal, "15"), holdings("-10")))
+    assert (plan.qty, plan.opens, plan.note) == (Decimal(10), False, "limited to what is held")
+
+
+def test_what_is_being_covered_is_not_covered_again() -> None:
+    """A resting cover of six leaves four, one of ten leaves nothing."""
+    assert sized(BUY, holdings("-10", pending="6", buys="6")) == ("buy", "4")
+    assert refusal(BUY, holdings("-10", pending="10", buys="10")) == Reason.NOTHING_TO_COVER
+
+
+@pytest.mark.parametrize("action", [Action.BUY_TO_COVER, Action.COVER_SHORT])
+@pytest.mark.parametrize("held", ["0", "10"])
+def test_a_cover_never_opens_a_long(action: Action, held: str) -> None:
+    """No short, nothing to cover."""
+    assert refusal(replace(BUY, action=action), holdings(held)) == Reason.NOTHING_TO_COVER
+
+
+def test_a_short_sale_never_sells_what_is_held() -> None:
+    """Crossing zero in one order is refused by the broker, and by us with better words."""
+    assert refusal(SHORT, holdings("1")) == Reason.SHORT_NOT_ALLOWED
+
+
+@pytest.mark.parametrize(
+    ("side", "held", "expected"),
+    [
+        (None, "10", ("sell", "10")),
+        (None, "-10", ("buy", "10")),
+        (Side.SELL, "10", ("sell", "10")),
+        (Side.BUY, "-10", ("buy", "10")),
+    ],
+)
+def test_liquidate_closes_what_is_open(
+    side: Side | None, held: str, expected: tuple[str, str]
+) -> None:
+    """Long or short; a direction that fits changes nothing."""
+    assert sized(replace(LIQUIDATE, side=side), holdings(held)) == expected
+
+
+@pytest.mark.parametrize(
+    ("side", "held", "reason"),
+    [
+        (None, "0", Reason.NOTHING_TO_SELL),
+        (Side.SELL, "-10", Reason.NOTHING_TO_SELL),
+        (Side.SELL, "0", Reason.NOTHING_TO_SELL),
+        (Side.BUY, "10", Reason.NOTHING_TO_COVER),
+        (Side.BUY, "0", Reason.NOTHING_TO_COVER),
+    ],
+)
+def test_a_direction_restricts_liquidate(side: Side | None, held: str, reason: Reason) -> None:
+    """``s`` closes longs only, ``b`` shorts only; it never opens anything."""
+    assert refusal(replace(LIQUIDATE, side=side), holdings(held)) == reason
+
+
+def test_liquidate_takes_a_quantity() -> None:
+    """A part of the position, either way."""
+    assert sized(qty(LIQUIDATE, "4"), holdings("10")) == ("sell", "4")
+    assert sized(qty(LIQUIDATE, "4"), holdings("-10")) == ("buy", "4")
+
+
+@pytest.mark.parametrize(("entry", "sells"), [("98.99", True), ("99", False), ("120", False)])
+def test_sell_only_above_entry(entry: str, sells: bool) -> None:
+    """A bare sale waits for a bid above the average entry; a stated size does not."""
+    held = holdings("10", entry=entry)
+    tried = request(SELL, held, sell_only_above_entry=True)
+    outcome = size(tried).qty if sells else refusal(SELL, held, sell_only_above_entry=True)
+    assert outcome == (10 if sells else Reason.NOT_ABOVE_ENTRY)
+    assert sized(qty(SELL, "3"), held, sell_only_above_entry=True) == ("sell", "3")
+
+
+LEGS: list[dict[str, Any]] = [{"take_profit": Decimal(120)}, {"stop_loss": Decimal(80)}]
+
+
+@pytest.mark.parametrize("legs", LEGS)
+@pytest.mark.parametrize("held", ["-10", "-5"])
+def test_a_bracket_on_a_cover_is_a_conflict(legs: dict[str, Any], held: str) -> None:
+    """The producer thought it was flat; legs on a closing order would open a position."""
+    with pytest.raises(SignalError) as caught:
+        size(request(replace(qty(BUY, "5"), **legs), holdings(held)))
+    assert caught.value.reason == Reason.CONFLICTING_FIELDS
+    assert "take_profit/stop_loss" in caught.value.message
+
+
+@pytest.mark.parametrize("legs", LEGS)
+def test_a_bracket_on_an_entry_is_sized(legs: dict[str, Any]) -> None:
+    """Long or short."""
+    assert size(request(replace(qty(BUY, "5"), **legs))).opens
+    assert size(request(replace(qty(SHORT, "5"), **legs))).opens
+
+
+# --- prices ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("signal", "price"),
+    [
+        (BUY, "100"),
+        (replace(BUY, limit_price=Decimal(90)), "90"),
+        (replace(BUY, limit_price=Decimal(120)), "120"),
+        (replace(BUY, stop_price=Decimal(150)), "150"),
+        (replace(BUY, stop_price=Decimal(50)), "100"),
+        (replace(BUY, stop_price=Decimal(150), limit_price=Decimal(155)), "155"),
+        (replace(BUY, trail_price=Decimal(7)), "107"),
+        (replace(BUY, trail_percent=Decimal(10)), "110"),
+        (SHORT, "99"),
+        (replace(SHORT, limit_price=Decimal(120)), "120"),
+        (replace(SHORT, limit_price=Decimal(50)), "99"),
+        (replace(SHORT, stop_price=Decimal(50)), "99"),
+    ],
+)
+def test_exposure_is_valued_at_the_worst_price(signal: Signal, price: str) -> None:
+    """A stop above the market buys there; a short limit below the bid sells at the bid."""
+    assert size(request(qty(signal, "1"))).price == Decimal(price)
+
+
+def test_a_sale_is_valued_at_its_limit_or_the_bid() -> None:
+    """For amounts and weights of a reduction."""
+    limit = replace(SELL, limit_price=Decimal(110))
+    assert size(request(limit, holdings("10"))).price == 110
+    assert size(request(SELL, holdings("10"))).price == 99
+
+
+def test_the_last_trade_stands_in_for_a_side_nobody_quotes() -> None:
+    """A bid or ask of zero is no price."""
+    market = Quote("NVDA", ZERO, None, Decimal(101), None, None, 0.0)
+    assert size(request(qty(BUY, "1"), market=market)).price == 101
+    assert size(request(SELL, holdings("1"), market=market)).price == 101
+
+
+@pytest.mark.parametrize("signal", [BUY, qty(BUY, "1"), SELL, SHORT, LIQUIDATE, target("5")])
+def test_no_price_no_order(signal: Signal) -> None:
+    """Nothing is sized on a guess."""
+    held = holdings("0" if signal.action is Action.SHORT_SELL else "1")
+    assert refusal(signal, held, market=quote(None, None)) == Reason.NO_PRICE
+
+
+# --- targets --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wanted", "held", "expected"),
+    [
+        ("10", holdings("0"), ("buy", "10")),
+        ("10", holdings("4"), ("buy", "6")),
+        ("10", holdings("4", pending="3", buys="3"), ("buy", "3")),
+        ("10", holdings("15"), ("sell", "5")),
+        ("0", holdings("15"), ("sell", "15")),
+        ("10.5", holdings("10"), ("buy", "0.5")),
+        ("5", holdings("15", available="4", pending="-6"), ("sell", "4")),
+        ("0", holdings("-10"), ("buy", "10")),
+        ("5", holdings("-10"), ("buy", "10")),
+        ("5", holdings("-10", pending="4", buys="4"), ("buy", "6")),
+        ("5", holdings("-10", pending="-5"), ("buy", "10")),
+        ("5", holdings("0", pending="-10"), ("buy", "5")),
+    ],
+)
+def test_a_target_trades_the_difference(
+    wanted: str, held: Holdings, expected: tuple[str, str]
+) -> None:
+    """To what is held and pending; a short is closed first, and only closed."""
+    assert sized(target(wanted), held) == expected
+
+
+@pytest.mark.parametrize(
+    ("wanted", "held", "reason"),
+    [
+        ("10", holdings("10"), Reason.AT_TARGET),
+        ("10", holdings("4", pending="6", buys="6"), Reason.AT_TARGET),
+        ("0", holdings("0"), Reason.AT_TARGET),
+        ("0", holdings("0", pending="-10"), Reason.AT_TARGET),
+        ("0", holdings("-10", pending="10", buys="10"), Reason.AT_TARGET),
+        ("5", holdings("-10", pending="10", buys="10"), Reason.NOTHING_TO_COVER),
+        ("0", holdings("-10", pending="15", buys="15"), Reason.NOTHING_TO_SELL),
+        ("0", holdings("10", available="0"), Reason.NOTHING_TO_SELL),
+    ],
+)
+def test_a_target_without_a_trade(wanted: str, held: Holdings, reason: Reason) -> None:
+    """Reached already, or not reachable now."""
+    assert refusal(target(wanted), held) == reason
+
+
+def test_crossing_zero_is_told() -> None:
+    """The note says why the target is not reached yet."""
+    plan = size(request(target("5"), holdings("-10")))
+    assert (plan.opens, plan.note[:22]) == (False, "TARGET_CLAMPED_AT_ZERO")
+    assert size(request(target("0"), holdings("-10"))).note == ""
+
+
+def test_a_target_weight_is_in_whole_shares() -> None:
+    """5 % of 100,000 at 100.01 is 49 shares; of a fraction above it, only the fraction goes."""
+    wanted = target("0.05", SizeKind.TARGET_WEIGHT)
+    market = quote(ask=Decimal("100.01"))
+    assert sized(wanted, market=market) == ("buy", "49")
+    assert sized(wanted, holdings("49.5"), market=market) == ("sell", "0.5")
+
+
+@pytest.mark.parametrize("held", ["10.5", "9.5"])
+def test_a_fraction_away_is_there_where_fractions_are_refused(held: str) -> None:
+    """ioc: half a share can be neither bought nor sold so."""
+    signal = replace(target("10"), time_in_force=TimeInForce.IOC)
+    assert refusal(signal, holdings(held)) == Reason.AT_TARGET
+
+
+def test_a_target_is_stated() -> None:
+    """Beyond a cap it is refused by the gates, not silently made smaller."""
+    plan = size(request(target("5000"), max_order_qty=Decimal(1)))
+    assert (plan.qty, plan.stated, plan.opens) == (Decimal(5000), True, True)
+
+
+def test_no_difference_to_a_position_in_doubt() -> None:
+    """Executions may be missing in it; only "nothing at all" can be approached safely."""
+    doubtful = holdings("10", available="4", uncertain=True)
+    assert refusal(target("12"), doubtful) == Reason.EXPOSURE_UNCONFIRMED
+    assert refusal(target("5"), doubtful) == Reason.EXPOSURE_UNCONFIRMED
+    assert sized(target("0"), doubtful) == ("sell", "4")
+
+
+SHARES = st.integers(-50, 50).map(lambda n: Decimal(n) / 2)
+
+
+@settings(deadline=None, derandomize=True)
+@given(
+    st.integers(0, 60).map(lambda n: Decimal(n) / 2),
+    SHARES,
+    st.integers(0, 20).map(Decimal),
+    st.booleans(),
+)
+def test_a_target_published_twice_trades_once(
+    wanted: Decimal, held: Decimal, coming: Decimal, filled: bool
+) -> None:
+    """After its order, resting or filled, the same target has nothing more to do."""
+    before = holdings(str(held), pending=str(coming), buys=str(coming))
+    try:
+        plan = size(request(target(str(wanted)), before))
+    except Refused:
+        assume(False)
+    signed = plan.qty if plan.side is Side.BUY else -plan.qty
+    # A target that was only closed on the way through zero continues when the close has filled.
+    assume(not plan.note)
+    assume(plan.qty == abs(wanted - held - coming))
+    if filled:
+        after = holdings(str(held + signed), pending=str(coming), buys=str(coming))
+    else:
+        buys = coming + max(ZERO, signed)
+        free = str(max(ZERO, max(ZERO, held) + min(ZERO, signed)))
+        after = holdings(str(held), available=free, pending=str(coming + signed), buys=str(buys))
+    reason = refusal(target(str(wanted)), after)
+    assert reason in {Reason.AT_TARGET, Reason.NOTHING_TO_COVER}
+
+
+# --- the user's own function ----------------------------------------------------------------------
+
+
+def custom(function: CustomSize, **more: Any) -> dict[str, Any]:
+    return {"policy": "mine:size", "custom": function, **more}
+
+
+def test_a_custom_function_sees_signal_holdings_and_quote() -> None:
+    """The same three things that our own policies look at."""
+    seen: list[object] = []
+
+    def mine(signal: Signal, held: Holdings, market: Quote) -> Decimal:
+        seen.extend([signal, held, market])
+        return Decimal(3)
+
+    held, market = holdings("1"), quote()
+    assert sized(BUY, held, market=market, **custom(mine)) == ("buy", "3")
+    assert seen == [BUY, held, market]
+
+
+@pytest.mark.parametrize(
+    ("answer", "shares"),
+    [
+        (3, "3"),
+        (Decimal("2.5"), "2.5"),
+        (10.1, "10.1"),
+        ("4", "4"),
+        (True, "1"),
+        (1 / 3, "0.333333333"),
+    ],
+)
+def test_a_custom_answer_may_be_any_number(answer: Any, shares: str) -> None:
+    """A float counts as its text; more than the broker's nine decimals are cut."""
+    assert sized(**custom(lambda *_: answer)) == ("buy", shares)
+
+
+@pytest.mark.parametrize("answer", [None, 0, Decimal(0), 0.0])
+def test_a_custom_function_may_stand_aside(answer: Any) -> None:
+    """None and zero are no trade, and no error."""
+    assert refusal(**custom(lambda *_: answer)) == Reason.SIZE_TOO_SMALL
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [-1, Decimal("-0.5"), "ten", "", float("nan"), float("inf"), Decimal("sNaN"), [], object()],
+)
+def test_nonsense_of_a_custom_function_costs_one_signal(answer: Any) -> None:
+    """Whatever it returns: refused, nothing sent."""
+    assert refusal(**custom(lambda *_: answer)) == Reason.SIZING_FAILED
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("no"), ZeroDivisionError(), KeyError("x"), MemoryError()]
+)
+def test_an_error_of_a_custom_function_costs_one_signal(error: Exception) -> None:
+    """The service goes on, and the reason names the error."""
+
+    def mine(*_: object) -> Decimal:
+        raise error
+
+    with pytest.raises(Refused, match=type(error).__name__) as caught:
+        size(request(**custom(mine)))
+    assert caught.value.reason == Reason.SIZING_FAILED
+
+
+def test_a_custom_size_is_clamped_like_ours() -> None:
+    """It is computed, so it is brought under the caps."""
+    mine = custom(lambda *_: 10_000, max_position_pct=Decimal("0.1"))
+    assert sized(**mine) == ("buy", "100")
+
+
+def test_a_policy_without_its_function_is_refused() -> None:
+    """Misconfigured: no order, and a reason."""
+    assert refusal(policy="nonsense") == Reason.SIZING_FAILED
+
+
+# --- nothing computed ever exceeds a limit --------------------------------------------------------
+
+MONEY = st.integers(0, 10_000_000).map(lambda n: Decimal(n) / 100)
+SIGNED = st.integers(-500, 500).map(lambda n: Decimal(n) / 4)
+PART = st.integers(0, 100).map(lambda n: Decimal(n) / 100)
+POLICIES = st.sampled_from(
+    ["weight", "position_pct", "fixed_qty", "fixed_notional", "all_in", "custom"]
+)
+
+
+@st.composite
+def accounts(draw: st.DrawFn) -> Holdings:
+    """Any position, any orders of ours pending."""
+    held, buys, sells = draw(SIGNED), abs(draw(SIGNED)), abs(draw(SIGNED))
+    return Holdings(
+        equity=draw(MONEY) - 1000,
+        cash=draw(MONEY) - 1000,
+        buying_power=draw(MONEY) - 1000,
+        qty=held,
+        available_qty=max(ZERO, max(ZERO, held) - sells),
+        pending_qty=buys - sells,
+        pending_buy_qty=buys,
+        avg_entry=Decimal(100),
+    )
+
+
+@st.composite
+def policies(draw: st.DrawFn) -> SizingRules:
+    wanted = abs(draw(SIGNED))
+    return SizingRules(
+        policy=draw(POLICIES),
+        weights=draw(st.sampled_from([{}, {"NVDA": Decimal("0.5")}])),
+        symbols=("NVDA", "AAPL"),
+        qty=wanted,
+        lot=draw(MONEY),
+        max_position_pct=draw(PART),
+        max_order_notional=draw(st.sampled_from([ZERO, Decimal(500)])),
+        max_order_notional_pct=draw(PART),
+        max_order_qty=draw(st.sampled_from([ZERO, Decimal(5), Decimal("2.5")])),
+        custom=lambda *_: wanted * 10,
+    )
+
+
+PRICES = st.integers(1, 100_000).map(lambda n: Decimal(n) / 100)
+
+
+def attempt(tried: Request) -> Plan | None:
+    try:
+        return size(tried)
+    except Refused:
+        return None
+
+
+@settings(deadline=None, derandomize=True)
+@given(
+    accounts(), policies(), PRICES, st.sampled_from([BUY, SHORT, LIQUIDATE, SELL]), st.booleans()
+)
+def test_a_computed_size_respects_every_limit(
+    held: Holdings, rules: SizingRules, price: Decimal, signal: Signal, fractionable: bool
+) -> None:
+    """Caps, buying power, what is free to sell or left to cover, whole shares."""
+    asset = replace(NVDA, fractionable=fractionable)
+    plan = attempt(Request(signal, held, quote(price, price), asset, rules))
+    assume(plan is not None)
+    assert plan is not None
+    assert plan.qty > 0
+    assert fractionable or not plan.fractional
+    check = _entry_limits if plan.opens else _exit_limits
+    assert all(check(plan, held, rules))
+
+
+def _entry_limits(plan: Plan, held: Holdings, rules: SizingRules) -> list[bool]:
+    after = (held.most_long if plan.side is Side.BUY else held.most_short) + plan.qty
+    return [
+        not rules.max_order_qty or plan.qty <= rules.max_order_qty,
+        plan.value <= rules.notional_cap(held.equity),
+        after * plan.price <= rules.position_cap(held.equity),
+        plan.cost <= held.buying_power,
+    ]
+
+
+def _exit_limits(plan: Plan, held: Holdings, rules: SizingRules) -> list[bool]:
+    if plan.side is Side.SELL:
+        return [plan.qty <= held.available_qty]
+    return [plan.qty <= -held.qty - held.pending_buy_qty]

@@ -1,0 +1,355 @@
+"""OrderTracker: news from three sources, in any order and more than once."""
+
+import random
+from decimal import Decimal
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from solution.domain.reasons import Reason
+from solution.domain.records import EntryRef, State
+from solution.errors import OutcomeUnknown
+from solution.trading import tracker as module
+from tests.helpers.trading import Rig, Update, accept, fail
+
+UNCLEAR = OutcomeUnknown("no usable answer")
+RESTING = {"order_type": "limit", "limit_price": "50", "time_in_force": "day"}
+
+
+@pytest.fixture
+def rig() -> Rig:
+    """A fresh order path."""
+    return Rig()
+
+
+def open_order(rig: Rig, **fields: str) -> tuple[str, str]:
+    """A signal whose order stands at the broker as ``new``; entry id and client_order_id."""
+    rig.desk.script.append(accept("new"))
+    entry = rig.send(**(RESTING | fields))
+    return entry, rig.only_coid()
+
+
+def executions(rig: Rig, coid: str) -> list[Update]:
+    """new, two partial fills and the final one, as the stream sends them."""
+    updates = [rig.update(coid, "new")]
+    for number, qty in enumerate(("4", "7", "10"), 1):
+        rig.desk.fill(coid, "50", qty)
+        name = "fill" if qty == "10" else "partial_fill"
+        updates.append(rig.update(coid, name, execution_id=f"e{number}", position_qty=Decimal(qty)))
+    return updates
+
+
+# --- merging ----------------------------------------------------------------------------
+
+
+def test_partial_fills_are_told_one_by_one(rig: Rig) -> None:
+    """Each execution is an event and a position; only the last is final."""
+    entry, coid = open_order(rig)
+    rig.hear(*executions(rig, coid))
+    told = ["submitted", "partial_fill", "partial_fill", "fill!"]
+    assert rig.outcomes.told(entry) == told
+    assert [e["qty"] for e in rig.outcomes.events[1:]] == ["4", "3", "3"]
+    assert rig.held() == 10
+    row = rig.row(coid)
+    assert (row.state, row.filled_qty, row.filled_avg_price) == (
+        State.FILLED,
+        Decimal(10),
+        Decimal(50),
+    )
+
+
+def test_every_message_twice_changes_nothing(rig: Rig) -> None:
+    """Duplicates of the stream are merged away."""
+    entry, coid = open_order(rig)
+    for update in executions(rig, coid):
+        rig.hear(update, update)
+    assert rig.outcomes.told(entry) == ["submitted", "partial_fill", "partial_fill", "fill!"]
+    assert rig.held() == 10
+
+
+@given(seed=st.integers(0, 10_000), copies=st.integers(1, 3), lost=st.integers(0, 2))
+def test_any_order_of_news_ends_alike(seed: int, copies: int, lost: int) -> None:
+    """Shuffled, repeated and partly lost messages, then a poll: same end, one final event."""
+    rig, draw = Rig(), random.Random(seed)
+    entry, coid = open_order(rig)
+    updates = executions(rig, coid) * copies
+    draw.shuffle(updates)
+    rig.hear(*updates[lost:])
+    rig.tracker.polled(coid, rig.desk.orders[coid])
+    told = rig.outcomes.told(entry)
+    assert sum(name.endswith("!") for name in told) == 1
+    row = rig.row(coid)
+    assert (row.state, row.filled_qty) == (State.FILLED, Decimal(10))
+    booked = sum(Decimal(e["qty"]) for e in rig.outcomes.events if "fill" in e["event"])
+    assert booked == 10
+    assert rig.outcomes.acks == [entry]
+
+
+def test_a_step_back_is_ignored(rig: Rig) -> None:
+    """pending_new after new, and a smaller filled quantity, are old news."""
+    entry, coid = open_order(rig)
+    partial = executions(rig, coid)[1]
+    rig.hear(partial)
+    rig.hear(
+        Update(
+            event="pending_new", client_order_id=coid, order_id="order-1", symbol="NVDA", order={}
+        )
+    )
+    rig.hear(rig.update(coid, "new", order={"status": "new", "filled_qty": "0"}))
+    assert rig.outcomes.told(entry) == ["submitted", "partial_fill"]
+
+
+def test_a_cancel_keeps_what_was_filled(rig: Rig) -> None:
+    """CANCELED with four shares: the rest of the reservation is free again."""
+    entry, coid = open_order(rig)
+    rig.hear(executions(rig, coid)[1])
+    rig.desk.orders[coid] |= {"status": "canceled", "filled_qty": "4"}
+    rig.hear(rig.update(coid, "canceled"))
+    row = rig.row(coid)
+    assert (row.state, row.filled_qty) == (State.CANCELED, Decimal(4))
+    assert rig.outcomes.told(entry)[-1] == "canceled!"
+    assert rig.portfolio.view("NVDA").pending_qty == 0
+
+
+def test_a_cancel_that_reveals_a_missed_fill_books_it(rig: Rig) -> None:
+    """The fill's own message was lost; the cancel carries the total."""
+    _entry, coid = open_order(rig)
+    rig.desk.fill(coid, "50", "4")
+    rig.desk.orders[coid]["status"] = "canceled"
+    rig.hear(rig.update(coid, "canceled", position_qty=Decimal(4)))
+    assert rig.held() == 4
+    assert rig.row(coid).filled_qty == 4
+
+
+def test_a_fill_after_the_end_is_a_correction(rig: Rig) -> None:
+    """Booked and told as ``corrected``, not final, and the state stays."""
+    entry, coid = open_order(rig)
+    rig.desk.orders[coid] |= {"status": "canceled"}
+    rig.hear(rig.update(coid, "canceled"))
+    rig.desk.fill(coid, "50", "4")
+    rig.hear(rig.update(coid, "partial_fill", execution_id="late", position_qty=Decimal(4)))
+    assert rig.outcomes.told(entry) == ["submitted", "canceled!", "corrected"]
+    row = rig.row(coid)
+    assert (row.state, row.filled_qty) == (State.CANCELED, Decimal(4))
+    assert rig.held() == 4
+
+
+def test_orders_of_others_are_passed_over(rig: Rig) -> None:
+    """The account's stream also carries orders that we did not send."""
+    stranger = Update(
+        event="fill",
+        client_order_id="manual",
+        order_id="x",
+        symbol="NVDA",
+        order={"status": "filled"},
+    )
+    rig.hear(stranger)
+    assert rig.outcomes.events == []
+
+
+def test_a_replaced_order_is_followed_under_its_new_id(rig: Rig) -> None:
+    """Somebody changes it at the broker: the successor's fill ends our signal."""
+    entry, coid = open_order(rig)
+    rig.desk.orders[coid] |= {"status": "replaced", "replaced_by": "order-77"}
+    rig.hear(rig.update(coid, "replaced"))
+    order = {"id": "order-77", "status": "filled", "filled_qty": "12", "filled_avg_price": "51"}
+    rig.hear(
+        Update(
+            event="fill",
+            client_order_id="made-by-the-broker",
+            order_id="order-77",
+            symbol="NVDA",
+            order=order,
+            position_qty=Decimal(12),
+        )
+    )
+    assert rig.outcomes.told(entry) == ["submitted", "replaced", "fill!"]
+    assert rig.row(coid).alpaca_order_id == "order-77"
+
+
+def test_an_unknown_status_is_an_open_order(rig: Rig) -> None:
+    """A word we do not know is told and never ends an order."""
+    entry, coid = open_order(rig)
+    rig.desk.orders[coid]["status"] = "restated"
+    rig.hear(rig.update(coid, "restated"))
+    assert rig.row(coid).state is State.OPEN
+    assert rig.outcomes.told(entry) == ["submitted", "restated"]
+
+
+# --- late and conflicting orders --------------------------------------------------------
+
+
+def expired(rig: Rig, **fields: str) -> tuple[str, str]:
+    """A signal given up as EXPIRED_UNCONFIRMED; entry id and client_order_id."""
+    rig.desk.script.append(fail(UNCLEAR))
+    entry = rig.send(**fields)
+    coid = rig.only_coid()
+    rig.tracker.expire_unconfirmed(coid, "not found")
+    return entry, coid
+
+
+def test_an_unconfirmed_order_is_acknowledged_but_not_final(rig: Rig) -> None:
+    """The reservation is held, and of its asset only reductions pass."""
+    entry, coid = expired(rig)
+    assert rig.outcomes.told(entry) == ["unknown", "expired_unconfirmed"]
+    assert rig.outcomes.acks == [entry]
+    assert rig.row(coid).state is State.EXPIRED_UNCONFIRMED
+    assert rig.portfolio.reserved()[0] == 1
+    second = rig.send()
+    assert rig.outcomes.told(second) == ["refused!"]
+    assert rig.outcomes.events[-1]["reason"] == "EXPOSURE_UNCONFIRMED"
+    rig.snapshot(NVDA="5")
+    third = rig.send("s")
+    assert rig.outcomes.told(third) == ["submitted", "fill!"]
+
+
+def test_a_late_fill_of_an_unconfirmed_order_is_booked(rig: Rig) -> None:
+    """``corrected``, then the one final event; the asset is free for entries again."""
+    entry, coid = expired(rig)
+    rig.desk.place(orjson.loads(rig.desk.posts[0]))
+    rig.desk.fill(coid)
+    rig.hear(rig.update(coid, "fill", position_qty=Decimal(10), execution_id="e"))
+    assert rig.outcomes.told(entry) == ["unknown", "expired_unconfirmed", "corrected", "fill!"]
+    assert rig.held() == 10
+    assert rig.outcomes.acks == [entry]
+    assert rig.tracker.is_unconfirmed("NVDA") is False
+
+
+def test_an_unconfirmed_order_that_appears_open_is_cancelled(
+    rig: Rig, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is open of it goes at once, and somebody is told."""
+    entry, coid = expired(rig, **RESTING)
+    order = rig.desk.place(orjson.loads(rig.desk.posts[0]))
+    rig.hear(rig.update(coid, "new"))
+    rig.advance(0.1)
+    assert rig.desk.cancels == [order["id"]]
+    order["status"] = "canceled"
+    rig.hear(rig.update(coid, "canceled"))
+    told = ["unknown", "expired_unconfirmed", "corrected", "new", "canceled!"]
+    assert rig.outcomes.told(entry) == told
+    assert "late_order_found" in [record.message for record in caplog.records]
+
+
+def test_an_id_conflict_keeps_the_other_order_out_of_our_books(rig: Rig) -> None:
+    """News of the order that is not ours must not move the position of our symbol."""
+    rig.desk.script.append(fail(UNCLEAR))
+    entry = rig.send()
+    coid = rig.only_coid()
+    rig.tracker.conflicts(coid, "other symbol")
+    rig.desk.place({"client_order_id": coid, "symbol": "AAPL", "side": "sell", "qty": "7"})
+    rig.desk.fill(coid)
+    rig.hear(rig.update(coid, "fill"))
+    assert rig.outcomes.told(entry) == ["unknown", "rejected!"]
+    assert rig.held() == 0
+
+
+def test_a_conflict_found_after_giving_up_ends_the_signal(rig: Rig) -> None:
+    """EXPIRED_UNCONFIRMED, and then an order that is not ours: REJECTED, asset free again."""
+    entry, coid = expired(rig)
+    rig.desk.place(
+        {"client_order_id": coid, "symbol": "AAPL", "side": "buy", "type": "market", "qty": "10"}
+    )
+    rig.advance(6)
+    assert rig.row(coid).reason == "ID_CONFLICT"
+    assert rig.outcomes.told(entry)[-1] == "rejected!"
+    assert rig.tracker.is_unconfirmed("NVDA") is False
+
+
+@pytest.mark.parametrize("call", ["refused", "unsent", "stopped_before_resend"])
+def test_no_verdict_of_ours_ends_an_order_that_exists(rig: Rig, call: str) -> None:
+    """The stream said that it is open: a definite no that comes after it is not believed."""
+    entry, coid = open_order(rig)
+    verdicts: dict[str, Any] = {
+        "refused": lambda: rig.tracker.refused(coid, Reason.REFUSED_BY_BROKER, "no"),
+        "unsent": lambda: rig.tracker.unsent(coid, "no"),
+        "stopped_before_resend": lambda: rig.tracker.stopped_before_resend(coid, "X", "no"),
+    }
+    verdicts[call]()
+    assert rig.row(coid).state is State.OPEN
+    assert rig.outcomes.told(entry) == ["submitted"]
+
+
+def test_nothing_is_asked_of_an_order_that_is_gone(rig: Rig) -> None:
+    """Calls about an id that is not (or no longer) on its way do nothing."""
+    rig.tracker.unknown("gone", "")
+    rig.tracker.expire_unconfirmed("gone", "")
+    rig.tracker.unsent("gone", "")
+    rig.tracker.answered("gone", {})
+    assert rig.tracker.note_absent("gone") == 0
+    assert rig.tracker.take_for_resend("gone") is None
+    assert rig.outcomes.events == []
+
+
+# --- redelivery -------------------------------------------------------------------------
+
+
+def test_a_redelivered_entry_of_an_unclear_order_waits_for_its_end(rig: Rig) -> None:
+    """After a restart: its lane is held, and it is acknowledged with the outcome."""
+    rig.desk.script.append(fail(UNCLEAR))
+    entry = rig.send()
+    coid = rig.only_coid()
+    again = Rig(ledger=rig.ledger)
+    again.clock.advance(1)  # its own entry ids must be others
+    again.tracker.restore(again.row(coid))
+    again.redeliver(entry)
+    assert again.is_free() is False
+    again.desk.place(orjson.loads(rig.desk.posts[0]))
+    again.desk.fill(coid)
+    again.advance(1)
+    assert again.outcomes.acks[0] == entry
+    assert again.outcomes.told(entry) == ["submitted", "fill!"]
+    assert again.is_free()
+
+
+def test_a_second_copy_of_an_entry_in_hand_takes_no_lane(rig: Rig) -> None:
+    """The same entry read again while its order is unclear: one lane is enough."""
+    rig.desk.script.append(fail(UNCLEAR))
+    rig.send()
+    coid = rig.only_coid()
+    rig.publish(ticker="AAPL")
+    taken = rig.lanes.take(lambda _: rig.limiter.try_acquire(3), lambda _: 0.0, 0.0)  # type: ignore[arg-type]
+    assert taken is not None
+    assert rig.tracker.attach(coid, taken[0], taken[0].item)
+    assert rig.is_free("AAPL")
+
+
+def test_ended_orders_are_remembered_up_to_a_bound(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond it the ledger answers, so memory cannot grow without end."""
+    monkeypatch.setattr(module, "ENDED_KEPT", 2)
+    entries = [rig.send(signal_id=str(number)) for number in range(4)]
+    assert len(rig.tracker) == 0
+    coid = rig.coid(entries[0], signal_id="0")
+    assert rig.tracker.follow(coid, EntryRef("nvda", "9-9")) is False
+    again = rig.send(signal_id="0")
+    assert rig.outcomes.told(again) == ["fill!"]
+
+
+def test_a_second_follower_of_one_entry_counts_once(rig: Rig) -> None:
+    """Read twice, told once."""
+    _entry, coid = open_order(rig, signal_id="one")
+    rig.tracker.follow(coid, EntryRef("nvda", "9-9"))
+    rig.tracker.follow(coid, EntryRef("nvda", "9-9"))
+    rig.desk.fill(coid)
+    rig.hear(rig.update(coid, "fill"))
+    assert rig.outcomes.told("9-9") == ["fill!"]
+
+
+# --- for the status page ----------------------------------------------------------------
+
+
+def test_counts_recent_ends_and_latency(rig: Rig) -> None:
+    """Ends by state, refusals by reason; milliseconds from entry id to answer."""
+    assert rig.tracker.board.latency_ms() == {"p50": None, "p99": None}
+    entry = f"{rig.clock.epoch_ms() - 40}-0"
+    rig.send(entry_id=entry)
+    rig.desk.price = None
+    rig.send()
+    assert rig.tracker.board.counts() == {"FILLED": 1, "STALE_PRICE": 1}
+    assert [row["state"] for row in rig.tracker.board.recent()] == ["FILLED", "REFUSED"]
+    assert rig.tracker.board.latency_ms() == {"p50": 40, "p99": 40}

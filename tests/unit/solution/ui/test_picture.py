@@ -1,0 +1,102 @@
+"""The picture of a running instance."""
+
+from decimal import Decimal
+from types import SimpleNamespace as Thing
+from typing import Any
+
+import orjson
+import pytest
+
+from solution.ui.picture import Parts, picture
+from tests.helpers.clocks import ManualClock
+
+
+def parts(**changed: Any) -> Parts:
+    """A running instance of plain objects: one position, one order, one thread down."""
+    intent = Thing(client_order_id="c-1", symbol="NVDA", side="buy", qty=Decimal("2.50"))
+    progress = Thing(state="OPEN", status="new", filled_qty=Decimal(0))
+    quote = Thing(sell_price=Decimal("136.5"))
+    account = Thing(
+        id="a-1", equity=Decimal("1E+5"), cash=Decimal(90000), buying_power=Decimal(380000)
+    )
+    values: dict[str, Any] = {
+        "ledger": "host:/data/ledger.db",
+        "instance": "host-1",
+        "started_ms": 1_772_636_400_000,
+        "mode": "paper",
+        "kill_switch": Thing(reason=lambda: None, file="/control/kill_switch"),
+        "workers": Thing(),
+        "services": [Thing(name="workers", alive=True), Thing(name="prices", alive=False)],
+        "limiter": Thing(view=lambda: Thing(limit=200, used=3, in_flight=1, left_for_entries=186)),
+        "lanes": Thing(waiting=4),
+        "portfolio": Thing(
+            account=lambda: account,
+            reserved=lambda: (1, Decimal("341.256")),
+            entries=lambda: {"NVDA": (Decimal(10), Decimal("135.25"))},
+        ),
+        "prices": Thing(get=lambda _symbol: quote),
+        "tracker": Thing(
+            open_orders=lambda: [Thing(intent=intent, progress=progress)],
+            board=Thing(
+                recent=lambda: [{"symbol": "AMD", "state": "FILLED"}],
+                counts=lambda: {"FILLED": 1},
+                latency_ms=lambda: {"p50": 3, "p99": 9},
+                dead_letters=lambda: 1,
+            ),
+        ),
+        "listener": Thing(read=5, holding=lambda: 2, connected=True, trouble=""),
+        "stream": Thing(connected=True, state="listening", age=lambda: 1.26, reconnects=0),
+        "publisher": Thing(trouble="", pending=1),
+        "writer": Thing(pending=2),
+        "intake": Thing(dead_letters=6),
+        "wrapper": Thing(requests=7),
+        "clock": ManualClock(),
+    }
+    return Parts(**(values | changed))
+
+
+def test_everything_is_plain_json() -> None:
+    """Decimals become text without an exponent, and nothing is left that JSON has not."""
+    found = orjson.loads(orjson.dumps(picture(parts())))
+    assert found["account"]["equity"] == "100000"
+    assert found["account"]["reserved_buying_power"] == "341.26"
+    assert found["at"] == "2026-03-04T15:00:00.000+00:00"
+    assert found["open_orders"][0]["qty"] == "2.50"
+    assert found["rate"] == {"limit": 200, "used": 3, "in_flight": 1, "left_for_entries": 186}
+    assert found["signals"] == {"read": 5, "waiting": 4, "in_hand": 2, "dead_letters": 7}
+    assert found["stream"]["age_s"] == 1.3
+    assert found["threads"] == {"workers": True, "prices": False}
+
+
+def test_a_position_is_marked_at_the_bid() -> None:
+    """What selling it would bring."""
+    [row] = picture(parts())["positions"]
+    assert row == {
+        "symbol": "NVDA",
+        "qty": "10",
+        "avg_entry": "135.2500",
+        "price": "136.5",
+        "unrealized_pl": "12.50",
+    }
+
+
+@pytest.mark.parametrize("quote", [None, Thing(sell_price=None)])
+def test_a_position_without_a_price_has_no_gain(quote: Any) -> None:
+    """Nothing is guessed."""
+    [row] = picture(parts(prices=Thing(get=lambda _symbol: quote)))["positions"]
+    assert (row["price"], row["unrealized_pl"]) == (None, None)
+
+
+def test_before_the_first_account_and_message() -> None:
+    """They are null, and trouble is told from both connections to Redis."""
+    nobody = Thing(account=lambda: None, reserved=lambda: (0, Decimal(0)), entries=dict)
+    found = picture(
+        parts(
+            portfolio=nobody,
+            stream=Thing(connected=False, state="x", age=lambda: None, reconnects=0),
+            publisher=Thing(trouble="OOM", pending=0),
+        )
+    )
+    assert found["account"] is None
+    assert found["stream"]["age_s"] is None
+    assert found["redis"]["trouble"] == "OOM"

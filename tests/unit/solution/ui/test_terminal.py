@@ -1,0 +1,166 @@
+"""Snapshots as text and as a screen."""
+
+from io import StringIO
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from solution.ui import terminal
+
+
+def snapshot(**changed: Any) -> dict[str, Any]:
+    """A healthy instance with one position, one open order and two ends."""
+    return {
+        "instance": "host-1",
+        "at": "2026-11-20T15:00:07.123+00:00",
+        "mode": "paper",
+        "kill_switch": None,
+        "account": {"equity": "100000.5", "cash": "90000", "buying_power": "380000"},
+        "positions": [
+            {
+                "symbol": "NVDA",
+                "qty": "10",
+                "avg_entry": "135.2000",
+                "price": "134",
+                "unrealized_pl": "-12.00",
+            }
+        ],
+        "open_orders": [
+            {"symbol": "AAPL", "side": "buy", "qty": "3", "state": "OPEN", "filled_qty": "0"}
+        ],
+        "recent": [
+            {"symbol": "NVDA", "side": "buy", "qty": "10", "state": "FILLED", "at": "T15:00:01"},
+            {"symbol": "AMD", "side": "sell", "qty": "", "state": "REFUSED", "reason": "NOPE"},
+        ],
+        "counts": {"FILLED": 1, "NOPE": 3},
+        "latency_ms": {"p50": 3, "p99": 9},
+        "signals": {"read": 4, "waiting": 1, "in_hand": 2, "dead_letters": 5},
+        "rate": {"limit": 200, "used": 190, "left_for_entries": 0},
+        "redis": {"connected": True, "trouble": "", "unpublished": 2, "uncommitted": 1},
+        "stream": {"connected": True, "state": "listening", "age_s": 1.5, "reconnects": 2},
+        "threads": {"workers": True, "listener": True},
+        **changed,
+    }
+
+
+def drawn(*snapshots: dict[str, Any], **options: Any) -> str:
+    """The screen as plain text, 120 columns wide."""
+    console = Console(width=120, file=StringIO(), color_system=None)
+    console.print(terminal.screen(snapshots, **options))
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("100000.5", "100,000.50"), ("-0.1", "-0.10"), (None, "–"), ("", "–"), ("x", "–")],
+)
+def test_money(text: object, shown: str) -> None:
+    """Thousands and cents; a dash for what is no number."""
+    assert terminal.money(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("state", "mark"),
+    [("FILLED", "✓"), ("OPEN", "◌"), ("UNKNOWN", "◌"), ("REFUSED", "✗"), ("CANCELED", "✗")],
+)
+def test_marks(state: str, mark: str) -> None:
+    """Filled, on its way, or ended otherwise."""
+    assert terminal.mark_of(state) == mark
+
+
+def test_a_healthy_instance_has_no_troubles() -> None:
+    """Nothing to look at."""
+    assert terminal.troubles(snapshot()) == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"kill_switch": "the file exists"}, "KILL SWITCH: the file exists"),
+        ({"threads": {"workers": False, "listener": True}}, "threads not running: workers"),
+        ({"redis": {"connected": False}}, "Redis: not connected"),
+        ({"redis": {"connected": True, "trouble": "OOM"}}, "Redis: OOM"),
+        ({"stream": {"connected": False, "state": "refused: keys"}}, "order stream: refused: keys"),
+    ],
+)
+def test_every_trouble_is_named(changed: dict[str, Any], said: str) -> None:
+    """In words a person can act on, in text and on the screen."""
+    one = snapshot(**changed)
+    assert terminal.troubles(one) == [said]
+    assert f"  ! {said}" in terminal.text_lines(one)
+    assert said in drawn(one)
+    assert said in terminal.short_line(one)
+
+
+def test_the_text_says_everything() -> None:
+    """One line per fact, positions and orders below."""
+    text = "\n".join(terminal.text_lines(snapshot()))
+    assert text.startswith("host-1 · paper · 15:00:07\n")
+    for part in (
+        "equity 100,000.50 · cash 90,000.00 · buying power 380,000.00",
+        "4 read · 1 waiting · 2 in hand · 5 dead letters",
+        "3 NOPE · 1 FILLED",
+        "190 of 200 requests used in the last minute · 0 left for entries",
+        "p50 3 ms · p99 9 ms",
+        "connected · 3 events waiting to be written",
+        "listening · heard 1.5 s ago · 2 reconnects",
+        "2 running",
+        "10 at 135.20 · now 134.00 · unrealised -12.00",
+    ):
+        assert part in text
+
+
+def test_orders_on_their_way_come_first_then_the_newest_end() -> None:
+    """At most as many as asked for."""
+    rows = terminal.updates_of(snapshot(), 2)
+    assert [row["symbol"] for row in rows] == ["AAPL", "AMD"]
+    assert terminal.updates_of(snapshot(), 0) == []
+
+
+def test_an_update_is_one_line() -> None:
+    """Empty parts leave no gap."""
+    row = {"symbol": "AMD", "side": "sell", "qty": "", "state": "REFUSED", "reason": "NOPE"}
+    assert terminal.update_line(row) == "✗ sell AMD REFUSED NOPE"
+
+
+def test_an_empty_snapshot_is_shown_with_dashes() -> None:
+    """Another version's snapshot, or one of the first second, never raises."""
+    text = "\n".join(terminal.text_lines({}))
+    assert "account    not known yet" in text
+    assert "positions  none" in text
+    assert "no orders yet" in text
+    assert "–" in terminal.short_line({})
+    assert "none yet" in drawn({})
+
+
+def test_unusual_states_are_said() -> None:
+    """No limit, reserved money, a stream that is quiet for too long."""
+    one = snapshot(
+        rate={"limit": 0},
+        account={"equity": "1", "reserved_orders": 2, "reserved_buying_power": "12.5"},
+        stream={"connected": True, "state": "listening", "age_s": 31.0, "reconnects": 0},
+    )
+    facts = dict(terminal.facts(one))
+    assert facts["rate"] == "unlimited"
+    assert facts["account"].endswith("12.50 reserved")
+    assert facts["stream"] == "listening · heard 31.0 s ago (QUIET)"
+    assert "unlimited" in drawn(one)
+
+
+def test_the_screen_shows_every_instance_and_the_notes() -> None:
+    """One panel each, the bar filled as far as the budget is used."""
+    text = drawn(snapshot(), snapshot(instance="host-2"), notes=["hello"], updates=3)
+    assert text.startswith("hello")
+    assert "host-1" in text
+    assert "host-2" in text
+    assert "█" * 19 + "░" in text
+    assert "✓" in text
+
+
+def test_the_screen_limits_the_updates() -> None:
+    """`--updates 1` shows the order on its way only."""
+    text = drawn(snapshot(), updates=1)
+    assert "◌" in text
+    assert "✓" not in text
