@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Mapping
@@ -56,16 +57,34 @@ def _run(settings: Settings) -> int:
 
 
 def _install(stop: threading.Event) -> None:
-    """First signal: stop in order. Second: now."""
+    """First signal: stop in order. Second: now. Main thread only.
 
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        if stop.is_set():
-            os._exit(1)
-        # In a thread: Event.set() here could deadlock with the main thread's own wait().
-        threading.Thread(target=stop.set, name="stop-signal", daemon=True).start()
+    The handlers do nothing: the interpreter's own C handler writes each signal's number into the
+    wake-up socket, and a thread reads it there. Python code in a handler runs in the main thread
+    wherever that stands, and what it may touch is next to nothing: starting a thread from it, or
+    setting the event, deadlocks when the main thread holds the very lock (it starts threads and
+    waits on that event).
+    """
+    reader, writer = socket.socketpair()
+    writer.settimeout(0)
+    signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave_it_to_the_thread)
 
-    signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, on_signal)
+    def watch() -> None:
+        with reader, writer:  # kept alive by this thread, as long as the process lives
+            while number := reader.recv(1):
+                if number[0] not in {signal.SIGTERM, signal.SIGINT}:
+                    continue
+                if stop.is_set():
+                    os._exit(1)
+                stop.set()
+
+    threading.Thread(target=watch, name="stop-signals", daemon=True).start()
+
+
+def _leave_it_to_the_thread(_number: int, _frame: FrameType | None) -> None:
+    """Without a Python handler there is no C handler that writes into the wake-up socket."""
 
 
 def exit_with(code: int) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 #: The longest a test waits for another thread before it fails.
-PATIENCE = 5.0
+PATIENCE = 20.0
 
 
 class ManualClock:

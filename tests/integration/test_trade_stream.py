@@ -397,7 +397,7 @@ def test_a_stop_wakes_at_once_and_says_goodbye(
     listener.next_announcement()
     started = time.monotonic()
     assert stream.stop(Deadline(DEADLINE))
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < 3.0
     assert server.closed.get(timeout=DEADLINE) == 1000
     assert stream.state == "stopped"
 
@@ -410,7 +410,7 @@ def test_a_stop_ends_a_handshake_under_way(connect: Callable[..., TradeStream]) 
         with silent.accept()[0]:
             started = time.monotonic()
             assert stream.stop(Deadline(DEADLINE))
-            assert time.monotonic() - started < 1.0
+            assert time.monotonic() - started < 3.0
 
 
 @pytest.fixture(scope="session")

@@ -249,7 +249,7 @@ class TestUnclearOutcome:
         begun = clock.monotonic()
         with pytest.raises(OutcomeUnknown):
             make().request("GET", "/", total_timeout=0.3)
-        assert 0.29 <= clock.monotonic() - begun < 1.5
+        assert 0.29 <= clock.monotonic() - begun < 3.0
 
     def test_a_body_at_the_cap_is_taken(
         self, server: FaultHTTPServer, make: Callable[..., RequestsTransport]
@@ -295,7 +295,7 @@ class TestNotSent:
             transport = make(server.url.replace("http:", "https:"), connect_timeout=0.3)
             with pytest.raises(NotSent):
                 transport.request("POST", "/", BODY)
-            assert clock.monotonic() - begun < 1.5
+            assert clock.monotonic() - begun < 3.0
 
     def test_a_connect_that_was_cut_is_never_used(
         self,
@@ -385,7 +385,7 @@ class TestProxies:
         begun = clock.monotonic()
         with pytest.raises(NotSent):
             transport.request("POST", "/v2/orders", BODY)
-        assert clock.monotonic() - begun < 1.5
+        assert clock.monotonic() - begun < 3.0
 
     def test_a_proxy_that_is_down_is_not_sent(self, make: Callable[..., RequestsTransport]) -> None:
         """Refused at the proxy's port; its credentials are not shown."""

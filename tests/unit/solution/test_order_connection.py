@@ -361,7 +361,7 @@ class TestUnclearOutcome:
         begun = clock.monotonic()
         with pytest.raises(OutcomeUnknown, match="timed out"):
             connect(total_timeout=0.3).request("POST", "/", BODY)
-        assert 0.29 <= clock.monotonic() - begun < 1.5
+        assert 0.29 <= clock.monotonic() - begun < 3.0
 
     def test_a_body_at_the_cap_is_taken(
         self, server: FaultHTTPServer, connect: Callable[..., OrderConnection]
