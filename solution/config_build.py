@@ -16,6 +16,7 @@ from solution.config_groups import (
     SizingPolicy,
     SizingSettings,
 )
+from solution.config_ledger import for_dry_run, ledger_file, split_postgres_url
 from solution.config_options import Options
 from solution.config_urls import is_alpaca, to_websocket
 from solution.domain.orders import OrderType, TimeInForce
@@ -49,12 +50,21 @@ def absolute(text: str) -> Path:
 
 
 def ledger(options: Options) -> LedgerSettings:
-    path = absolute(options.ledger_url.removeprefix("sqlite:///"))
+    url, fsync = options.ledger_url, options.ledger_fsync_before_post
+    file = ledger_file(url)
+    if file is None:
+        url = for_dry_run(url) if options.dry_run else url
+        name = split_postgres_url(url).name
+        return LedgerSettings(url=url, path=None, name=name, fsync_before_post=fsync)
+    path = absolute(str(file))
     if options.dry_run:
         # A dry run's row would tell the real service that the signal is done.
         path = path.with_stem(f"{path.stem}-dry-run")
     return LedgerSettings(
-        url=f"sqlite:///{path}", path=path, fsync_before_post=options.ledger_fsync_before_post
+        url=f"sqlite:///{path}",
+        path=path,
+        name=f"{os.uname().nodename}:{path}",
+        fsync_before_post=fsync,
     )
 
 

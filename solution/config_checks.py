@@ -8,6 +8,7 @@ from solution.config_options import OPTIONS, OptionInfo, Options
 from solution.config_sources import Given, shown
 from solution.config_urls import host_of, is_alpaca, is_live, is_local, is_loopback
 from solution.errors import ConfigError
+from solution.failpoints import Rule, parse
 
 LIVE_REFUSED = "live trading is refused until the safety rails exist"
 
@@ -64,6 +65,26 @@ def check_live(options: Options, given: Mapping[str, Given]) -> None:
         if live:
             text = shown(OPTIONS[name], given[name].text)
             raise ConfigError(f"{given[name].variable}={text}: {LIVE_REFUSED}")
+
+
+def failpoints(text: str, broker: BrokerSettings) -> tuple[Rule, ...]:
+    """The rules of SIGNALPACA_FAILPOINTS, which only a broker on this machine permits.
+
+    Raises:
+        ConfigError: an address of the broker is not on this machine, or a rule cannot be read.
+    """
+    if not text:
+        return ()
+    for url in (broker.trading_url, broker.data_url, broker.stream_url):
+        if not is_loopback(host_of(url)):
+            raise ConfigError(
+                f"SIGNALPACA_FAILPOINTS is set, which makes this service crash on purpose: {url} "
+                "is not on this machine; unset it"
+            )
+    try:
+        return tuple(parse(text))
+    except ValueError as error:
+        raise ConfigError(f"SIGNALPACA_FAILPOINTS: {error}") from None
 
 
 def check_together(options: Options, broker: BrokerSettings) -> None:

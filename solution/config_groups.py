@@ -70,8 +70,11 @@ class RedisSettings:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerSettings:
     url: str = field(repr=False)
-    """``sqlite:///`` and an absolute path; a dry run has its own file."""
-    path: Path
+    """``sqlite:///`` and an absolute path, or ``postgresql://``; a dry run has its own."""
+    path: Path | None
+    """The file; None for a database on a server."""
+    name: str
+    """What tells two ledgers apart, on one machine or on two; without a password."""
     fsync_before_post: bool
 
 

@@ -13,7 +13,8 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from solution import config_values as rule
-from solution.config_urls import HTTP_URL, LEDGER_URL, REDIS_URL, WS_URL
+from solution.config_ledger import LEDGER_URL
+from solution.config_urls import HTTP_URL, REDIS_URL, WS_URL
 from solution.domain.orders import TimeInForce
 from solution.security import Secret
 
@@ -151,7 +152,8 @@ class Options(BaseSettings):
     ledger_url: Annotated[str, LEDGER_URL] = option(
         "sqlite:///data/signalpaca.db",
         "Ledger",
-        "Where every order is recorded before it is sent. A dry run adds `-dry-run` to the name.",
+        "Where every order is recorded before it is sent. A dry run adds `-dry-run` to the name "
+        "(PostgreSQL: it has the schema `dry_run`).",
         secret=True,
     )
     ledger_fsync_before_post: Annotated[bool, rule.FLAG] = option(
@@ -184,6 +186,11 @@ class Options(BaseSettings):
         "Orders",
         "Basis points; above 0 a market order is sent as a marketable limit that far beyond the "
         "quote.",
+    )
+    exit_cancels_resting: Annotated[bool, rule.FLAG] = option(
+        "true",
+        "Orders",
+        "An exit first cancels our own resting orders that hold its shares or could trade with it.",
     )
     resend_unknown: Annotated[bool | None, rule.optional(rule.FLAG)] = option(
         "",
@@ -273,12 +280,6 @@ class Options(BaseSettings):
         keeps_empty=True,
     )
 
-    exit_cancels_resting: Annotated[bool, rule.FLAG] = option(
-        "true",
-        "Later",
-        "An exit first cancels our own resting orders that hold its shares.",
-        missing="exit that cancels resting orders first",
-    )
     exclusive_account: Annotated[bool, rule.FLAG] = option(
         "false",
         "Later",

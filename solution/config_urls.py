@@ -2,9 +2,10 @@
 
 import ipaddress
 import re
-from urllib.parse import SplitResult, urlsplit
+from typing import NamedTuple
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
-from solution.config_values import PATH, Rule
+from solution.config_values import Rule
 
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9])?\.?")
 
@@ -77,38 +78,128 @@ HTTP_URL = _endpoint("https", "http")
 WS_URL = _endpoint("wss", "ws")
 
 
+SENTINEL_PORT = 26379
+_SENTINEL_SCHEMES = ("redis+sentinel", "rediss+sentinel")
+_SENTINEL_LOGIN = ("sentinel_username", "sentinel_password")
+_MASTER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
+
+
+class SentinelAddress(NamedTuple):
+    """A Sentinel URL, taken apart.
+
+    Args:
+        hosts: pairs of host and port, in the order given.
+        master: the name that the Sentinels watch the master under.
+        data_url: ``redis(s)://`` with user, password and database of the data nodes, and ssl_…
+            parameters; its host stands for whichever node is the master.
+        sentinel_login: ``user:password@`` for the Sentinels themselves, quoted, or nothing.
+    """
+
+    hosts: tuple[tuple[str, int], ...]
+    master: str
+    tls: bool
+    data_url: str
+    sentinel_login: str
+
+    def sentinel_url(self, host: str, port: int) -> str:
+        """The address of one Sentinel, as a plain Redis URL."""
+        name = f"[{host}]" if ":" in host else host
+        data = urlsplit(self.data_url)
+        query = f"?{data.query}" if data.query else ""
+        return f"{data.scheme}://{self.sentinel_login}{name}:{port}{query}"
+
+
+def is_sentinel(url: str) -> bool:
+    """Whether the URL names Sentinels and not a Redis."""
+    return url.startswith(tuple(f"{scheme}:" for scheme in _SENTINEL_SCHEMES))
+
+
+def split_sentinel_url(text: str) -> SentinelAddress:
+    """Take ``redis+sentinel://[USER:PASSWORD@]HOST[:PORT],…/MASTER[/DB]`` apart, strictly.
+
+    Raises:
+        ValueError: not such a URL; the text says why and does not quote it.
+    """
+    scheme, _, rest = text.partition("://")
+    netloc, _, tail = rest.partition("/")
+    if scheme not in _SENTINEL_SCHEMES or "?" in netloc:
+        raise ValueError("it must be redis+sentinel://HOST,HOST/MASTER/DB")
+    tls = scheme.startswith("rediss")
+    plain = "rediss" if tls else "redis"
+    login, at, hosts = netloc.rpartition("@")
+    path, _, query = tail.partition("?")
+    split_url(f"{plain}://{login}{at}h/{path}", plain)  # its rules for the rest of the text
+    master, _, database = path.partition("/")
+    if not _MASTER.fullmatch(master):
+        raise ValueError("the first part of the path is the master's name")
+    if not re.fullmatch(r"[0-9]{0,4}", database):
+        raise ValueError("the second part of the path is a database number")
+    kept, sentinel_login = _split_sentinel_query(query)
+    suffix = f"?{kept}" if kept else ""
+    return SentinelAddress(
+        hosts=tuple(_split_sentinel_host(host) for host in hosts.split(",")),
+        master=master,
+        tls=tls,
+        data_url=f"{plain}://{login}{at}{master}/{database or 0}{suffix}",
+        sentinel_login=sentinel_login,
+    )
+
+
+def _split_sentinel_host(text: str) -> tuple[str, int]:
+    parts = split_url(f"redis://{text}", "redis")
+    if parts.path or parts.query or parts.fragment:
+        raise ValueError("hosts are separated by commas, each as HOST or HOST:PORT")
+    return parts.hostname or "", parts.port or SENTINEL_PORT
+
+
+def _split_sentinel_query(query: str) -> tuple[str, str]:
+    """The parameters for all connections, and the Sentinels' own login in URL form."""
+    items = query.split("&") if query else []
+    own = [item for item in items if item.startswith(_SENTINEL_LOGIN)]
+    kept = [item for item in items if item not in own]
+    _check_parameters("&".join(kept))
+    login = dict(parse_qsl("&".join(own), keep_blank_values=True))
+    if not login.keys() <= set(_SENTINEL_LOGIN):
+        raise ValueError("the Sentinels' login is sentinel_username and sentinel_password")
+    user, password = (quote(login.get(name, ""), safe="") for name in _SENTINEL_LOGIN)
+    return "&".join(kept), f"{user}:{password}@" if user or password else ""
+
+
+def _check_parameters(query: str) -> None:
+    # Others change what redis-py returns (decode_responses, protocol) under the reader's feet.
+    if not all(item.startswith("ssl_") for item in query.split("&") if item):
+        raise ValueError("only ssl_… parameters are accepted")
+
+
+def redis_passwords(url: str) -> tuple[str, ...]:
+    """Every password in a Redis URL, decoded, to be kept out of what is logged."""
+    try:
+        parts = urlsplit(url)
+        found = [unquote(parts.password or "")]
+    except ValueError:
+        return ()
+    found += [value for name, value in parse_qsl(parts.query) if name == _SENTINEL_LOGIN[1]]
+    return tuple(text for text in found if text)
+
+
 def _parse_redis_url(text: str) -> str:
-    if text.startswith("redis+sentinel:"):
-        raise ValueError("this version does not speak to Sentinel; use redis:// or rediss://")
+    if is_sentinel(text):
+        split_sentinel_url(text)
+        return text
     if re.fullmatch(r"unix://[!-\[\]-~]+", text) and re.fullmatch(r"[^?]*(\?db=[0-9]+)?", text):
         return text
     parts = split_url(text, "redis", "rediss")
     if not re.fullmatch(r"/?[0-9]{0,4}", parts.path):
         raise ValueError("the path is a database number")
-    # Others change what redis-py returns (decode_responses, protocol) under the reader's feet.
-    if not all(item.startswith("ssl_") for item in parts.query.split("&") if item):
-        raise ValueError("only ssl_… parameters are accepted")
+    _check_parameters(parts.query)
     return text
 
 
 REDIS_URL = Rule(
-    _parse_redis_url, "redis://[USER:PASSWORD@]HOST[:PORT][/DB], rediss://… or unix://…"
+    _parse_redis_url,
+    "redis://[USER:PASSWORD@]HOST[:PORT][/DB], rediss://…, unix://…, or "
+    "redis+sentinel://[USER:PASSWORD@]HOST[:PORT],…/MASTER[/DB]",
 )
-
-
-def _parse_ledger_url(text: str) -> str:
-    if re.match(r"postgres", text):
-        raise ValueError("this version has no PostgreSQL ledger; use sqlite:///PATH")
-    path = text.removeprefix("sqlite:///")
-    if path == text or not path or "?" in path or "#" in path:
-        raise ValueError
-    PATH.parse(path)
-    if ":memory:" in path:
-        raise ValueError("a ledger in memory forgets which orders were sent")
-    return text
-
-
-LEDGER_URL = Rule(_parse_ledger_url, "sqlite:///PATH")
 
 
 def host_of(url: str) -> str:

@@ -7,6 +7,7 @@
     ├── StartupError             the world does not fit the settings; the start stops (exit 1)
     ├── LedgerError              no durable row, so: no POST, no XACK
     │   ├── LedgerBusy           locked by somebody else for too long
+    │   ├── LeaseLost            another instance trades now: send nothing more
     │   └── IdentityExists       this signal already has a row: read it
     ├── SignalError              bad input: dead-letter it with its reason
     ├── Refused                  a gate or the sizing said no: record the reason
@@ -43,6 +44,10 @@ class LedgerError(SignalpacaError):
 
 class LedgerBusy(LedgerError):
     """Another process holds the ledger."""
+
+
+class LeaseLost(LedgerError):
+    """Another instance holds the ledger's lease now; nothing was written."""
 
 
 class IdentityExists(LedgerError):

@@ -2,6 +2,7 @@
 
 import logging
 
+from solution import failpoints
 from solution.clock import Clock
 from solution.domain.ports import Outcomes
 from solution.domain.records import DeadLetter, EntryRef
@@ -58,6 +59,7 @@ class Intake:
             fields=fields,
         )
         self._outcomes.put(changes.dead_letter(letter))
+        failpoints.hit("intake.dead_letter")
         log.warning(
             "dead_letter",
             extra={

@@ -31,6 +31,7 @@ from typing import Self
 import certifi
 import httptools
 
+from solution import failpoints
 from solution.clock import Clock, Deadline, SystemClock
 from solution.errors import BrokerError, NotSent, OutcomeUnknown
 from solution.http_common import (
@@ -122,6 +123,7 @@ class OrderConnection:
         try:
             link = self._usable_link(deadline)
             self._send(link, data, deadline)
+            failpoints.hit("post.in_flight" if method == "POST" else "ask.in_flight")
             response = self._receive(link, method, deadline)
             answered = True
         except (OSError, httptools.HttpParserError, httptools.HttpParserUpgrade) as error:

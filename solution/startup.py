@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from decimal import Decimal
 from pathlib import Path
@@ -33,12 +33,15 @@ from solution.errors import (
 from solution.feeds.price_poller import PricePoller
 from solution.rate_limiter import Priority
 from solution.trading import recovery
+from solution.trading.gates.view import GateRules
+from solution.trading.orphans import Entry
 from solution.trading.sizing import CustomSize, SizingRules
 from solution.ui.snapshot import read_all
 
 log = logging.getLogger(__name__)
 
 R = TypeVar("R")
+ENTRIES_PAGE = 1_000
 BUDGET_WITHIN = 90.0
 """Seconds that a start waits for the rate budget: a whole window and then some."""
 
@@ -60,9 +63,10 @@ def check_redis(connect: Callable[[], "redis.Redis"], settings: Settings) -> Non
         client.close()
     mine = ledger_name(settings)
     for name, other in others.items():
-        # With our ledger, whose lock we hold, it can only be a dead one that was not forgotten yet;
-        # unless its process is alive and its lock file was deleted under it.
-        if other.get("ledger") != mine or _runs_here(other):
+        # With our ledger, which is ours alone now, it can only be one that is dead or deposed and
+        # not forgotten yet; unless it lives here and the lock file was deleted under it.
+        locked = settings.ledger.path is not None
+        if other.get("ledger") != mine or (locked and _runs_here(other)):
             raise StartupError(
                 f"instance {name} already serves group {settings.redis.group} with ledger "
                 f"{other.get('ledger')}; give this one another CONSUMER_GROUP, or stop that one"
@@ -85,8 +89,7 @@ def _runs_here(other: Mapping[str, Any]) -> bool:
 
 def ledger_name(settings: Settings) -> str:
     """What tells two ledgers apart, on one machine or on two."""
-    path = settings.ledger.path
-    return f"{socket.gethostname()}:{path}"
+    return settings.ledger.name
 
 
 def unclaimed_orders(
@@ -105,6 +108,28 @@ def unclaimed_orders(
         return patiently(lambda: recovery.unclaimed(ledger, wrapper, deployment, clock), stop)
     except BrokerError as e:
         raise StartupError(f"the broker's orders cannot be listed: {e}") from e
+
+
+def recent_entries(
+    connect: Callable[[], "redis.Redis"], streams: Sequence[str], since_ms: int
+) -> Iterator[Entry]:
+    """The entries of all streams since then, oldest first in each, handled or not.
+
+    Raises:
+        StartupError: Redis does not answer; without its entries nobody knows whose an order is.
+    """
+    client: Any = connect()
+    try:
+        for stream in streams:
+            start = f"{max(since_ms, 0)}-0"
+            while page := client.xrange(stream, min=start, count=ENTRIES_PAGE):
+                for raw_id, fields in page:
+                    yield stream, raw_id.decode(), tuple((fields or {}).items())
+                start = f"({page[-1][0].decode()}"
+    except redis.RedisError as e:
+        raise StartupError(f"the streams cannot be read: {e}") from e
+    finally:
+        client.close()
 
 
 def patiently(call: Callable[[], R], stop: threading.Event) -> R:
@@ -206,6 +231,14 @@ def log_world(portfolio: Portfolio, prices: PriceBook, symbols: Sequence[str]) -
         )
 
 
+def log_position_change(before: Mapping[str, Decimal], after: Mapping[str, Decimal]) -> None:
+    """What this run did to each position, one line each."""
+    for symbol in sorted({*before, *after}):
+        change = after.get(symbol, Decimal(0)) - before.get(symbol, Decimal(0))
+        if change:
+            log.info("position_change", extra={"symbol": symbol, "change": f"{change:+f}"})
+
+
 def _mark(quote: Quote | None, entry: Decimal) -> Decimal:
     price = quote.sell_price if quote else None
     return entry if price is None else price
@@ -274,3 +307,20 @@ def _custom(path: str) -> CustomSize:
         raise ConfigError(f"SIZING={path} is not a function")
     policy: CustomSize = found
     return policy
+
+
+def gate_rules(settings: Settings) -> GateRules:
+    """The gates' settings."""
+    gates, ages = settings.gates, settings.ages
+    return GateRules(
+        allow_short=gates.allow_short,
+        allow_extended_hours=gates.allow_extended_hours,
+        queue_when_closed=gates.queue_when_closed,
+        allowed_symbols=gates.allowed_symbols,
+        denied_symbols=gates.denied_symbols,
+        max_signal_age=ages.max_signal_age,
+        max_queue_wait=ages.max_queue_wait,
+        max_price_age=ages.max_price_age,
+        max_quote_age=ages.max_quote_age,
+        max_order_qty=settings.sizing.max_order_qty or Decimal(0),
+    )

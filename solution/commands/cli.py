@@ -14,9 +14,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "kill": ("kill", "Stop all new orders."),
     "orders": ("orders", "Signals and their orders, from the ledger."),
     "publish": ("publish", "Publish one signal."),
+    "reconcile": ("reconcile", "Compare the ledger with the broker."),
     "resume": ("kill", "Send orders again."),
     "status": ("status", "Show every running instance."),
     "top": ("top", "Follow the running instances."),
+    "why": ("why", "What became of one signal, stage by stage."),
 }
 """Sub-command name → (module below ``solution.commands``, one line of help)."""
 

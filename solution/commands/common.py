@@ -10,6 +10,7 @@ import redis
 
 from solution.config import Settings, load_settings
 from solution.errors import BrokerError, ConfigError, LedgerError
+from solution.ledger import open_reader
 from solution.ledger.reader import LedgerReader
 from solution.redis_client import make_client
 from solution.security import Redactor
@@ -78,7 +79,7 @@ def reader_of(settings: Settings) -> Iterator[LedgerReader]:
         Failed: there is none, or it cannot be read.
     """
     try:
-        with LedgerReader(settings.ledger.path) as reader:
+        with open_reader(settings.ledger.url) as reader:
             yield reader
     except LedgerError as e:
         raise Failed(f"ledger: {e}") from None

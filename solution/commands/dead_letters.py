@@ -1,7 +1,6 @@
 """``signalpaca dead-letters``: entries that were no valid signals; look at them, try them again."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -9,6 +8,7 @@ import redis
 
 from solution.alpaca_api_client import AlpacaAPIClient
 from solution.commands import publishing
+from solution.commands.broker import account_of, broker_of
 from solution.commands.common import (
     Failed,
     WrongUsage,
@@ -25,7 +25,7 @@ from solution.commands.retrying import NotRetried, Retry, prepare
 from solution.config import Settings
 from solution.domain.orders import deployment_id
 from solution.domain.records import DeadLetter
-from solution.errors import BrokerError, ConfigError, NotFound
+from solution.errors import BrokerError, NotFound
 from solution.ledger.reader import LedgerReader
 
 
@@ -88,11 +88,7 @@ def retry_letter(
 ) -> None:
     """Publish it as a new signal {old id}.r1, if the broker has no order of the old one."""
     settings = settings_of(overrides)
-    try:
-        settings.require_keys()
-    except ConfigError as e:
-        raise WrongUsage(f"configuration: {e}") from None
-    with reader_of(settings) as reader, _broker_of(settings) as client:
+    with broker_of(settings) as client, reader_of(settings) as reader:
         letter = _find(reader, entry, stream)
         retry = _prepared(settings, reader, client, letter)
     if not as_json:
@@ -127,11 +123,7 @@ def _prepared(
         return True
 
     try:
-        account = str(client.account().get("id", ""))
-        bound = reader.get_state("account")
-        mine = f"{account}@{settings.broker.trading_url}"
-        if not account or (bound is not None and bound != mine):
-            raise Failed(f"the ledger belongs to account {bound}, the keys open {mine}")
+        account = str(account_of(settings, reader, client)["id"])
         return prepare(letter, reader, deployment_id(account, settings.redis.group), exists)
     except BrokerError as e:
         raise Failed(f"not retried: {broker_trouble(settings, e)}") from None
@@ -148,22 +140,6 @@ def _publish(settings: Settings, retry: Retry) -> str:
                 f"{redis_trouble(settings, e)}; whether it is in the stream is not known: the same "
                 "command may be repeated, the service recognises the signal"
             ) from None
-
-
-@contextmanager
-def _broker_of(settings: Settings) -> Iterator[AlpacaAPIClient]:
-    broker = settings.broker
-    client = AlpacaAPIClient(
-        trading_url=broker.trading_url,
-        data_url=broker.data_url,
-        key_id=broker.key_id,
-        secret_key=broker.secret.reveal(),
-        data_feed=broker.data_feed,
-    )
-    try:
-        yield client
-    finally:
-        client.close()
 
 
 def _find(reader: LedgerReader, entry: str, stream: str) -> DeadLetter:

@@ -8,6 +8,7 @@ import click
 
 from solution.clock import Deadline
 from solution.commands.common import FAILED, Failed, echo_json, json_option, redis_of, settings_of
+from solution.commands.halts import resume_ticker
 from solution.config import Settings
 from solution.ui.snapshot import read_all
 
@@ -36,11 +37,19 @@ def kill(overrides: Mapping[str, str], *, as_json: bool) -> None:
 
 
 @click.command()
+@click.argument("ticker", default="")
 @json_option
 @click.pass_obj
-def resume(overrides: Mapping[str, str], *, as_json: bool) -> None:
-    """Remove the kill switch's file; orders are sent again."""
+def resume(overrides: Mapping[str, str], *, ticker: str, as_json: bool) -> None:
+    """Send orders again: of TICKER, which the service halted, or of all, which kill stopped."""
     settings = settings_of(overrides)
+    if ticker:
+        resume_ticker(settings, ticker, as_json=as_json)
+    else:
+        _resume_all(settings, as_json=as_json)
+
+
+def _resume_all(settings: Settings, *, as_json: bool) -> None:
     path = settings.gates.kill_switch_file
     try:
         path.unlink()

@@ -10,6 +10,7 @@ from types import FrameType
 
 import click
 
+from solution import failpoints
 from solution.config import Settings, load_settings
 from solution.errors import ConfigError, LedgerError, StartupError
 
@@ -39,6 +40,7 @@ def _run(settings: Settings) -> int:
     except ConfigError as e:
         click.echo(f"configuration: {e}", err=True)
         return 2
+    failpoints.arm(settings.failpoints)
     stop = threading.Event()
     _install(stop)
     try:

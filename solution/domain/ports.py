@@ -7,7 +7,44 @@ from typing import Any, Protocol
 from solution.domain.records import Change, DeadLetter, EntryRef, Intent
 
 
-class Ledger(Protocol):
+class Lease(Protocol):
+    """Which instance may write; part of the ledger, safe from any thread.
+
+    Once :meth:`acquire_lease` has succeeded every write of this object is a compare-and-set on
+    the epoch it returned, and raises :class:`~solution.errors.LeaseLost` after a takeover.
+    """
+
+    @property
+    def epoch(self) -> int:
+        """The epoch we write under; 0 before the first :meth:`acquire_lease` (no check)."""
+        ...
+
+    def acquire_lease(self, holder: str, ttl: float) -> int | None:
+        """Take the lease for ``ttl`` seconds.
+
+        Args:
+            holder: a name no other process has; a process that asks again gets it at once.
+
+        Returns:
+            the new epoch, or None while another holder's lease is valid.
+        """
+        ...
+
+    def renew_lease(self, ttl: float) -> None:
+        """Hold it ``ttl`` seconds from now.
+
+        Raises:
+            LeaseLost: another instance has taken it.
+            LedgerError: nobody knows; try again before it expires.
+        """
+        ...
+
+    def release_lease(self) -> None:
+        """Let another instance have it at once; to be called when the last write is done."""
+        ...
+
+
+class Ledger(Lease, Protocol):
     """The durable record. Every method is safe to call from any thread."""
 
     def find(self, identity: str) -> Intent | None:
@@ -27,6 +64,7 @@ class Ledger(Protocol):
 
         Raises:
             IdentityExists: the identity has a row.
+            LeaseLost: another instance holds the lease; nothing was written.
             LedgerError: nothing is durable; the order must not be sent.
         """
         ...
@@ -38,6 +76,7 @@ class Ledger(Protocol):
             per event, in order: its ``event_id`` and the change it belongs to.
 
         Raises:
+            LeaseLost: another instance holds the lease; nothing was written.
             LedgerError: nothing of the batch is durable.
         """
         ...
@@ -57,6 +96,32 @@ class Ledger(Protocol):
     def get_state(self, key: str) -> str | None: ...
 
     def set_state(self, key: str, value: str) -> None: ...
+
+    def delete_state(self, key: str) -> None: ...
+
+    def states(self, prefix: str) -> dict[str, str]:
+        """Every kept value whose key begins so."""
+        ...
+
+    def mark_start(self, ref: EntryRef) -> int:
+        """Count that work on an entry begins; survives ``kill -9``.
+
+        Returns:
+            how often it began and did not end, this time included.
+        """
+        ...
+
+    def clear_start(self, ref: EntryRef) -> None:
+        """The entry ended cleanly; forgotten with the next commit."""
+        ...
+
+    def open_starts(self) -> dict[EntryRef, int]:
+        """Every entry that began and did not end, and how often."""
+        ...
+
+    def add_equity(self, at_ms: int, equity: Decimal, daily_pnl: Decimal) -> None:
+        """Add one point (epoch ms, account currency) to the equity curve."""
+        ...
 
 
 class Outbox(Protocol):
@@ -143,5 +208,7 @@ class OrderUpdate(Protocol):
     def position_qty(self) -> Decimal | None: ...
     @property
     def execution_id(self) -> str: ...
+    @property
+    def previous_execution_id(self) -> str: ...
     @property
     def at(self) -> str: ...

@@ -1,24 +1,29 @@
 """Every reason code a user can meet, in one place.
 
 A code is stable; the sentence is for people. The reference page ``docs/reference/reasons.md`` is
-generated from this table (``scripts/generate_docs.py``), and a test compares the two.
+generated from these tables (``scripts/generate_docs.py``), and a test compares them.
 """
 
 from enum import StrEnum
+from typing import Self
 
 
-class Reason(StrEnum):
-    """Why a signal did not become, or did not remain, an order."""
+class _Explained(StrEnum):
+    """A code with a sentence for people and one of advice."""
 
     summary: str
     advice: str
 
-    def __new__(cls, code: str, summary: str, advice: str) -> "Reason":
+    def __new__(cls, code: str, summary: str, advice: str) -> Self:
         self = str.__new__(cls, code)
         self._value_ = code
         self.summary = summary
         self.advice = advice
         return self
+
+
+class Reason(_Explained):
+    """Why a signal did not become, or did not remain, an order."""
 
     # --- the entry is no valid signal: dead letters -------------------------------------------
     MISSING_FIELD = (
@@ -87,12 +92,34 @@ class Reason(StrEnum):
         "The entry was trimmed or deleted from the stream before it was handled.",
         "Do not trim streams below pending entries.",
     )
+    ENTRY_ID_REUSED = (
+        "ENTRY_ID_REUSED",
+        "Redis gave this entry id, with other content, to a signal that is still in hand here.",
+        "Redis lost data: see `REDIS_TAIL_LOST`; publish the signal again if it is still wanted.",
+    )
+
+    POISON = (
+        "POISON",
+        "The service died three times while it decided this entry.",
+        "Look at the entry and at the log of the crashes before you publish it again.",
+    )
 
     # --- valid, but must not trade now: refusals ----------------------------------------------
     KILL_SWITCH = (
         "KILL_SWITCH",
         "The kill switch is on, or its file cannot be read.",
         "`signalpaca resume`, or unset `KILL_SWITCH`.",
+    )
+    ORPHAN = (
+        "ORPHAN",
+        "The broker has an order with an id of ours that no signal in the streams explains.",
+        "Find out who sent it; its ticker is halted until `signalpaca resume TICKER`.",
+    )
+    TICKER_HALTED = (
+        "TICKER_HALTED",
+        "The ticker is halted: the broker has an order with an id of ours that no signal explains,"
+        " or another order under the id of a signal.",
+        "Look at the order (`signalpaca why`), then `signalpaca resume TICKER`.",
     )
     MARKET_CLOSED = (
         "MARKET_CLOSED",
@@ -265,4 +292,120 @@ class Reason(StrEnum):
         "ID_CONFLICT",
         "The broker holds another order under this client_order_id.",
         "Look at both orders; two deployments may share an account and group.",
+    )
+
+
+class RedisFault(_Explained):
+    """What is wrong with Redis, or with what it holds. A line in the log, and `trouble` in status.
+
+    No signal ends by one of these: what cannot be read or acknowledged now stays where it is.
+    """
+
+    # --- Redis cannot be reached, or does not serve us ----------------------------------------
+    UNREACHABLE = (
+        "REDIS_UNREACHABLE",
+        "No connection: refused, reset, or the name is unknown.",
+        "Start Redis, or correct `REDIS_URL`.",
+    )
+    SILENT = (
+        "REDIS_SILENT",
+        "Connected, and no answer within three seconds: hung, paused, or the way there is dead.",
+        "Look at the Redis machine and the network between.",
+    )
+    NO_MASTER = (
+        "REDIS_NO_MASTER",
+        "No Sentinel answers, or none names a master of that name.",
+        "Check the Sentinels and the master's name in `REDIS_URL`; normal while one is elected.",
+    )
+    LOADING = (
+        "REDIS_LOADING",
+        "Redis is reading its data from disk after a start.",
+        "Wait.",
+    )
+    READONLY = (
+        "REDIS_READONLY",
+        "This Redis is a replica, or became one.",
+        "Normal during a failover; otherwise point `REDIS_URL` at the master or at the Sentinels.",
+    )
+    MASTERDOWN = (
+        "REDIS_MASTERDOWN",
+        "This Redis is a replica that lost its master and serves nothing.",
+        "As `REDIS_READONLY`.",
+    )
+    NOREPLICAS = (
+        "REDIS_NOREPLICAS",
+        "Fewer replicas than `min-replicas-to-write` follow this master.",
+        "Bring the replicas back. Nothing is read meanwhile: it could not be acknowledged.",
+    )
+    MISCONF = (
+        "REDIS_MISCONF",
+        "Redis cannot save to its disk and refuses every write, so nothing new is read.",
+        "Free disk space or correct the permissions of its directory; see the Redis log.",
+    )
+    OUT_OF_MEMORY = (
+        "REDIS_OUT_OF_MEMORY",
+        "`maxmemory` is reached. Signals are read and acknowledged; `executions` has to wait.",
+        "Trim streams or raise `maxmemory`. Events wait in the ledger and lose nothing.",
+    )
+    BUSY = (
+        "REDIS_BUSY",
+        "Redis is busy running somebody's script.",
+        "End the script: `SCRIPT KILL`.",
+    )
+    MAX_CLIENTS = (
+        "REDIS_MAX_CLIENTS",
+        "Redis takes no more connections.",
+        "Raise `maxclients`, or find who opens so many.",
+    )
+    CLUSTER = (
+        "REDIS_CLUSTER",
+        "This is a node of a Redis Cluster, which this version does not speak to.",
+        "Use a single Redis or Sentinel.",
+    )
+    NOAUTH = (
+        "REDIS_NOAUTH",
+        "Redis asks for a password and `REDIS_URL` has none.",
+        "Put user and password into `REDIS_URL`.",
+    )
+    WRONGPASS = (
+        "REDIS_WRONGPASS",
+        "Redis does not accept the user or the password in `REDIS_URL`.",
+        "Correct them; a user may be switched off.",
+    )
+    NOPERM = (
+        "REDIS_NOPERM",
+        "The user in `REDIS_URL` may not run a command, or may not touch a key.",
+        "Grant the commands that the documentation lists under Redis faults.",
+    )
+    REFUSED = (
+        "REDIS_REFUSED",
+        "Another refusal; the words of Redis stand beside it.",
+        "Read them.",
+    )
+
+    # --- what Redis holds is not what it held -------------------------------------------------
+    WRONGTYPE = (
+        "REDIS_WRONGTYPE",
+        "The key of a stream holds something else. The other streams are read on.",
+        "Delete or rename that key, or correct `STREAMS`.",
+    )
+    GROUP_LOST = (
+        "REDIS_GROUP_LOST",
+        "The consumer group is gone: Redis lost data, or somebody removed it. Made anew at `0`.",
+        "Look why. What was handled before is recognised, what is too old expires.",
+    )
+    TAIL_LOST = (
+        "REDIS_TAIL_LOST",
+        "The stream ends before entries that were read from it: Redis lost its newest data.",
+        "Signals that nobody had read are gone: compare with the producers. `appendonly yes`.",
+    )
+    UNREAD_LOST = (
+        "REDIS_UNREAD_LOST",
+        "Entries were deleted or trimmed before they were read (told by Redis 7 and later).",
+        "Look who trims: a producer's `MAXLEN` is too small, or somebody erased the stream.",
+    )
+    ID_IN_FUTURE = (
+        "REDIS_ID_IN_FUTURE",
+        "The stream's last entry id lies in the future, so every new entry's id does.",
+        "Recreate the stream: its signals end `FUTURE_TIMESTAMP`. Let Redis choose ids (`*`).",
     )

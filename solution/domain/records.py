@@ -126,6 +126,45 @@ class DeadLetter:
     at: str
     fields: tuple[tuple[bytes, bytes], ...] = ()
 
+    def is_of(self, fields: tuple[tuple[bytes, bytes], ...] | None) -> bool:
+        """Whether it was made of an entry with these fields; one whose content is lost is any.
+
+        After data loss Redis may give an entry id again, to another signal.
+        """
+        return not fields or self.fields in {(), fields}
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One line of an order's history, for ``why``.
+
+    Args:
+        client_order_id: whose history.
+        at_ms: when it happened, epoch milliseconds.
+        kind: a short code: ``posted``, ``answered``, ``lookup``, ``resend``, ``adopted`` …
+        detail: one sentence or compact facts, such as ``HTTP 201 in 12.3 ms``.
+    """
+
+    client_order_id: str
+    at_ms: int
+    kind: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EquityPoint:
+    """The account's worth at one moment.
+
+    Args:
+        at: RFC 3339 UTC.
+        equity: account currency.
+        daily_pnl: account currency, since the previous session's close.
+    """
+
+    at: str
+    equity: Decimal
+    daily_pnl: Decimal
+
 
 @dataclass(slots=True, kw_only=True)
 class Change:
@@ -139,6 +178,7 @@ class Change:
         dead_letter: an entry to keep.
         repeats: entries of a signal_id published again that are told its end here; the event of
             one that was told before is left out.
+        notes: lines of the order's history.
         events: rows for the outbox, in order.
         ack: the entries that may be acknowledged once this is durable.
     """
@@ -149,5 +189,6 @@ class Change:
     trades: tuple[Trade, ...] = ()
     dead_letter: DeadLetter | None = None
     repeats: tuple[EntryRef, ...] = ()
+    notes: tuple[Note, ...] = ()
     events: tuple[ExecutionEvent, ...] = ()
     ack: tuple[EntryRef, ...] = ()

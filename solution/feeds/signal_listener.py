@@ -3,23 +3,32 @@
 At-least-once: an entry stays pending in its group until its outcome is durable. What this process
 has in hand is remembered; anything pending beyond that (a reply lost on the way, a dead peer's
 work) is found by a sweep and read again. New entries are read only as far as the queue has room.
+
+Whatever Redis says or fails to say has a code (:class:`solution.domain.reasons.RedisFault`): it
+stands in the log and in :attr:`SignalListener.trouble`, and the connection is made anew until Redis
+serves again. A stream that cannot be read leaves the others alone.
 """
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import redis
 
+from solution import failpoints
 from solution.clock import Clock
 from solution.domain.ports import AssetView
-from solution.domain.reasons import Reason
+from solution.domain.reasons import Reason, RedisFault
 from solution.domain.records import EntryRef
-from solution.domain.signal import Signal, parse
 from solution.errors import LedgerError, SignalError
+from solution.feeds.arrival import Arrival, EntryJudge, Fields
 from solution.feeds.stream_group import Entry, StreamGroup, entry_key
+from solution.feeds.stream_watch import StreamWatch
+from solution.redis_client import describe, fault_of
 from solution.runtime.service import Fatal, Service
+
+__all__ = ["Arrival", "Fields", "ListenerPorts", "ListenerRules", "SignalListener"]
 
 log = logging.getLogger(__name__)
 
@@ -27,25 +36,10 @@ READ_MOST = 256
 SWEEP_EVERY = 1.0
 ROOM_WAIT = 0.2
 TRIM_EVERY = 3600.0
+LOOK_EVERY = 5.0
 BACKOFF_FIRST = 0.05
-BACKOFF_MOST = 0.5
-FUTURE_MS = 5_000
+BACKOFF_MOST = 0.25
 DAY_MS = 86_400_000
-
-Fields = tuple[tuple[bytes, bytes], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """A valid signal as it was read; ``fresh`` is False for anything delivered before."""
-
-    signal: Signal
-    asset: AssetView
-    ref: EntryRef
-    fields: Fields
-    redelivered: bool
-    received_at: float
-    received_ms: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +62,8 @@ class ListenerPorts:
         deliver: takes a valid signal; never blocks; False when there is no room for it.
         dead_letter: takes an entry that is no valid signal: ref, fields, error.
         acknowledge: an entry whose end is on record already.
-        has_dead_letter: whether the entry was dead-lettered before.
+        has_dead_letter: whether the entry was dead-lettered before, with these fields (None: they
+            are gone). Redis may give an id again that it lost.
         has_row: whether the ledger has a row made from the entry; asked when its content is gone.
         is_known: whether the ledger has a row for the identity.
         find_asset: by any spelling.
@@ -80,7 +75,7 @@ class ListenerPorts:
     deliver: Callable[[Arrival], bool]
     dead_letter: Callable[[EntryRef, Fields, SignalError], None]
     acknowledge: Callable[[EntryRef], None]
-    has_dead_letter: Callable[[EntryRef], bool]
+    has_dead_letter: Callable[[EntryRef, Fields | None], bool]
     has_row: Callable[[EntryRef], bool]
     is_known: Callable[[str], bool]
     find_asset: Callable[[str], AssetView | None]
@@ -93,6 +88,12 @@ class SignalListener(Service):
     Args:
         connect: makes a client whose socket timeout lies above the BLOCK time; called again
             after every connection error.
+
+    Attributes:
+        recovered: set once everything pending at start is in its lane and new entries are read.
+        connected: whether Redis serves us, as far as known.
+        trouble: code and words of what is wrong with Redis or with a stream, empty for nothing.
+        read: entries read so far. reconnects: connections given up so far.
     """
 
     def __init__(
@@ -110,15 +111,25 @@ class SignalListener(Service):
         self._client: redis.Redis | None = None
         self._group: StreamGroup | None = None
         self._held_mutex = threading.Lock()
-        self._held: dict[str, set[str]] = {s: set() for s in rules.streams}
+        self._held: dict[str, dict[str, Fields | None]] = {s: {} for s in rules.streams}
+        self._watch = StreamWatch()
+        self._judge = EntryJudge(
+            max_signal_age=rules.max_signal_age,
+            find_asset=ports.find_asset,
+            is_known=ports.is_known,
+            redis_ms=self.redis_ms,
+            clock=clock,
+        )
+        self._had_group: set[str] = set()
         self._offset_ms = 0
         self._behind = True
         self._exact = True
         self._sweep_at = 0.0
+        self._look_at = 0.0
         self._trim_at = 0.0
         self._backoff = BACKOFF_FIRST
+        self._told: RedisFault | None = None
         self.recovered = threading.Event()
-        """Set once everything pending at start is in its lane and new entries are being read."""
         self.connected = False
         self.trouble = ""
         self.read = 0
@@ -136,12 +147,17 @@ class SignalListener(Service):
             for ref in refs:
                 held = self._held.get(ref.stream)
                 if held is not None:
-                    held.discard(ref.entry_id)
+                    held.pop(ref.entry_id, None)
 
     def holding(self) -> int:
         """Entries in hand: read here and not acknowledged yet."""
         with self._held_mutex:
             return sum(len(h) for h in self._held.values())
+
+    @property
+    def alerts(self) -> Mapping[RedisFault, int]:
+        """How often Redis was found to have lost or changed something, by fault."""
+        return self._watch.alerts
 
     # --- the loop ----------------------------------------------------------------------------
 
@@ -154,19 +170,21 @@ class SignalListener(Service):
                 if not self._behind:
                     self.recovered.set()
                 self._sweep_at = self._clock.monotonic() + SWEEP_EVERY
+            self.connected = True
             if self._rules.retention_days and now >= self._trim_at:
                 self._trim(group)
+            if not group.active:
+                self._serves(group)
+                return BACKOFF_MOST
             if not self._behind:
                 self._read(group)
             else:
                 # What is pending comes before anything new, so that asset by asset the order of
                 # the stream holds.
                 self._ports.wait_room(ROOM_WAIT)
-        except redis.ResponseError as e:
-            return self._response_error(e)
         except redis.RedisError as e:
-            return self._lost(e)
-        self._backoff = BACKOFF_FIRST
+            return self._failed(e)
+        self._serves(group)
         return 0.0
 
     def on_stop(self) -> None:
@@ -179,12 +197,41 @@ class SignalListener(Service):
         )
         # The clock before the groups: a recreated group's entries are judged by age at once.
         self._offset_ms = group.now_ms() - self._clock.epoch_ms()
-        for stream in group.ensure():
-            log.warning("group_created", extra={"stream": stream, "group": self._rules.group})
-        self._group, self.connected, self.trouble = group, True, ""
-        self._sweep_at, self._exact = 0.0, True  # the reply that was lost may have held entries
-        log.info("listening", extra={"streams": ",".join(self._rules.streams)})
+        self._ensure(group)
+        self._group = group
+        # The reply that was lost may have held entries, and Redis may have lost its tail.
+        self._sweep_at, self._look_at, self._exact = 0.0, 0.0, True
+        if self._told is None:
+            log.info("listening", extra={"streams": ",".join(self._rules.streams)})
         return group
+
+    def _ensure(self, group: StreamGroup, *, only_broken: bool = False) -> bool:
+        """Groups where they are missing; whether anything changed."""
+        before = dict(group.broken)
+        created = group.ensure(tuple(before) if only_broken else None)
+        for stream in created:
+            if stream in self._had_group:
+                # Made at 0, so that nothing is skipped; the ledger recognises what was handled.
+                detail = f"group {self._rules.group} was gone and is made anew"
+                self._watch.alert("group_lost", RedisFault.GROUP_LOST, stream, detail)
+            else:
+                log.warning("group_created", extra={"stream": stream, "group": self._rules.group})
+        self._had_group.update(group.active)
+        for stream, detail in group.broken.items():
+            if before.get(stream) != detail:
+                log.error("stream_broken", extra={"stream": stream, "detail": detail})
+        for stream in before.keys() - group.broken.keys():
+            log.info("stream_restored", extra={"stream": stream})
+        return bool(created) or before != group.broken
+
+    def _serves(self, group: StreamGroup) -> None:
+        """A step went through."""
+        self._backoff = BACKOFF_FIRST
+        if self._told is not None:
+            self._told = None
+            log.info("listening", extra={"streams": ",".join(group.active)})
+        if self.trouble or group.broken:
+            self.trouble = "; ".join(f"{name}: {why}" for name, why in group.broken.items())
 
     def _close(self) -> None:
         client, self._client, self._group = self._client, None, None
@@ -192,24 +239,27 @@ class SignalListener(Service):
         if client is not None:
             client.close()
 
-    def _lost(self, error: Exception) -> float:
-        if self.connected or not self.trouble:
-            log.warning("redis_lost", extra={"detail": f"{type(error).__name__}: {error}"})
-        self.trouble = f"{type(error).__name__}: {error}"
+    def _failed(self, error: redis.RedisError) -> float:
+        group, fault = self._group, fault_of(error)
+        one_stream = {RedisFault.GROUP_LOST, RedisFault.WRONGTYPE, RedisFault.NOPERM}
+        if group is not None and fault in one_stream:
+            try:
+                if self._ensure(group):
+                    self._sweep_at = self._look_at = 0.0
+                    return 0.0
+            except redis.RedisError as e:
+                error, fault = e, fault_of(e)
+        return self._lost(error, fault)
+
+    def _lost(self, error: redis.RedisError, fault: RedisFault) -> float:
+        self.trouble = describe(error)
+        if fault is not self._told:
+            self._told = fault
+            log.warning("redis_lost", extra={"reason": str(fault), "detail": self.trouble})
         self.reconnects += 1
         self._close()
         pause, self._backoff = self._backoff, min(self._backoff * 2, BACKOFF_MOST)
         return pause
-
-    def _response_error(self, error: redis.ResponseError) -> float:
-        if str(error).startswith("NOGROUP") and self._group is not None:
-            # Data loss at Redis. Created at 0, so that nothing is skipped; what was handled
-            # before is recognised by the ledger.
-            log.error("group_lost", extra={"group": self._rules.group})
-            self._group.ensure()
-            self._sweep_at = 0.0
-            return 0.0
-        return self._lost(error)
 
     # --- reading -----------------------------------------------------------------------------
 
@@ -220,8 +270,9 @@ class SignalListener(Service):
             if room <= 0:
                 return
         # COUNT holds per stream, so the room is shared out among them.
-        count = max(1, min(READ_MOST, room // len(self._rules.streams)))
+        count = max(1, min(READ_MOST, room // len(group.active)))
         for stream, entry in group.read_new(count):
+            self._watch.saw(stream, entry[0])
             if not self._take(stream, entry, redelivered=False):
                 # A later entry of the asset must not pass it: the sweep reads all of them again,
                 # in order, before anything new.
@@ -235,8 +286,12 @@ class SignalListener(Service):
             whether there was room for all of it.
         """
         self._offset_ms = group.now_ms() - self._clock.epoch_ms()
+        if group.broken:
+            self._ensure(group, only_broken=True)
+        if self._clock.monotonic() >= self._look_at:
+            self._look(group)
         complete = True
-        for stream in self._rules.streams:
+        for stream in group.active:
             counts = group.pending_counts(stream)
             mine = counts.pop(group.consumer, 0)
             # After a lost connection a count deceives: an acknowledgement whose reply was lost is
@@ -249,6 +304,20 @@ class SignalListener(Service):
         self._exact = False
         return complete
 
+    def _look(self, group: StreamGroup) -> None:
+        """For what Redis lost. Not every Redis, nor every user's rights, lets us look."""
+        self._look_at = self._clock.monotonic() + LOOK_EVERY
+        try:
+            tails = group.tails()
+        except redis.ResponseError as e:
+            if fault_of(e) not in {RedisFault.NOPERM, RedisFault.REFUSED}:
+                raise
+            log.debug("streams_not_looked_at", extra={"detail": describe(e)})
+            return
+        for stream in self._watch.judge(tails, self.redis_ms()):
+            group.rewind(stream)
+            log.warning("group_set_back", extra={"stream": stream, "group": self._rules.group})
+
     def _held_of(self, stream: str) -> int:
         with self._held_mutex:
             return len(self._held[stream])
@@ -260,7 +329,9 @@ class SignalListener(Service):
         # An acknowledgement on its way makes an entry look lost for a moment: reading it again
         # is harmless, its row says that it has ended.
         room = max(0, self._ports.room())
-        for entry in group.fetch(stream, lost[:room]):
+        found = group.fetch(stream, lost[:room])
+        failpoints.hit("listener.reread")
+        for entry in found:
             log.warning("entry_read_again", extra={"stream": stream, "entry_id": entry[0]})
             if not self._take(stream, entry, redelivered=True):
                 return False
@@ -273,7 +344,9 @@ class SignalListener(Service):
         room = max(0, self._ports.room())
         if ids[:room]:
             log.warning("entries_taken_over", extra={"stream": stream, "count": len(ids[:room])})
-            for entry in group.claim(stream, ids[:room]):
+            claimed = group.claim(stream, ids[:room])
+            failpoints.hit("listener.claimed")
+            for entry in claimed:
                 if not self._take(stream, entry, redelivered=True):
                     return False
         if len(ids) > room:
@@ -286,7 +359,7 @@ class SignalListener(Service):
         """Upkeep: a Redis that forbids or lacks it must not keep signals from being read."""
         self._trim_at = self._clock.monotonic() + TRIM_EVERY
         before = self.redis_ms() - self._rules.retention_days * DAY_MS
-        for stream in self._rules.streams:
+        for stream in group.active:
             try:
                 trimmed = group.trim(stream, before)
             except redis.ResponseError as e:
@@ -302,10 +375,17 @@ class SignalListener(Service):
         entry_id, fields = entry
         ref = EntryRef(stream, entry_id)
         with self._held_mutex:
-            if entry_id in self._held[stream]:
-                return True
-            self._held[stream].add(entry_id)
+            held = self._held[stream]
+            in_hand = entry_id in held
+            reused = in_hand and fields is not None and held[entry_id] != fields
+            if reused or not in_hand:
+                held[entry_id] = fields
+        if reused:
+            self._reused(ref, fields or ())
+        if in_hand:
+            return True
         self.read += 1
+        failpoints.hit("listener.taken", entry_id)
         handed_on = False
         try:
             handed_on = self._hand_on(ref, fields, redelivered=redelivered)
@@ -316,13 +396,23 @@ class SignalListener(Service):
                 self.released((ref,))  # in nobody's hands: the sweep must find it again
         return handed_on
 
+    def _reused(self, ref: EntryRef, fields: Fields) -> None:
+        """Redis lost an entry that is in hand here and gave its id to another signal.
+
+        The first one's acknowledgement will take the second one out of the pending list, so it
+        gets its end now, on record, and is never traded.
+        """
+        message = f"entry id {ref.entry_id} was given before, to a signal that is still in hand"
+        log.error("entry_id_reused", extra={"stream": ref.stream, "entry_id": ref.entry_id})
+        self._ports.dead_letter(ref, fields, SignalError(Reason.ENTRY_ID_REUSED, message))
+
     def _hand_on(self, ref: EntryRef, fields: Fields | None, *, redelivered: bool) -> bool:
         """To a lane, or to the dead letters; False when there is no room."""
         try:
-            arrival = self._judge(ref, fields, redelivered=redelivered)
+            arrival = self._judge.judge(ref, fields, redelivered=redelivered)
         except SignalError as e:
             lost = fields is None and self._ports.has_row(ref)
-            if lost or (redelivered and self._ports.has_dead_letter(ref)):
+            if lost or (redelivered and self._ports.has_dead_letter(ref, fields)):
                 self._ports.acknowledge(ref)
             else:
                 self._ports.dead_letter(ref, fields or (), e)
@@ -335,50 +425,3 @@ class SignalListener(Service):
             self._ports.dead_letter(ref, fields or (), error)
             return True
         return self._ports.deliver(arrival)
-
-    def _judge(self, ref: EntryRef, fields: Fields | None, *, redelivered: bool) -> Arrival:
-        if fields is None:
-            raise SignalError(
-                Reason.PAYLOAD_LOST, f"entry {ref.entry_id} is no longer in stream {ref.stream}"
-            )
-        signal = parse(ref.stream, ref.entry_id, fields)
-        asset = self._ports.find_asset(signal.ticker)
-        if asset is None:
-            raise SignalError(
-                Reason.UNKNOWN_TICKER, f"ticker {signal.ticker!r} is not listed by the broker"
-            )
-        if self._too_old(signal) and not redelivered:
-            # First read here, yet maybe handled before: a group rebuilt after data loss.
-            if not self._ports.is_known(signal.identity):
-                age = (self.redis_ms() - signal.oldest_ms()) / 1000
-                raise SignalError(
-                    Reason.EXPIRED, f"{age:.1f} s old, the limit is {self._limit(signal):g} s"
-                )
-            redelivered = True
-        return Arrival(
-            signal=signal,
-            asset=asset,
-            ref=ref,
-            fields=fields,
-            redelivered=redelivered,
-            received_at=self._clock.monotonic(),
-            received_ms=self._clock.epoch_ms(),
-        )
-
-    def _limit(self, signal: Signal) -> float:
-        own = signal.max_age
-        return (
-            self._rules.max_signal_age
-            if own is None
-            else min(self._rules.max_signal_age, float(own))
-        )
-
-    def _too_old(self, signal: Signal) -> bool:
-        now = self.redis_ms()
-        newest = max(signal.entry_ms, signal.ts_ms if signal.ts_ms is not None else 0)
-        if newest > now + FUTURE_MS:
-            raise SignalError(
-                Reason.FUTURE_TIMESTAMP,
-                f"the entry id or ts lies {(newest - now) / 1000:.1f} s in the future",
-            )
-        return now - signal.oldest_ms() > self._limit(signal) * 1000

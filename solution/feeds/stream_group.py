@@ -5,9 +5,14 @@ here return ``(id, [(name, value), …])`` with everything the producer wrote.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import redis
+
+from solution import failpoints
+from solution.domain.reasons import RedisFault
+from solution.redis_client import describe, fault_of
 
 Entry = tuple[str, tuple[tuple[bytes, bytes], ...] | None]
 """Entry id and fields in order; None for fields when the entry is gone from the stream."""
@@ -15,6 +20,25 @@ Entry = tuple[str, tuple[tuple[bytes, bytes], ...] | None]
 BLOCK_MS = 500
 PAGE = 500
 PACKED_KEPT = 300
+
+
+Key = tuple[int, int]
+"""An entry id as its two numbers."""
+
+# One stream's own trouble, or a command that is refused although the group is there: creating a
+# group counts as using memory, and an administrator may have kept that command to himself.
+_OF_ONE_STREAM = frozenset({RedisFault.WRONGTYPE, RedisFault.NOPERM, RedisFault.OUT_OF_MEMORY})
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """Where a stream and our group in it stand. None: this version of Redis does not tell."""
+
+    last_generated: Key
+    last_delivered: Key
+    max_deleted: Key | None
+    entries_added: int | None
+    entries_read: int | None
 
 
 def _identity(reply: Any, **_options: Any) -> Any:
@@ -27,6 +51,10 @@ class StreamGroup:
     Args:
         client: its socket timeout lies above :data:`BLOCK_MS`.
         streams, group, consumer: names.
+
+    Attributes:
+        active: the streams that are read.
+        broken: the others, each with what Redis says of it; :meth:`ensure` tries them again.
     """
 
     def __init__(
@@ -36,6 +64,8 @@ class StreamGroup:
         self._streams = tuple(streams)
         self._group = group
         self.consumer = consumer
+        self.active = self._streams
+        self.broken: dict[str, str] = {}
         self._connection: Any = None
         self._packed: dict[int, Any] = {}
         for command in ("XCLAIM", "XRANGE", "XPENDING"):
@@ -44,21 +74,76 @@ class StreamGroup:
     def _call(self, *arguments: object) -> Any:
         return self._client.execute_command(*arguments)  # type: ignore[no-untyped-call]
 
-    def ensure(self) -> list[str]:
+    def ensure(self, streams: Sequence[str] | None = None) -> list[str]:
         """Create missing groups at ``0`` (never ``$``: that would skip what waits).
+
+        A stream that cannot be read leaves the others alone: one key of the wrong type would make
+        every XREADGROUP fail. It stands in :attr:`broken` until this finds it well again.
+
+        Args:
+            streams: which; all of them by default.
 
         Returns:
             the streams whose group was created.
+
+        Raises:
+            redis.RedisError: not the fault of one stream.
         """
         created = []
-        for stream in self._streams:
+        for stream in self._streams if streams is None else streams:
             try:
-                self._call("XGROUP", "CREATE", stream, self._group, "0", "MKSTREAM")
-                created.append(stream)
+                created += [stream] if self._create(stream) else []
+                self.broken.pop(stream, None)
             except redis.ResponseError as e:
-                if not str(e).startswith("BUSYGROUP"):
+                if fault_of(e) not in _OF_ONE_STREAM:
                     raise
+                self.broken[stream] = describe(e)
+        active = tuple(s for s in self._streams if s not in self.broken)
+        if active != self.active:
+            self.active = active
+            self._packed.clear()
         return created
+
+    def _create(self, stream: str) -> bool:
+        """Whether the group was missing."""
+        try:
+            self._call("XGROUP", "CREATE", stream, self._group, "0", "MKSTREAM")
+        except redis.ResponseError as e:
+            if str(e).startswith("BUSYGROUP"):
+                return False
+            if fault_of(e) not in _OF_ONE_STREAM or not self._has_group(stream):
+                raise
+            return False
+        return True
+
+    def _has_group(self, stream: str) -> bool:
+        try:
+            self._call("XPENDING", stream, self._group)
+        except redis.ResponseError:
+            return False
+        return True
+
+    def rewind(self, stream: str) -> None:
+        """Deliver everything in the stream once more."""
+        self._call("XGROUP", "SETID", stream, self._group, "0")
+
+    def tails(self) -> dict[str, Tail]:
+        """Where each stream that is read stands, in one round trip.
+
+        The group first: it can only fall behind in between, never seem ahead of its stream.
+        """
+        pipe = self._client.pipeline(transaction=False)
+        for stream in self.active:
+            pipe.xinfo_groups(stream)
+            pipe.xinfo_stream(stream)
+        replies = iter(pipe.execute())
+        name = self._group.encode()
+        found = {}
+        for stream, groups, info in zip(self.active, replies, replies, strict=True):
+            mine = next((g for g in groups if g["name"] == name), None)
+            if mine is not None:
+                found[stream] = _tail(mine, info)
+        return found
 
     def now_ms(self) -> int:
         """Redis's own clock, which also makes the entry ids."""
@@ -81,6 +166,8 @@ class StreamGroup:
             packed = self._packed[count] = connection.pack_command(*self._read_command(count))
         connection.send_packed_command(packed)
         reply = connection.read_response(disable_decoding=True)
+        if reply:
+            failpoints.hit("listener.read")
         for stream, entries in reply or ():
             name = stream.decode()
             for raw in entries:
@@ -97,8 +184,8 @@ class StreamGroup:
             "BLOCK",
             BLOCK_MS,
             "STREAMS",
-            *self._streams,
-            *(">" for _ in self._streams),
+            *self.active,
+            *(">" for _ in self.active),
         )
 
     def pending_counts(self, stream: str) -> dict[str, int]:
@@ -164,7 +251,18 @@ def _entry(raw: Sequence[Any]) -> Entry:
     return raw[0].decode(), tuple(zip(flat[::2], flat[1::2], strict=True))
 
 
-def entry_key(entry_id: str) -> tuple[int, int]:
+def _tail(group: Any, stream: Any) -> Tail:
+    deleted = stream.get("max-deleted-entry-id")
+    return Tail(
+        last_generated=entry_key(stream["last-generated-id"].decode()),
+        last_delivered=entry_key(group["last-delivered-id"].decode()),
+        max_deleted=None if deleted is None else entry_key(deleted.decode()),
+        entries_added=stream.get("entries-added"),
+        entries_read=group.get("entries-read"),
+    )
+
+
+def entry_key(entry_id: str) -> Key:
     """What entry ids are ordered by."""
     ms, _, seq = entry_id.partition("-")
     return int(ms), int(seq or 0)

@@ -67,7 +67,8 @@ class Update:
     ``qty`` (shares) and ``price`` (account currency per share) are those of this execution and
     None for every other event. ``filled_qty`` is the order's total so far, 0 where the message has
     none. Text fields are empty where the message has none; ``event`` and ``status`` may be words
-    that this product does not know. ``at`` is the broker's RFC 3339 text, ``received`` the
+    that this product does not know. ``previous_execution_id`` is the execution that a bust or a
+    correction takes back. ``at`` is the broker's RFC 3339 text, ``received`` the
     monotonic clock in seconds.
     """
 
@@ -87,6 +88,7 @@ class Update:
     event_id: str
     at: str
     received: float
+    previous_execution_id: str = ""
 
 
 class TradeUpdates:
@@ -211,6 +213,7 @@ class TradeUpdates:
             _text(field("event_id")),
             _text(field("timestamp") or field("at") or get("updated_at")),
             self._monotonic(),
+            _text(field("previous_execution_id")),
         )
 
     def _misfit(self, kind: str) -> None:

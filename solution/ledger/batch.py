@@ -1,13 +1,13 @@
 """Many changes in one transaction."""
 
 import logging
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from solution.domain.records import Change, EntryRef
 from solution.ledger import rows
+from solution.ledger.store import Executor
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +24,7 @@ class Prepared:
     update: tuple[str, list[Any]] | None
     trades: list[list[Any]]
     dead_letter: list[Any] | None
+    notes: list[list[Any]]
     events: list[str]
     now_ms: int
 
@@ -44,6 +45,7 @@ def prepare(change: Change, now_ms: int) -> Prepared:
         update=update,
         trades=[rows.trade_row(trade) for trade in change.trades],
         dead_letter=rows.dead_letter_row(letter) if letter else None,
+        notes=[rows.note_row(note) for note in change.notes],
         events=[rows.event_json(event) for event in change.events],
         now_ms=now_ms,
     )
@@ -61,18 +63,19 @@ class Batch:
         first_event_id: the ``event_id`` of the first event.
     """
 
-    def __init__(self, connection: sqlite3.Connection, first_event_id: int) -> None:
+    def __init__(self, connection: Executor, first_event_id: int) -> None:
         self._connection = connection
         self.next_event_id = first_event_id
         self.committed: list[tuple[int, Change]] = []
         self._trades: list[list[Any]] = []
+        self._notes: list[list[Any]] = []
         self._events: list[tuple[int, str]] = []
 
     def run(self, prepared: Sequence[Prepared]) -> None:
         """Execute all of them.
 
         Raises:
-            sqlite3.Error: the owner rolls back, nothing happened.
+            Exception: the driver's; the owner rolls back, nothing happened.
         """
         for one in prepared:
             change, events = one.change, one.events
@@ -88,10 +91,13 @@ class Batch:
                 self.committed.append((self.next_event_id, change))
                 self.next_event_id += 1
             self._trades += one.trades
+            self._notes += one.notes
         # Order does not matter between trades, and events were numbered above: one call each
         # keeps the interpreter out of the loop while the write lock is held.
         if self._trades:
             self._connection.executemany(rows.INSERT_TRADE, self._trades)
+        if self._notes:
+            self._connection.executemany(rows.INSERT_NOTE, self._notes)
         if self._events:
             self._connection.executemany(rows.INSERT_EVENT, self._events)
 
@@ -119,8 +125,7 @@ class Batch:
 
     def _repeat(self, ref: EntryRef) -> bool:
         """Note that an entry is told another one's end; returns whether for the first time."""
-        row = (rows.text(ref.stream), rows.text(ref.entry_id))
-        return bool(self._connection.execute(rows.INSERT_REPEAT, row).rowcount)
+        return bool(self._connection.execute(rows.INSERT_REPEAT, rows.ref_row(ref)).rowcount)
 
     def _insert(self, row: list[Any]) -> str:
         """Insert an intent; returns the entry id of the row that is there already, else nothing."""

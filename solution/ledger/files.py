@@ -20,7 +20,7 @@ def database_path(url: str) -> Path | None:
     """
     rest = url.removeprefix(_SCHEME)
     if rest == url:
-        raise ConfigError("LEDGER_URL must begin with sqlite:/// (other databases are not built)")
+        raise ConfigError("LEDGER_URL must begin with sqlite:/// or postgresql://")
     if rest in {"", "/", "/:memory:"}:
         return None
     if not rest.startswith("/"):

@@ -10,10 +10,13 @@ from typing import Any
 
 import redis
 
+from solution import failpoints
 from solution.clock import Deadline
 from solution.domain.ports import Acknowledger, Outbox
+from solution.domain.reasons import RedisFault
 from solution.domain.records import EntryRef
 from solution.errors import LedgerError
+from solution.redis_client import describe, fault_of
 from solution.runtime.service import Service
 
 log = logging.getLogger(__name__)
@@ -186,7 +189,7 @@ class OutboxPublisher(Service):
             trouble = self._send(events, acks)
         except (redis.RedisError, OSError) as error:
             self._disconnect()
-            trouble = f"{type(error).__name__}: {error}"
+            trouble = describe(error)
         except LedgerError as error:
             trouble = str(error)
         return self._judge(trouble)
@@ -231,7 +234,9 @@ class OutboxPublisher(Service):
             for stream, refs in by_stream.items():
                 ids = (ref.entry_id for ref in refs)
                 pipeline.execute_command("XACK", stream, self._group, *ids)
+            failpoints.hit("outbox.before_send")
             replies = pipeline.execute(raise_on_error=False)
+            failpoints.hit("outbox.sent")
         answers = len(events) + 2 if events else 0
         trouble = self._settle_events([event_id for event_id, _ in events], replies[:answers])
         return self._settle_acks(by_stream, replies[answers:]) or trouble
@@ -272,10 +277,11 @@ class OutboxPublisher(Service):
         return trouble
 
     def _refused(self, reply: Exception) -> str:
-        if isinstance(reply, redis.ReadOnlyError):
-            # A failover made our server a replica: the next connection may find the new master.
+        if fault_of(reply) is not RedisFault.OUT_OF_MEMORY:
+            # Whatever else it is, a failover may be behind it: the next connection may find the
+            # new master. Without memory XACK still works, and is not to wait for a connection.
             self._disconnect()
-        return f"{type(reply).__name__}: {reply}"
+        return describe(reply)
 
     def _disconnect(self) -> None:
         client, self._client = self._client, None

@@ -1,54 +1,43 @@
 """Reading a ledger from another process, for the listing commands."""
 
-import sqlite3
 from collections.abc import Iterable, Sequence
-from pathlib import Path
+from decimal import Decimal
 from types import TracebackType
-from typing import Any, Self
-from urllib.parse import quote
+from typing import Any, Protocol, Self
 
-from solution.domain.records import DeadLetter, Intent, State, Trade
-from solution.errors import LedgerError
+from solution.domain.records import DeadLetter, EquityPoint, Intent, Note, State, Trade
 from solution.ledger import rows
-from solution.ledger.failures import translated
-from solution.ledger.schema import check_ours
+from solution.ledger.store import matching
 
 _KEYS = ("client_order_id", "identity", "alpaca_order_id", "signal_id", "entry_id")
+_HISTORY_SINCE = 2
+
+
+class Source(Protocol):
+    """A database that is only read."""
+
+    @property
+    def version(self) -> int:
+        """The version of the ledger in it; an older one is read as far as it goes."""
+        ...
+
+    def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        """Every row of a query; raises LedgerError."""
+        ...
+
+    def close(self) -> None: ...
 
 
 class LedgerReader:
-    """A read-only view, also while a service is writing; makes no file. Not for many threads.
+    """A read-only view, also while a service is writing. Not for many threads.
 
     Args:
-        path: the database file.
-        busy_timeout: seconds to wait where the database is locked.
-
-    Raises:
-        LedgerError: no file there, not a ledger, or one of a newer version.
+        source: where the rows are; closed with the reader. See :func:`solution.ledger.open_reader`.
     """
 
-    def __init__(self, path: Path, busy_timeout: float = 5.0) -> None:
-        if not path.is_file():
-            raise LedgerError(f"there is no ledger at {path}")
-        # Without a log nobody has the database open; reading it as immutable keeps SQLite from
-        # leaving an empty -wal and -shm behind.
-        wal = path.with_name(path.name + "-wal")
-        mode = "mode=ro" if wal.exists() else "mode=ro&immutable=1"
-        address = f"file:{quote(str(path.absolute()))}?{mode}"
-        try:
-            self._connection = sqlite3.connect(
-                address, uri=True, timeout=busy_timeout, isolation_level=None
-            )
-            try:
-                known = check_ours(self._connection, str(path))
-            except BaseException:
-                self._connection.close()
-                raise
-        except sqlite3.Error as error:
-            raise translated(error) from error
-        if not known:
-            self._connection.close()
-            raise LedgerError(f"{path} holds no ledger yet")
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._read = source.read
 
     def list_intents(
         self, limit: int = 50, states: Iterable[State] | None = None, symbol: str = ""
@@ -58,6 +47,8 @@ class LedgerReader:
         parameters: list[object] = []
         if states is not None:
             wanted = [State(state).value for state in states]
+            if not wanted:
+                return []
             conditions.append(f"state IN ({', '.join('?' * len(wanted))})")
             parameters += wanted
         if symbol:
@@ -71,18 +62,18 @@ class LedgerReader:
 
     def find_intents(self, key: str, limit: int = 20) -> list[Intent]:
         """Rows with this client order id, identity, broker order id, signal id or entry id."""
-        where = " OR ".join(f"{name} = ?1" for name in _KEYS)
+        where = " OR ".join(f"{name} = ?" for name in _KEYS)
         found = self._read(
-            f"{rows.SELECT_INTENTS} WHERE {where} ORDER BY id LIMIT ?2", (key, limit)
+            f"{rows.SELECT_INTENTS} WHERE {where} ORDER BY id LIMIT ?",
+            [*[rows.text(key)] * len(_KEYS), limit],
         )
         return [rows.to_intent(row) for row in found]
 
     def list_trades(self, client_order_id: str = "", limit: int = 500) -> list[Trade]:
         """Executions, oldest first, of one order or of all."""
-        found = self._read(
-            f"{rows.SELECT_TRADES} WHERE ?1 IN ('', client_order_id) ORDER BY id LIMIT ?2",
-            (client_order_id, limit),
-        )
+        of_one = " WHERE client_order_id = ?" if client_order_id else ""
+        parameters = [rows.text(client_order_id), limit] if client_order_id else [limit]
+        found = self._read(f"{rows.SELECT_TRADES}{of_one} ORDER BY id LIMIT ?", parameters)
         return [rows.to_trade(row) for row in found]
 
     def list_dead_letters(self, limit: int = 50) -> list[DeadLetter]:
@@ -92,7 +83,9 @@ class LedgerReader:
 
     def find_dead_letters(self, entry_id: str) -> list[DeadLetter]:
         """The dead letters of one entry id, one per stream at most."""
-        found = self._read(f"{rows.SELECT_DEAD_LETTERS} WHERE entry_id = ?", (entry_id,))
+        found = self._read(
+            f"{rows.SELECT_DEAD_LETTERS} WHERE entry_id = ? ORDER BY id", (rows.text(entry_id),)
+        )
         return [rows.to_dead_letter(row) for row in found]
 
     def counts_by_state(self) -> dict[State, int]:
@@ -106,12 +99,36 @@ class LedgerReader:
 
     def get_state(self, key: str) -> str | None:
         """A value the service keeps, or None."""
-        found = self._read("SELECT value FROM bot_state WHERE key = ?", (key,))
+        found = self._read("SELECT value FROM bot_state WHERE key = ?", (rows.text(key),))
         return str(found[0][0]) if found else None
 
+    def states(self, prefix: str) -> dict[str, str]:
+        """Every value the service keeps under a key that begins so."""
+        return matching(self._read("SELECT key, value FROM bot_state ORDER BY key"), prefix)
+
+    def notes(self, client_order_id: str) -> list[Note]:
+        """The history of one order, in the order it was written."""
+        if self._source.version < _HISTORY_SINCE:
+            return []
+        found = self._read(
+            f"{rows.SELECT_NOTES} WHERE client_order_id = ? ORDER BY id",
+            (rows.text(client_order_id),),
+        )
+        return [rows.to_note(row) for row in found]
+
+    def list_equity(self, limit: int = 500) -> list[EquityPoint]:
+        """The equity curve, newest first."""
+        if self._source.version < _HISTORY_SINCE:
+            return []
+        found = self._read(
+            "SELECT timestamp, equity, daily_pnl FROM equity_curve ORDER BY id DESC LIMIT ?",
+            (limit,),
+        )
+        return [EquityPoint(at, Decimal(equity), Decimal(pnl)) for at, equity, pnl in found]
+
     def close(self) -> None:
-        """Let go of the file; may be called twice."""
-        self._connection.close()
+        """Let go of the database; may be called twice."""
+        self._source.close()
 
     def __enter__(self) -> Self:
         return self
@@ -123,9 +140,3 @@ class LedgerReader:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-    def _read(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
-        try:
-            return self._connection.execute(sql, parameters).fetchall()
-        except sqlite3.Error as error:
-            raise translated(error) from error

@@ -14,7 +14,15 @@ from typing import Any
 import orjson
 
 from solution.domain.events import ExecutionEvent
-from solution.domain.records import TERMINAL, DeadLetter, Intent, State, Trade
+from solution.domain.records import (
+    TERMINAL,
+    DeadLetter,
+    EntryRef,
+    Intent,
+    Note,
+    State,
+    Trade,
+)
 
 INTENT_COLUMNS = tuple(column.name for column in fields(Intent))
 """The columns of ``order_intents`` that hold an :class:`Intent`, in its own order."""
@@ -41,6 +49,11 @@ INSERT_INTENT = (
     f"INSERT INTO order_intents ({', '.join(INTENT_COLUMNS)})"  # noqa: S608  # constant names
     f" VALUES ({', '.join('?' * len(INTENT_COLUMNS))})"
 )
+# One statement, so that no takeover fits between the question and the write.
+INSERT_INTENT_LEASED = (
+    f"INSERT INTO order_intents ({', '.join(INTENT_COLUMNS)})"  # noqa: S608  # constant names
+    f" SELECT {', '.join('?' * len(INTENT_COLUMNS))} FROM lease WHERE id = 1 AND epoch = ?"
+)
 SELECT_INTENTS = _SELECT
 SELECT_OPEN = f"{_SELECT} WHERE state NOT IN ({_TERMINAL_LIST}) ORDER BY id"
 INSERT_TRADE = (
@@ -57,12 +70,27 @@ INSERT_DEAD_LETTER = (
 )
 SELECT_DEAD_LETTERS = "SELECT stream, entry_id, reason, message, at, fields FROM dead_letters"
 INSERT_REPEAT = "INSERT INTO repeats (stream, entry_id) VALUES (?, ?) ON CONFLICT DO NOTHING"
+INSERT_NOTE = "INSERT INTO history (client_order_id, at_ms, kind, detail) VALUES (?, ?, ?, ?)"
+SELECT_NOTES = "SELECT client_order_id, at_ms, kind, detail FROM history"
+SELECT_LEASE = "SELECT epoch FROM lease WHERE id = 1 AND epoch = ?"
+SELECT_STARTS = "SELECT starts FROM entry_starts WHERE stream = ? AND entry_id = ?"
+COUNT_START = (
+    "INSERT INTO entry_starts (stream, entry_id, starts) VALUES (?, ?, 1)"
+    " ON CONFLICT (stream, entry_id) DO UPDATE SET starts = entry_starts.starts + 1"
+)
+COUNT_START_LEASED = (
+    "INSERT INTO entry_starts (stream, entry_id, starts) SELECT ?, ?, 1 FROM lease WHERE id = 1"
+    " AND epoch = ? ON CONFLICT (stream, entry_id) DO UPDATE SET starts = entry_starts.starts + 1"
+)
+DELETE_START = "DELETE FROM entry_starts WHERE stream = ? AND entry_id = ?"
 INSERT_EVENT = "INSERT INTO outbox (event_id, fields) VALUES (?, ?)"
 
 
 def text(value: object) -> str:
-    """An exact ``str`` that SQLite can store; enum members become their values."""
+    """An exact ``str`` that a database can store; enum members become their values."""
     out = value if type(value) is str else str(value)
+    if "\0" in out:  # PostgreSQL has no place for it
+        out = out.replace("\0", "\\x00")
     if out.isascii():
         return out
     return out.encode("utf-8", "backslashreplace").decode()
@@ -171,8 +199,8 @@ def _update_text(names: tuple[str, ...]) -> str:
     sets = [f"{name} = ?" for name in names]
     if "updated_ms" not in names:
         sets.append("updated_ms = ?")
-    # The plus keeps SQLite from answering through the index of open rows, which it would scan.
-    guard = f" AND +state NOT IN ({_TERMINAL_LIST})" if "state" in names else ""
+    # An expression keeps SQLite from answering through the index of open rows: it would scan them.
+    guard = f" AND state || '' NOT IN ({_TERMINAL_LIST})" if "state" in names else ""
     return (
         f"UPDATE order_intents SET {', '.join(sets)}"  # noqa: S608  # names checked above
         f" WHERE client_order_id = ?{guard}"
@@ -211,6 +239,21 @@ def to_trade(row: Sequence[Any]) -> Trade:
         order_id=order_id,
         client_order_id=client_order_id,
     )
+
+
+def ref_row(ref: EntryRef) -> tuple[str, str]:
+    """The parameters that name an entry."""
+    return text(ref.stream), text(ref.entry_id)
+
+
+def note_row(note: Note) -> list[Any]:
+    """The parameters of :data:`INSERT_NOTE`."""
+    return [text(note.client_order_id), _int(note.at_ms), text(note.kind), text(note.detail)]
+
+
+def to_note(row: Sequence[Any]) -> Note:
+    """The :class:`Note` in one row of :data:`SELECT_NOTES`."""
+    return Note(*row)
 
 
 def dead_letter_row(letter: DeadLetter) -> list[Any]:

@@ -8,35 +8,33 @@ import logging
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-import orjson
-
 from solution.clock import Clock, SystemClock
-from solution.domain.records import Change, DeadLetter, EntryRef, Intent
+from solution.domain.records import Change, EntryRef, Intent
 from solution.errors import IdentityExists, LedgerError
 from solution.ledger import files, rows
 from solution.ledger.batch import Batch, prepare
 from solution.ledger.failures import translated
 from solution.ledger.reader import LedgerReader
-from solution.ledger.schema import ensure_schema
+from solution.ledger.schema import SCHEMA_VERSION, ensure_schema
+from solution.ledger.sqlite_source import SqliteSource
+from solution.ledger.store import Executor, Store
 from solution.ledger.wal import CHECKPOINT_AFTER, WriteAheadLog
 
 log = logging.getLogger(__name__)
 
-_T = TypeVar("_T")
+T = TypeVar("T")
 
 # A backstop for a process without an OutcomeWriter, in pages; tidy() comes long before.
 _AUTOCHECKPOINT = 32_768
 _LOG_KEPT = 32 * 1_048_576  # bytes
-# An order is sent again, under the same row, for minutes at most.
-_RESEND_WINDOW_MS = 3_600_000
 
 
-class SqliteLedger:
+class SqliteLedger(Store):
     """:class:`solution.domain.ports.Ledger` and :class:`~solution.domain.ports.Outbox`.
 
     Args:
@@ -59,10 +57,9 @@ class SqliteLedger:
         busy_timeout: float = 5.0,
         clock: Clock | None = None,
     ) -> None:
-        self._clock = clock or SystemClock()
+        super().__init__(clock or SystemClock())
         self._fsync_before_post = fsync_before_post
         self._write_lock = threading.Lock()
-        self._published: list[int] = []
         self._rows_at_checkpoint = 0
         self._instance: files.InstanceLock | None = None
         self._opened: dict[str, tuple[int, int]] = {}
@@ -75,48 +72,29 @@ class SqliteLedger:
             self._open_file(self.path, busy_timeout)
         self._last_event_id = self._stored_event_id()
 
-    @staticmethod
-    def open_reader(path: Path) -> LedgerReader:
-        """Read the ledger at ``path`` while a service may be writing it; see LedgerReader."""
-        return LedgerReader(path)
+    def open_reader(self) -> LedgerReader:
+        """A read-only view beside this object; to be closed by the caller."""
+        return LedgerReader(_Own(self._read) if self.path is None else SqliteSource(self.path))
 
     # --- the life of a signal -----------------------------------------------------------------
-
-    def find(self, identity: str) -> Intent | None:
-        """The row of a signal identity, or None."""
-        return self._one_intent("identity = ?", identity)
-
-    def find_by_client_order_id(self, client_order_id: str) -> Intent | None:
-        """The row of an order, or None."""
-        return self._one_intent("client_order_id = ?", client_order_id)
-
-    def open_intents(self) -> list[Intent]:
-        """Every row that is not in a terminal state, oldest first."""
-        return [rows.to_intent(row) for row in self._read(rows.SELECT_OPEN)]
 
     def begin(self, intent: Intent) -> None:
         """Commit a SUBMITTING row, inline, before its POST; survives ``kill -9``.
 
         Raises:
             IdentityExists: the identity (or its client_order_id) has a row.
+            LeaseLost: another instance holds the lease; nothing was written.
             LedgerError: nothing is durable; the order must not be sent.
         """
         row = rows.intent_row(intent, self._clock.epoch_ms())
-        self._check_files()
-        if self._wal is not None:
-            self._wal.check()
         try:
-            with self._write_lock:
-                # One statement outside a transaction is its own commit: three round trips into
-                # SQLite (BEGIN, INSERT, COMMIT) would cost three releases of the GIL.
-                self._connection.execute(rows.INSERT_INTENT, row)
-                number = self._wal.committed() if self._wal else 0
+            number = self._statement(rows.INSERT_INTENT, rows.INSERT_INTENT_LEASED, row)
         except sqlite3.IntegrityError as error:
             raise IdentityExists(f"the signal {intent.identity} has a row already") from error
         except sqlite3.Error as error:
             raise translated(error) from error
-        if self._fsync_before_post and self._wal is not None:
-            self._wal.sync(number)
+        if self._fsync_before_post:
+            self._sync(number)
 
     def apply(self, changes: Sequence[Change]) -> list[tuple[int, Change]]:
         """Commit many changes in one transaction and make them durable (fsync).
@@ -133,8 +111,8 @@ class SqliteLedger:
         now_ms = self._clock.epoch_ms()
         prepared = [prepare(change, now_ms) for change in changes]
 
-        def run() -> Batch:
-            batch = Batch(self._connection, self._last_event_id + 1)
+        def run(connection: Executor) -> Batch:
+            batch = Batch(connection, self._last_event_id + 1)
             batch.run(prepared)
             return batch
 
@@ -142,84 +120,73 @@ class SqliteLedger:
         self._sync(number)
         return batch.committed
 
-    def find_dead_letter(self, ref: EntryRef) -> DeadLetter | None:
-        """The dead letter made of a stream entry, or None."""
-        found = self._read(
-            f"{rows.SELECT_DEAD_LETTERS} WHERE stream = ? AND entry_id = ?",
-            (rows.text(ref.stream), rows.text(ref.entry_id)),
-        )
-        return rows.to_dead_letter(found[0]) if found else None
+    def mark_start(self, ref: EntryRef) -> int:
+        """Count that work on an entry begins; survives ``kill -9``.
 
-    def send_times(self, since_ms: int) -> list[int]:
-        """When orders were sent (epoch ms, ascending) at or after ``since_ms``."""
-        found = self._read(
-            # Rows are in order of creation: the scan from the newest ends an hour before.
-            "SELECT submitted_ms FROM order_intents WHERE submitted_ms >= ?1 AND id > coalesce("
-            "(SELECT id FROM order_intents WHERE created_ms < ?2 ORDER BY id DESC LIMIT 1), 0)",
-            (max(since_ms, 1), since_ms - _RESEND_WINDOW_MS),
-        )
-        return sorted(row[0] for row in found)
-
-    def sent_since(self, since_ms: int) -> list[tuple[str, str, str]]:
-        """(stream, asset id, entry id) of every signal sent at or after ``since_ms``."""
-        found = self._read(
-            "SELECT stream, asset_id, entry_id FROM order_intents "
-            "WHERE submitted_ms >= ?1 AND id > coalesce((SELECT id FROM order_intents "
-            "WHERE created_ms < ?2 ORDER BY id DESC LIMIT 1), 0)",
-            (max(since_ms, 1), since_ms - _RESEND_WINDOW_MS),
-        )
-        return [(str(row[0]), str(row[1]), str(row[2])) for row in found]
-
-    def last_sent_ms(self) -> int:
-        """When the newest order was sent (epoch ms); 0 when none was."""
-        found = self._read(
-            "SELECT submitted_ms FROM order_intents WHERE submitted_ms > 0 ORDER BY id DESC LIMIT 1"
-        )
-        return int(found[0][0]) if found else 0
-
-    # --- small state --------------------------------------------------------------------------
-
-    def get_state(self, key: str) -> str | None:
-        """A value kept by :meth:`set_state`, or None."""
-        found = self._read("SELECT value FROM bot_state WHERE key = ?", (key,))
-        return str(found[0][0]) if found else None
-
-    def set_state(self, key: str, value: str) -> None:
-        """Keep a value; durable on return.
+        Returns:
+            how often it began and did not end, this time included.
 
         Raises:
-            LedgerError: it is not kept.
+            LedgerError: it was not counted.
         """
-        at = self._clock.now().isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        parameters = (rows.text(key), rows.text(value), at)
-        _, number = self._transaction(
-            lambda: self._connection.execute(
-                "INSERT INTO bot_state (key, value, updated_at) VALUES (?, ?, ?) ON CONFLICT (key)"
-                " DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at",
-                parameters,
-            )
-        )
-        self._sync(number)
-
-    # --- the outbox ---------------------------------------------------------------------------
+        self._settle(ref)
+        row = rows.ref_row(ref)
+        try:
+            self._statement(rows.COUNT_START, rows.COUNT_START_LEASED, row)
+        except sqlite3.Error as error:
+            raise translated(error) from error
+        return int(self._read(rows.SELECT_STARTS, row)[0][0])
 
     def last_event_id(self) -> int:
         """The highest ``event_id`` committed so far, 0 for none."""
         return self._last_event_id
 
-    def unpublished(self, limit: int, after: int = 0) -> list[tuple[int, Mapping[str, str]]]:
-        """Events not marked as published, ascending, with an id above ``after``."""
-        self._forget_published()
-        found = self._read(
-            "SELECT event_id, fields FROM outbox WHERE event_id > ? ORDER BY event_id LIMIT ?",
-            (after, limit),
-        )
-        return [(event_id, orjson.loads(stored)) for event_id, stored in found]
+    # --- the lease ----------------------------------------------------------------------------
 
-    def mark_published(self, event_ids: Iterable[int]) -> None:
-        """Their rows go with the next commit; a crash before that publishes them again."""
-        with self._write_lock:
-            self._published += event_ids
+    def acquire_lease(self, holder: str, ttl: float) -> int | None:
+        """Count the epoch up: whoever has the file's lock has the lease.
+
+        A holder that died a moment ago must not make the next one wait, so what is left of its
+        time does not matter here.
+        """
+        until = self._clock.epoch_ms() + round(ttl * 1000)
+
+        def run(connection: Executor) -> int:
+            connection.execute(
+                "UPDATE lease SET epoch = epoch + 1, holder = ?, expires_ms = ? WHERE id = 1",
+                (rows.text(holder), until),
+            )
+            return int(connection.execute("SELECT epoch FROM lease WHERE id = 1").fetchone()[0])
+
+        def take(epoch: int) -> None:
+            self._epoch = epoch
+
+        # The old epoch, if there is one, is nobody's: the file's lock is ours.
+        epoch, number = self._transaction(run, then=take, leased=False)
+        self._sync(number)
+        return epoch
+
+    def renew_lease(self, ttl: float) -> None:
+        """Hold it ``ttl`` seconds from now.
+
+        Raises:
+            LeaseLost: another instance has taken it.
+            LedgerError: nobody knows; try again before it expires.
+        """
+        self._set_expiry(self._clock.epoch_ms() + round(ttl * 1000))
+
+    def release_lease(self) -> None:
+        """Let another instance have it at once; to be called when the last write is done."""
+        if self._epoch:
+            self._set_expiry(0)
+
+    def _set_expiry(self, at_ms: int) -> None:
+        self._write(
+            lambda connection: connection.execute(
+                "UPDATE lease SET expires_ms = ? WHERE id = 1", (at_ms,)
+            ),
+            sync=False,
+        )
 
     # --- upkeep -------------------------------------------------------------------------------
 
@@ -231,7 +198,7 @@ class SqliteLedger:
         """
         try:
             if idle:
-                self._forget_published()
+                self._forget()
             if self._wal is None:
                 return
             changed = self._connection.total_changes - self._rows_at_checkpoint
@@ -244,7 +211,7 @@ class SqliteLedger:
     def close(self) -> None:
         """Delete what is published, finish the log, let go of the file. May be called twice."""
         with suppress(LedgerError):
-            self._forget_published()
+            self._forget()
         # The write-ahead log's own connection first: the last one to close copies the log.
         if self._wal is not None:
             self._wal.close()
@@ -285,7 +252,7 @@ class SqliteLedger:
                 path.chmod(0o600)
                 self._connection = _connect(os.fspath(path), busy_timeout)
                 undo.callback(self._connection.close)
-                ensure_schema(self._connection, str(path))
+                ensure_schema(self._connection, str(path), path, busy_timeout)
                 self._wal = WriteAheadLog(path, busy_timeout)
                 undo.callback(self._wal.close)
                 files.sync_directory(path)
@@ -302,10 +269,6 @@ class SqliteLedger:
         found = self._read("SELECT seq FROM sqlite_sequence WHERE name = 'outbox'")
         return int(found[0][0]) if found else 0
 
-    def _one_intent(self, condition: str, value: str) -> Intent | None:
-        found = self._read(f"{rows.SELECT_INTENTS} WHERE {condition}", (rows.text(value),))
-        return rows.to_intent(found[0]) if found else None
-
     def _read(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
         try:
             with self._write_lock:
@@ -317,45 +280,95 @@ class SqliteLedger:
         """Requires holding ``_write_lock``."""
         self._last_event_id = batch.next_event_id - 1
 
+    def _write(self, run: Callable[[Executor], T], *, sync: bool = True) -> T:
+        result, number = self._transaction(run)
+        if sync:
+            self._sync(number)
+        return result
+
+    def _statement(self, plain: str, leased: str, row: Sequence[Any]) -> int:
+        """Run one statement that is its own commit, the second form once there is a lease.
+
+        Three round trips into SQLite (BEGIN, INSERT, COMMIT) would cost three releases of the GIL.
+
+        Returns:
+            the number of the commit for :meth:`_sync`.
+
+        Raises:
+            sqlite3.Error, LedgerError: nothing was written.
+        """
+        self._check_usable()
+        with self._write_lock:
+            epoch = self._epoch
+            if not epoch:
+                self._connection.execute(plain, row)
+            elif not self._connection.execute(leased, (*row, epoch)).rowcount:
+                raise self._lost()
+            return self._wal.committed() if self._wal else 0
+
     def _transaction(
-        self, run: Callable[[], _T], then: Callable[[_T], None] | None = None
-    ) -> tuple[_T, int]:
-        """Run statements in one transaction, with the published events' deletion in it.
+        self,
+        run: Callable[[Executor], T],
+        then: Callable[[T], None] | None = None,
+        *,
+        leased: bool = True,
+    ) -> tuple[T, int]:
+        """Run statements in one transaction, with the deletion of the leftovers in it.
+
+        Args:
+            then: runs under the lock once the commit is made.
+            leased: compare the epoch first.
 
         Returns:
             what ``run`` returned, and the number of the commit for :meth:`_sync`.
         """
-        if self._wal is not None:
-            self._wal.check()
+        self._check_usable()
         try:
             with self._write_lock:
-                published = self._published
+                leftovers = self._take_leftovers()
                 try:
                     self._connection.execute("BEGIN IMMEDIATE")
-                    result = run()
-                    if published:
-                        self._connection.executemany(
-                            "DELETE FROM outbox WHERE event_id = ?", [(one,) for one in published]
-                        )
+                    if leased and self._epoch and not self._holds_lease():
+                        raise self._lost()
+                    result = run(self._connection)
+                    leftovers.delete(self._connection)
                     self._connection.execute("COMMIT")
                 except BaseException:
                     with suppress(sqlite3.Error):
                         self._connection.rollback()
+                    self._keep(leftovers)
                     raise
-                self._published = []
                 if then is not None:
                     then(result)
                 return result, self._wal.committed() if self._wal else 0
         except sqlite3.Error as error:
             raise translated(error) from error
 
-    def _forget_published(self) -> None:
-        if self._published:
-            self._transaction(lambda: None)
+    def _holds_lease(self) -> bool:
+        """Requires an open transaction."""
+        found = self._connection.execute(rows.SELECT_LEASE, (self._epoch,))
+        return found.fetchone() is not None
+
+    def _check_usable(self) -> None:
+        self._check_files()
+        if self._wal is not None:
+            self._wal.check()
 
     def _sync(self, number: int) -> None:
         if self._wal is not None:
             self._wal.sync(number)
+
+
+class _Own:
+    """The rows of a ledger in memory, which no second connection can see."""
+
+    version = SCHEMA_VERSION
+
+    def __init__(self, read: Callable[..., list[Any]]) -> None:
+        self.read = read
+
+    def close(self) -> None:
+        """Nothing to let go of."""
 
 
 def _connect(database: str, busy_timeout: float) -> sqlite3.Connection:

@@ -6,9 +6,10 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
+from solution import failpoints
 from solution.clock import Clock, Deadline
 from solution.domain.records import Change, EntryRef
-from solution.errors import LedgerError
+from solution.errors import LeaseLost, LedgerError
 from solution.ledger.rows import event_fields
 from solution.runtime.service import Fatal, Service
 
@@ -73,6 +74,7 @@ class OutcomeWriter(Service):
     def put(self, change: Change) -> None:
         """Take a decided change; from any thread, returns at once."""
         self._enqueue(change)
+        failpoints.hit("writer.put")
 
     @property
     def pending(self) -> int:
@@ -131,10 +133,9 @@ class OutcomeWriter(Service):
 
     def _gather(self) -> None:
         """Let a short queue grow for a moment: one fsync then serves many."""
+        self._full.clear()
         if len(self._queue) < BATCH and not self.stopping:
-            self._full.clear()
-            if len(self._queue) < BATCH and not self.stopping:
-                self._full.wait(WINDOW)
+            self._full.wait(WINDOW)
 
     def _drain(self) -> bool:
         """Commit everything from the caller's thread; requires that ours has ended."""
@@ -158,8 +159,13 @@ class OutcomeWriter(Service):
         self._ledger.tidy()
 
     def _commit(self, changes: list[Change]) -> None:
+        failpoints.hit("writer.before_commit")
         try:
             committed = self._apply(changes)
+        except LeaseLost as error:
+            # Nothing changes that by itself: the entries belong to the other instance now.
+            self._failed = True
+            raise Fatal(str(error)) from error
         except LedgerError as error:
             self._failed = True
             raise Fatal(f"the ledger failed for {self._give_up:g} s: {error}") from error
@@ -171,6 +177,7 @@ class OutcomeWriter(Service):
                 for change in changes:
                     self._commit([change])
             return
+        failpoints.hit("writer.committed")
         acks = [ref for change in changes for ref in change.ack]
         self._publish(list(_numbered(committed)), acks)
 
@@ -180,6 +187,8 @@ class OutcomeWriter(Service):
         while True:
             try:
                 return self._ledger.apply(changes)
+            except LeaseLost:
+                raise
             except LedgerError as error:
                 if deadline.passed():
                     raise

@@ -44,6 +44,21 @@ def charged(plan: Plan) -> Decimal:
     return plan.price * SHORT_SALE_MARKUP if plan.opens and plan.side is Side.SELL else plan.price
 
 
+def fill_in(intent: Intent, order: Mapping[str, Any], sent_ms: int) -> None:
+    """Fill in what the broker's order says, for a row whose order exists already."""
+    intent.side = str(order.get("side") or "")
+    intent.qty = decimal_or_none(order.get("qty"))
+    intent.notional = decimal_or_none(order.get("notional"))
+    intent.order_type = str(order.get("type") or "")
+    intent.time_in_force = str(order.get("time_in_force") or "")
+    intent.limit_price = decimal_or_none(order.get("limit_price"))
+    intent.submitted_ms = intent.created_ms = intent.updated_ms = sent_ms
+    qty = intent.qty or Decimal(0)
+    intent.reserved_qty = qty
+    if intent.side == Side.BUY:
+        intent.reserved_cash = qty * (intent.limit_price or Decimal(1))
+
+
 class Composer:
     """Builds intents and their reservations. Stateless."""
 
@@ -72,18 +87,8 @@ class Composer:
     def found(self, work: Work, order: Mapping[str, Any], now_ms: int) -> Intent:
         """A row for an order that is at the broker already: its fields, not a new decision."""
         intent = self.blank(work, State.SUBMITTING)
-        intent.side = str(order.get("side") or "")
-        intent.qty = decimal_or_none(order.get("qty"))
-        intent.notional = decimal_or_none(order.get("notional"))
-        intent.order_type = str(order.get("type") or "")
-        intent.time_in_force = str(order.get("time_in_force") or "")
-        intent.limit_price = decimal_or_none(order.get("limit_price"))
         intent.cancel_after = work.signal.cancel_after
-        intent.submitted_ms = intent.created_ms = intent.updated_ms = now_ms
-        qty = intent.qty or Decimal(0)
-        intent.reserved_qty = qty
-        if intent.side == Side.BUY:
-            intent.reserved_cash = qty * (intent.limit_price or Decimal(1))
+        fill_in(intent, order, now_ms)
         return intent
 
     def client_order_id(self, signal: Signal) -> str:

@@ -5,8 +5,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from solution.domain import fills
 from solution.domain.events import Event, ExecutionEvent
-from solution.domain.order_state import Progress, Step
+from solution.domain.executions import Execution
+from solution.domain.order_state import Progress
 from solution.domain.records import TERMINAL, Change, DeadLetter, EntryRef, Intent, State, Trade
 
 ZERO = Decimal(0)
@@ -148,17 +150,26 @@ def with_progress(intent: Intent, progress: Progress) -> Intent:
     )
 
 
-def trade_of(intent: Intent, step: Step, *, execution_id: str, at: str) -> Trade:
-    """The execution that a merge discovered."""
-    progress = step.progress
+def trade_of(intent: Intent, row: Execution, *, at: str) -> Trade:
+    """The execution that a merge discovered, for the ledger."""
     return Trade(
-        execution_id=execution_id or f"{progress.order_id}:{progress.filled_qty:f}",
+        execution_id=row.id,
         at=at,
         symbol=intent.symbol,
         side=intent.side,
-        qty=step.filled,
-        price=step.fill_price or ZERO,
-        cum_qty=progress.filled_qty,
-        order_id=progress.order_id,
+        qty=row.qty,
+        price=row.price or ZERO,
+        cum_qty=row.cum_qty,
+        order_id=row.order_id,
         client_order_id=intent.client_order_id,
     )
+
+
+def with_trades(progress: Progress, trades: Iterable[Trade]) -> Progress:
+    """The standing of a row found in the ledger, with the executions that were booked for it."""
+    rows = [
+        Execution(t.execution_id, t.qty, t.price or None, t.order_id, t.cum_qty) for t in trades
+    ]
+    if not rows:
+        return progress
+    return progress._replace(fills=fills.restored(progress.order_id, rows))

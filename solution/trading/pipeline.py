@@ -9,38 +9,44 @@ when its order does.
 import functools
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
+from solution import failpoints
 from solution.book.positions import Portfolio
 from solution.book.prices import Quote
 from solution.clock import Clock
-from solution.domain.events import Event
 from solution.domain.market import Market
 from solution.domain.ports import Ledger, Outcomes
 from solution.domain.reasons import Reason
-from solution.domain.records import DeadLetter, Intent, State
+from solution.domain.records import EntryRef, Intent, State
 from solution.domain.signal import Signal
 from solution.errors import IdentityExists, LedgerError, Refused, SignalError
 from solution.rate_limiter import Slot
-from solution.trading import outcomes, recovery
+from solution.trading import outcomes
 from solution.trading.compose import Composer, PipelineRules
+from solution.trading.endings import Endings
+from solution.trading.exit_saga import ExitSaga
 from solution.trading.gates import SIGNAL_GATES, first_denial
 from solution.trading.gates.view import View
+from solution.trading.halts import Halts
 from solution.trading.kill_switch import KillSwitch
 from solution.trading.submit import Submitter
 from solution.trading.tracker import OrderTracker
-from solution.trading.watch import is_older
+from solution.trading.turnstile import Turnstile
 from solution.trading.work import Lane, Work, ends_at_once
 
 log = logging.getLogger(__name__)
 
 GATES_TO_SEND = 0.25
 """Seconds from the gates' look to the POST; later, they look again."""
-SAME_IDENTITY_PAUSE = 0.02
-"""Seconds before a signal looks again whether another worker is done with its identity."""
+TURN_PAUSE = 0.02
+"""Seconds before a signal looks again whether it may be decided now."""
+POISON_STARTS = 3
+"""Starts without an end (the first one, of a fresh entry, is not counted) that make a dead letter
+of an entry."""
 
 
 class Desk(Protocol):
@@ -59,6 +65,7 @@ class Pipeline:
 
     Args:
         redis_ms: Redis time, so that ages compare two readings of one clock.
+        saga: cancels resting orders in an exit's way; None leaves them (EXIT_CANCELS_RESTING).
     """
 
     def __init__(  # noqa: PLR0913 - the collaborators of the order path, each used here
@@ -75,6 +82,8 @@ class Pipeline:
         clock: Clock,
         stop: threading.Event,
         redis_ms: Callable[[], int],
+        halts: Halts,
+        saga: ExitSaga | None,
     ) -> None:
         self._rules = rules
         self._composer = Composer(rules)
@@ -88,68 +97,87 @@ class Pipeline:
         self._clock = clock
         self._stop = stop
         self._redis_ms = redis_ms
+        self._halts = halts
+        self._saga = saga
+        self._endings = Endings(
+            composer=self._composer,
+            ledger=ledger,
+            sink=outcomes,
+            portfolio=portfolio,
+            tracker=tracker,
+            clock=clock,
+        )
         self._newest: dict[tuple[str, str], tuple[int, int]] = {}
-        self._unclaimed: dict[str, Mapping[str, Any]] = {}
-        self._in_hand_mutex = threading.Lock()
-        self._in_hand: set[str] = set()
+        self._suspects: frozenset[EntryRef] = frozenset()
+        self._turnstile = Turnstile()
 
     def run(self, work: Work, lane: Lane, slot: Slot) -> None:
         """Take one signal as far as this thread can."""
         identity = work.signal.identity
-        if not self._claim(identity):
+        if not self._turnstile.enter(identity, alone=work.ref in self._suspects):
             slot.cancel()
-            self._stop.wait(SAME_IDENTITY_PAUSE)
+            self._stop.wait(TURN_PAUSE)
             lane.requeue(work)
             return
         try:
             self._run(work, lane, slot)
         finally:
-            with self._in_hand_mutex:
-                self._in_hand.discard(identity)
-
-    def _claim(self, identity: str) -> bool:
-        """One worker per identity: two lanes may hold one signal_id (other content, no ordering).
-
-        Without this the second would take the first one's place in tracker and reservations
-        before the ledger told it that the identity has a row.
-        """
-        with self._in_hand_mutex:
-            if identity in self._in_hand:
-                return False
-            self._in_hand.add(identity)
-            return True
+            self._turnstile.leave(identity)
 
     def _run(self, work: Work, lane: Lane, slot: Slot) -> None:
+        started = False
         try:
             if work.resend:
                 self._resend(work, lane, slot)
             elif not self._is_known(work, lane):
+                # Redelivered only: a fresh entry costs no write before its row.
+                started = work.redelivered and self._start(work)
                 self._decide(work, lane, slot)
         except Refused as e:
-            self._refuse(work, lane, e.reason, e.message)
+            self._endings.refuse(work, lane, e.reason, e.message)
         except SignalError as e:
-            self._dead_letter(work, lane, e)
+            self._endings.dead_letter(work, lane, e)
         except LedgerError:
             raise  # nothing is durable any more: the service ends, the entry stays pending
         except Exception as e:  # noqa: BLE001 - a bug must cost one signal, not lane and entry
-            self._crashed(work, lane, e)
+            self._endings.crashed(work, lane, e)
         finally:
             slot.cancel()  # a no-op once the slot was spent on a POST
+        if started:
+            # Not in a finally: what ends the process here is what the mark is for.
+            self._ledger.clear_start(work.ref)
+
+    def _start(self, work: Work) -> bool:
+        """Count in the ledger that a redelivered entry without a row is being decided.
+
+        Only such an entry may be what killed the process: one with a row is looked up at the
+        broker, and Redis's own count of deliveries grows when nothing was wrong with it.
+
+        Raises:
+            SignalError: too many of its starts ended in a crash.
+        """
+        failpoints.hit("pipeline.started", work.ref.entry_id)
+        starts = self._ledger.mark_start(work.ref)
+        if starts >= POISON_STARTS:
+            raise SignalError(
+                Reason.POISON,
+                f"the service died {starts} times while it decided this entry",
+            )
+        return True
 
     def recovered(
         self,
         newest: Mapping[tuple[str, str], tuple[int, int]],
-        unclaimed: Mapping[str, Mapping[str, Any]],
+        suspects: Iterable[EntryRef] = (),
     ) -> None:
         """What start-up found, before anything is read.
 
         Args:
             newest: (stream, asset id) → the newest entry sent; an older one must not follow it.
-            unclaimed: client_order_id → order at the broker with an id of ours and without a row
-                (the ledger was lost, or its last rows with the power).
+            suspects: entries that were being decided when the process died; they run alone.
         """
         self._newest.update(newest)
-        self._unclaimed.update(unclaimed)
+        self._suspects = frozenset(suspects)
 
     # --- signals seen before -----------------------------------------------------------------
 
@@ -168,12 +196,17 @@ class Pipeline:
             coid = self._composer.client_order_id(signal)
             may_have_row = self._tracker.get(coid) is not None
         row = self._ledger.find(signal.identity) if may_have_row else None
+        same_entry = row is not None and (row.stream, row.entry_id) == (
+            work.ref.stream,
+            work.ref.entry_id,
+        )
+        if work.redelivered and not same_entry and self._has_dead_letter(work):
+            # Before the row: another entry may have used its signal_id since.
+            self._outcomes.put(outcomes.acknowledge(work.ref))
+            lane.done()
+            return True
         if row is None:
-            if work.redelivered and self._ledger.find_dead_letter(work.ref) is not None:
-                self._outcomes.put(outcomes.acknowledge(work.ref))
-                lane.done()
-                return True
-            return self._adopt(work, lane)
+            return False
         if row.digest != signal.digest:
             raise SignalError(
                 Reason.SIGNAL_ID_REUSED,
@@ -181,7 +214,6 @@ class Pipeline:
                 "with other content",
             )
         coid = row.client_order_id
-        same_entry = (row.stream, row.entry_id) == (work.ref.stream, work.ref.entry_id)
         if same_entry:
             if not self._tracker.attach(coid, lane, work):
                 self._outcomes.put(outcomes.acknowledge(work.ref))
@@ -194,31 +226,21 @@ class Pipeline:
         lane.done()
         return True
 
-    def _adopt(self, work: Work, lane: Lane) -> bool:
-        """The broker has this signal's order although the ledger has no row of it."""
-        order = self._unclaimed.pop(self._composer.client_order_id(work.signal), None)
-        if order is None:
-            return False
-        intent = self._composer.found(work, order, self._clock.epoch_ms())
-        if order.get("symbol") != work.asset.symbol or is_older(intent, order):
-            return False  # an id used before: the POST meets it and its lookup names the difference
-        log.warning("order_adopted", extra={"client_order_id": intent.client_order_id})
-        self._tracker.expect(intent, lane, work, keeps_lane=ends_at_once(intent))
-        self._portfolio.restore(recovery.reservation_of(intent))
-        self._ledger.begin(intent)
-        self._tracker.answered(intent.client_order_id, order)
-        return True
+    def _has_dead_letter(self, work: Work) -> bool:
+        letter = self._ledger.find_dead_letter(work.ref)
+        return letter is not None and letter.is_of(work.fields)
 
     # --- new decisions -----------------------------------------------------------------------
 
     def _decide(self, work: Work, lane: Lane, slot: Slot) -> None:
         self._check_order(work)
         intent = self._reserve(work)
+        failpoints.hit("pipeline.decided")
         coid = intent.client_order_id
         sent = False
         try:
             if self._rules.dry_run:
-                self._end_dry(work, lane, intent)
+                self._endings.dry(work, lane, intent)
                 return
             self._last_look()
             sent = True
@@ -244,6 +266,7 @@ class Pipeline:
 
     def _reserve(self, work: Work) -> Intent:
         """Gates, size, gates, reservation; again when they took too long."""
+        cleared = False
         while True:
             self._desk.refresh_if_uncertain(work.asset.symbol, urgent=work.signal.is_exit)
             started = self._clock.monotonic()  # the refresh is no gate, and may be slow each time
@@ -251,12 +274,26 @@ class Pipeline:
             denial = first_denial(SIGNAL_GATES, view)
             if denial is not None:
                 raise Refused(denial.reason, denial.message)
+            if not cleared:
+                cleared = True
+                if self._clear_the_way(work):
+                    continue  # it took its time: look again
             intent = self._portfolio.reserve(
                 work.asset.symbol, functools.partial(self._composer.decide, work, view)
             )
             if self._clock.monotonic() - started <= GATES_TO_SEND:
                 return intent
             self._portfolio.released(intent.client_order_id)
+
+    def _clear_the_way(self, work: Work) -> bool:
+        """Cancel our own resting orders that an exit meets; whether there were any."""
+        if self._saga is None or self._rules.dry_run or not work.signal.is_exit:
+            return False
+        symbol = work.asset.symbol
+        resting = self._saga.in_the_way(work.signal, symbol, self._portfolio.view(symbol))
+        if resting:
+            self._saga.clear(symbol, resting)
+        return bool(resting)
 
     def _look(self, work: Work) -> View:
         signal, symbol, now = work.signal, work.asset.symbol, self._clock.monotonic()
@@ -276,6 +313,7 @@ class Pipeline:
             fresh_when_read=work.fresh,
             waited=waited,
             killed=self._kill.reason(),
+            halted=self._halts.reason(symbol),
             quote=quote,
             price_age=self._clock.monotonic() - quote.received if quote else None,
             quote_age=(wall - exchange_at).total_seconds() if exchange_at else None,
@@ -310,6 +348,7 @@ class Pipeline:
         if intent is None:
             return  # news settled it, and the tracker has the lane
         denial = self._still_allowed(work)
+        failpoints.hit("pipeline.resend")
         if denial is None:
             if not self._submitter.post(intent, work, slot):
                 self._later(work, lane)
@@ -336,75 +375,6 @@ class Pipeline:
         # Wakes at once on shutdown; the entry is still pending then and is decided at next start.
         self._stop.wait(min(1.0, 0.05 * 2.0 ** min(work.tries, 6)))
         lane.requeue(work)
-
-    # --- ends without an order -------------------------------------------------------------------
-
-    def _refuse(self, work: Work, lane: Lane, reason: str, message: str) -> None:
-        intent = self._composer.blank(work, State.REFUSED)
-        intent.reason, intent.message = str(reason), message
-        intent.side = work.signal.side.value if work.signal.side else ""
-        self._end(work, lane, intent, Event.REFUSED)
-
-    def _crashed(self, work: Work, lane: Lane, error: Exception) -> None:
-        """An unforeseen error: refuse the signal, unless its order may exist already."""
-        log.error("signal_crashed", exc_info=error, extra={"signal_id": work.ref.entry_id})
-        coid = self._composer.client_order_id(work.signal)
-        if self._ledger.find(work.signal.identity) is None:
-            self._portfolio.released(coid)
-            message = f"{type(error).__name__}: {error}"
-            self._refuse(work, lane, Reason.INTERNAL_ERROR, message)
-        else:
-            self._tracker.unknown(coid, "an internal error followed the POST")
-            tracked = self._tracker.get(coid)
-            if tracked is None or tracked.lane is not lane:
-                lane.done()  # the row is another signal's, or at its end: nobody else lets go
-
-    def _end_dry(self, work: Work, lane: Lane, intent: Intent) -> None:
-        self._portfolio.released(intent.client_order_id)
-        intent.state = State.DRY_RUN
-        self._end(work, lane, intent, Event.DRY_RUN)
-
-    def _end(self, work: Work, lane: Lane, intent: Intent, event: Event) -> None:
-        now = self._clock.epoch_ms()
-        self._outcomes.put(outcomes.ended_unsent(intent, event, at_ms=now, refs=(work.ref,)))
-        self._tracker.board.note(intent, str(intent.state), intent.reason)
-        log.info(
-            "signal_ended",
-            extra={
-                "signal_id": intent.signal_id or intent.entry_id,
-                "symbol": intent.symbol,
-                "client_order_id": intent.client_order_id,
-                "state": str(intent.state),
-                "reason": intent.reason,
-                "detail": intent.message,
-            },
-        )
-        lane.done()
-
-    def _dead_letter(self, work: Work, lane: Lane, error: SignalError) -> None:
-        letter = DeadLetter(
-            stream=work.ref.stream,
-            entry_id=work.ref.entry_id,
-            reason=str(error.reason),
-            message=error.message,
-            at=outcomes.rfc3339(self._clock.epoch_ms()),
-            fields=work.fields,
-        )
-        self._outcomes.put(
-            outcomes.dead_letter(letter, signal_id=work.signal.signal_id, ticker=work.signal.ticker)
-        )
-        self._tracker.board.dead_letter(
-            self._composer.blank(work, State.REFUSED), str(error.reason)
-        )
-        log.warning(
-            "dead_letter",
-            extra={
-                "signal_id": work.signal.signal_id or work.ref.entry_id,
-                "reason": str(error.reason),
-                "detail": error.message,
-            },
-        )
-        lane.done()
 
 
 def usable(quote: Quote, wall: datetime, limit: float) -> Quote:

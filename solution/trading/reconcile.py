@@ -1,13 +1,26 @@
-"""Keeps account, positions and the market clock current, from budget that orders do not need."""
+"""Keeps account, positions, open orders and the market clock in step with the broker.
+
+All of it comes from budget that orders do not need. Where the broker and we differ, the broker's
+number stands from then on, and both are logged and counted.
+
+An order of somebody else under an id of ours (``ID_CONFLICT``) is none of our reservations. What
+its fills do to the position is taken from the stream, in doubt until the next snapshot; where the
+stream is down, the snapshot shows it as ``position_corrected``, at most a minute later.
+"""
 
 import logging
+from collections.abc import Callable
+from decimal import Decimal
 from typing import Protocol
 
 from solution.book.positions import Portfolio
 from solution.clock import Clock
-from solution.errors import BrokerError, NoBudget
+from solution.domain.records import State
+from solution.errors import BrokerError, LedgerError, NoBudget
 from solution.rate_limiter import Priority
 from solution.runtime.service import Service
+from solution.trading.schedule import Schedule
+from solution.trading.tracker import OrderTracker
 
 log = logging.getLogger(__name__)
 
@@ -16,6 +29,7 @@ AFTER_FILLS = 10.0
 requests each ten seconds are 0.06 per order."""
 AT_LEAST = 60.0
 CLOCK_EVERY = 240.0
+EQUITY_EVERY = 60.0
 TICK = 1.0
 
 
@@ -24,14 +38,30 @@ class AccountDesk(Protocol):
     def refresh_clock(self) -> None: ...
 
 
-class AccountKeeper(Service):
-    """Asks for a snapshot ten seconds after something moved, and every minute anyway."""
+class EquityLog(Protocol):
+    def add_equity(self, at_ms: int, equity: Decimal, daily_pnl: Decimal) -> None: ...
 
-    def __init__(self, desk: AccountDesk, portfolio: Portfolio, clock: Clock) -> None:
+
+class AccountKeeper(Service):
+    """Asks for a snapshot ten seconds after something moved, and every minute anyway.
+
+    Args:
+        desk, portfolio, clock: who is asked, and what is kept.
+        book: what the other duties need; without it only snapshots are kept.
+    """
+
+    def __init__(
+        self,
+        desk: AccountDesk,
+        portfolio: Portfolio,
+        clock: Clock,
+        duties: "Duties | None" = None,
+    ) -> None:
         super().__init__("account-keeper")
         self._desk = desk
         self._portfolio = portfolio
         self._clock = clock
+        self._duties = duties
         self._clock_at = clock.monotonic()
         self.failures = 0
 
@@ -44,6 +74,8 @@ class AccountKeeper(Service):
         moved = self._portfolio.stale_since() is not None
         if age >= AT_LEAST or (moved and age >= AFTER_FILLS):
             self._refresh(age)
+        if self._duties is not None:
+            self._duties.step()
         return TICK
 
     def _refresh(self, age: float) -> None:
@@ -56,3 +88,69 @@ class AccountKeeper(Service):
         except BrokerError as e:
             self.failures += 1
             log.warning("account_refresh_failed", extra={"detail": str(e)})
+
+
+class Duties:
+    """What follows from a snapshot: findings are acted on, the equity curve grows.
+
+    Args:
+        open_orders: compares the broker's open orders with ours; decides itself when it is time.
+        equity: where the curve is kept.
+    """
+
+    def __init__(
+        self,
+        portfolio: Portfolio,
+        tracker: OrderTracker,
+        schedule: Schedule,
+        clock: Clock,
+        *,
+        open_orders: Callable[[], None],
+        equity: EquityLog,
+    ) -> None:
+        self._portfolio = portfolio
+        self._tracker = tracker
+        self._schedule = schedule
+        self._clock = clock
+        self._open_orders = open_orders
+        self._equity = equity
+        self._equity_at = float("-inf")
+
+    def step(self) -> None:
+        self._findings()
+        self._open_orders()
+        self._add_equity()
+
+    def _findings(self) -> None:
+        found, suspects = self._portfolio.drain_findings()
+        for one in found:
+            self._tracker.board.corrected("position" if one.symbol else "cash")
+            if not one.symbol:  # positions are logged by whoever applied the snapshot
+                log.warning(
+                    "cash_corrected",
+                    extra={"ours": f"{one.ours:f}", "broker": f"{one.broker:f}"},
+                )
+        if suspects:
+            orders = [
+                t.intent.client_order_id
+                for t in self._tracker.open_orders()
+                if t.intent.symbol in suspects and t.progress.state is State.OPEN
+            ]
+            self._schedule.poll_now(orders, self._clock.monotonic())
+
+    def _add_equity(self) -> None:
+        """A point a minute, and only of a snapshot that is not older than the last point."""
+        now, taken = self._clock.monotonic(), self._portfolio.snapshot_at
+        account = self._portfolio.account()
+        fresh = taken > self._equity_at and now - taken < EQUITY_EVERY
+        if account is None or not fresh or now - self._equity_at < EQUITY_EVERY:
+            return
+        if account.last_equity is None:
+            return
+        pnl = account.equity - account.last_equity
+        try:
+            self._equity.add_equity(self._clock.epoch_ms(), account.equity, pnl)
+        except LedgerError as e:
+            log.warning("equity_not_kept", extra={"detail": str(e)})
+            return
+        self._equity_at = now

@@ -5,11 +5,13 @@ have reached the broker is looked up by its id; its redelivered entry finds it i
 """
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Protocol
 
+from solution import failpoints
 from solution.book.positions import Portfolio
 from solution.book.reservations import Reservation
 from solution.clock import Clock
@@ -73,6 +75,12 @@ def restore(
     for intent in rows:
         portfolio.restore(reservation_of(intent))
         tracker.restore(intent)
+        tracker.remark(
+            intent.client_order_id,
+            "recovered",
+            f"found {intent.state} at the start of process {os.getpid()}, epoch {ledger.epoch}",
+        )
+        failpoints.hit("recovery.row_restored")
     open_ids = [r.client_order_id for r in rows if r.state is State.OPEN]
     schedule.poll_now(open_ids, now)
     if rows:
@@ -84,6 +92,8 @@ def newest_sent(ledger: Ledger, now_ms: int) -> dict[tuple[str, str], tuple[int,
     """(stream, asset id) → newest entry sent while an older one may still be undecided."""
     newest: dict[tuple[str, str], tuple[int, int]] = {}
     for stream, asset_id, entry_id in ledger.sent_since(now_ms - UNDECIDED_MS):
+        if not entry_id:
+            continue  # an order that no signal explains
         ms, _, sequence = entry_id.partition("-")
         key, entry = (stream, asset_id), (int(ms), int(sequence or 0))
         newest[key] = max(entry, newest.get(key, entry))
@@ -105,6 +115,7 @@ def unclaimed(
     last = ledger.last_sent_ms() or clock.epoch_ms() - UNKNOWN_PAST_MS
     since = datetime.fromtimestamp(last / 1000, UTC) - timedelta(seconds=60)
     orders = desk.orders_since(since, Priority.LOOKUP) or ()
+    failpoints.hit("recovery.orders_listed")
     prefix = f"{CLIENT_ORDER_ID_PREFIX}-{deployment}-"
     ours = {str(o.get("client_order_id")): o for o in orders}
     return {

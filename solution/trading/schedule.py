@@ -89,6 +89,15 @@ class Schedule:
         self._push(at + LOOKUP_DELAYS[0], Due(Task.LOOKUP, client_order_id, 0))
         self.wake()
 
+    def look_now(self, client_order_id: str, at: float, *, watched: bool) -> None:
+        """An unresolved order was seen at the broker: its lookup need not wait.
+
+        Args:
+            watched: it was given up, and is looked for as such.
+        """
+        self._push(at, Due(Task.WATCH if watched else Task.LOOKUP, client_order_id, 0))
+        self.wake()
+
     def watch(self, client_order_id: str, at: float) -> None:
         self._push(at + WATCH_FIRST, Due(Task.WATCH, client_order_id, 0))
 

@@ -20,6 +20,7 @@ class Scoreboard:
         self._mutex = threading.Lock()
         self._recent: deque[tuple[Intent, str, str, int]] = deque(maxlen=RECENT)
         self._counts: Counter[str] = Counter()
+        self._corrections: Counter[str] = Counter()
         self._latencies: deque[int] = deque(maxlen=LATENCIES)
         self._dead_letters = 0
 
@@ -34,6 +35,16 @@ class Scoreboard:
         with self._mutex:
             self._dead_letters += 1
             self._recent.append((intent, "DEAD_LETTER", str(reason), self._clock.epoch_ms()))
+
+    def corrected(self, what: str) -> None:
+        """Our record was wrong and has been put right from the broker's side."""
+        with self._mutex:
+            self._corrections[what] += 1
+
+    def corrections(self) -> dict[str, int]:
+        """Since the start, by what was corrected: position, cash, execution, order."""
+        with self._mutex:
+            return dict(self._corrections)
 
     def dead_letters(self) -> int:
         return self._dead_letters

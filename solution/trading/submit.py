@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from solution import failpoints
 from solution.domain.ports import Ledger
 from solution.domain.reasons import Reason
 from solution.domain.records import Intent
@@ -40,6 +41,7 @@ class Submitter:
 
     Args:
         killed: why nothing may be sent, or None; asked after the row is durable.
+        fence: raises LeaseLost where another instance trades by now; asked before every POST.
     """
 
     def __init__(
@@ -48,8 +50,10 @@ class Submitter:
         ledger: Ledger,
         tracker: OrderTracker,
         killed: Callable[[], str | None],
+        fence: Callable[[], None],
     ) -> None:
         self._killed = killed
+        self._fence = fence
         self._desk = desk
         self._ledger = ledger
         self._tracker = tracker
@@ -69,11 +73,13 @@ class Submitter:
         # The order of these two: a row without a tracker entry is recovered at the next start; an
         # event for an order that the tracker does not know yet would be lost.
         self._tracker.expect(intent, lane, work, keeps_lane=keeps_lane)
+        failpoints.hit("submit.before_row")
         try:
             self._ledger.begin(intent)
         except BaseException:
             self._tracker.withdraw(intent.client_order_id)
             raise
+        failpoints.hit("submit.row_durable")
         killed = self._killed()
         if killed is not None:
             # Thrown while the row was made durable: the last look before anything leaves.
@@ -82,8 +88,15 @@ class Submitter:
         return self.post(intent, work, slot)
 
     def post(self, intent: Intent, work: Work, slot: Slot) -> bool:
-        """POST the stored body of a durable row; see :meth:`send`."""
+        """POST the stored body of a durable row; see :meth:`send`.
+
+        Raises:
+            LeaseLost: the process slept through a takeover. Nothing was sent; the other instance
+                has found the row.
+            LedgerError: nobody knows whether it did; nothing was sent.
+        """
         coid = intent.client_order_id
+        self._fence()
         try:
             order = self._desk.submit(slot, intent.body)
         except DuplicateOrder:
@@ -103,6 +116,7 @@ class Submitter:
             log.warning("order_unclear", extra={"client_order_id": coid, "detail": str(e)})
             self._tracker.unknown(coid, str(e))
         else:
+            failpoints.hit("submit.answered")
             if order.get("id") and order.get("client_order_id") == coid:
                 self._tracker.answered(coid, order)
             else:

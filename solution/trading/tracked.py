@@ -7,7 +7,7 @@ from decimal import Decimal
 from solution.domain.events import Event, ExecutionEvent
 from solution.domain.order_state import Progress, Step
 from solution.domain.reasons import Reason
-from solution.domain.records import TERMINAL, Change, EntryRef, Intent, State, Trade
+from solution.domain.records import TERMINAL, Change, EntryRef, Intent, Note, State
 from solution.trading import outcomes
 from solution.trading.work import Lane, Work
 
@@ -36,23 +36,30 @@ class Tracked:
     cancel_on_sight: bool = False
     foreign: bool = False
     """The broker's order under our id is not ours: its news must not reach our books."""
+    ended_at: float = 0.0
+    """Monotonic seconds when we learned of its end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What only the source of a piece of news knows; all empty for answers and polls."""
+    """What only the source of a piece of news knows; mostly empty for answers and polls.
+
+    ``note`` is (kind, detail) of the line it makes in the order's history: where it is the first
+    proof that the broker has the order, and where it corrects what was recorded.
+    """
 
     event: str = ""
     at: str = ""
-    execution_id: str = ""
     position_qty: Decimal | None = None
+    note: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
     """A step that no order object of the broker tells.
 
-    ``ack``: nothing more will be decided about its entries.
+    ``ack``: nothing more will be decided about its entries. ``note``: the kind of its line in the
+    order's history.
     """
 
     state: State
@@ -60,6 +67,7 @@ class Move:
     reason: str
     message: str
     ack: bool = False
+    note: str = "answered"
 
 
 def merged(tracked: Tracked, step: Step, source: Source, now_ms: int, *, first: bool) -> Change:
@@ -69,7 +77,7 @@ def merged(tracked: Tracked, step: Step, source: Source, now_ms: int, *, first: 
         first: this is the first proof that the broker has the order.
     """
     intent, progress = tracked.intent, step.progress
-    ends = progress.ended and not step.late_fill
+    ends = progress.ended and not (step.late_fill or step.corrected)
     events = tuple(_events(tracked, step, source, now_ms))
     update: dict[str, object] = {
         "state": progress.state,
@@ -88,18 +96,35 @@ def merged(tracked: Tracked, step: Step, source: Source, now_ms: int, *, first: 
         update["ended_ms"] = now_ms
         if progress.state is State.REJECTED:
             update["reason"] = str(Reason.REFUSED_BY_BROKER)
-    trades: tuple[Trade, ...] = ()
-    if step.filled > 0:
-        at = source.at or outcomes.rfc3339(now_ms)
-        trades = (outcomes.trade_of(intent, step, execution_id=source.execution_id, at=at),)
+    at = source.at or outcomes.rfc3339(now_ms)
     return Change(
         client_order_id=intent.client_order_id,
         update=update,
-        trades=trades,
+        trades=tuple(outcomes.trade_of(intent, row, at=at) for row in step.executions),
+        notes=_notes(tracked, step, source, now_ms, first=first),
         events=events,
         repeats=tuple(tracked.followers) if ends else (),
         ack=_settled(tracked, ends=ends),
     )
+
+
+def _notes(
+    tracked: Tracked, step: Step, source: Source, now_ms: int, *, first: bool
+) -> tuple[Note, ...]:
+    """At most one line: an order that goes the normal way has exactly one."""
+    intent, progress = tracked.intent, step.progress
+    coid = intent.client_order_id
+    if first:
+        kind, detail = source.note or ("answered", f"by the order stream: {source.event}")
+        about = f"{detail}; {progress.status}, order {progress.order_id}"
+        if intent.submitted_ms:
+            about += f", {now_ms - intent.submitted_ms} ms after its row"
+        return (Note(coid, now_ms, kind, about),)
+    if source.note and (step.late_fill or step.corrected):
+        kind, detail = source.note
+        about = f"{detail}: {step.filled:+f} shares, {progress.filled_qty:f} filled now"
+        return (Note(coid, now_ms, kind, about),)
+    return ()
 
 
 def moved(tracked: Tracked, move: Move, now_ms: int) -> Change:
@@ -134,6 +159,7 @@ def moved(tracked: Tracked, move: Move, now_ms: int) -> Change:
     return Change(
         client_order_id=intent.client_order_id,
         update=update,
+        notes=(Note(intent.client_order_id, now_ms, move.note, f"{move.state}: {move.message}"),),
         repeats=tuple(tracked.followers) if final else (),
         events=events,
         ack=ack,
@@ -150,7 +176,7 @@ def _settled(tracked: Tracked, *, ends: bool) -> tuple[EntryRef, ...]:
 def _events(tracked: Tracked, step: Step, source: Source, now_ms: int) -> Iterable[ExecutionEvent]:
     intent, progress = tracked.intent, step.progress
     at = source.at or outcomes.rfc3339(now_ms)
-    ends = progress.ended and not step.late_fill
+    ends = progress.ended and not (step.late_fill or step.corrected)
     if not tracked.told:
         tracked.told = True
         first = Event.CORRECTED if tracked.cancel_on_sight else Event.SUBMITTED
@@ -169,5 +195,6 @@ def _events(tracked: Tracked, step: Step, source: Source, now_ms: int) -> Iterab
             price=step.fill_price,
             position_qty=source.position_qty,
             reason=str(Reason.REFUSED_BY_BROKER) if progress.state is State.REJECTED else "",
+            message=source.note[1] if step.corrected and source.note else "",
             ref=ref,
         )

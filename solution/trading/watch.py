@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import orjson
 
+from solution import failpoints
 from solution.clock import Clock
 from solution.domain.order_state import decimal_or_none
 from solution.domain.records import Intent
@@ -33,6 +34,8 @@ MANY = 3
 CREATED_SLACK_MS = 60_000
 SINGLE_POLLS = 5
 """Polls by id in one step."""
+FAILURES_NOTED = 5
+"""In an order's history; an outage makes many more."""
 LONG_LIST = timedelta(minutes=15)
 LONGEST_STEP = 0.25
 ENOUGH_LISTS = 2
@@ -57,6 +60,7 @@ class OrderWatch(Service):
 
     Args:
         may_resend: whether an absent order may be POSTed again (RESEND_UNKNOWN).
+        on_conflict: told symbol and difference where another order stands under an id of ours.
     """
 
     def __init__(
@@ -67,6 +71,7 @@ class OrderWatch(Service):
         clock: Clock,
         *,
         may_resend: bool,
+        on_conflict: Callable[[str, str], None] = lambda _symbol, _why: None,
     ) -> None:
         super().__init__("order-watch")
         self._desk = desk
@@ -74,6 +79,7 @@ class OrderWatch(Service):
         self._schedule = schedule
         self._clock = clock
         self._may_resend = may_resend
+        self._on_conflict = on_conflict
 
     def step(self) -> float:
         now = self._clock.monotonic()
@@ -116,6 +122,8 @@ class OrderWatch(Service):
             self._schedule.soon(item, now)
         elif isinstance(error, BrokerError):
             log.warning("broker_did_not_answer", extra={"task": item.task, "detail": str(error)})
+            if item.task is Task.LOOKUP and item.attempt < FAILURES_NOTED:
+                self._tracker.remark(item.client_order_id, "lookup", f"no answer: {error}")
             self._schedule.failed(item, now)
         else:
             log.error("order_watch_failed", exc_info=error, extra={"task": item.task})
@@ -219,6 +227,7 @@ class OrderWatch(Service):
         self._schedule.again(due, self._clock.monotonic())
 
     def _found(self, due: Due, tracked: Tracked, order: Mapping[str, Any]) -> None:
+        failpoints.hit("watch.found")
         if order.get("client_order_id") != due.client_order_id:
             # HTTP 200 with some other object says neither that it is there nor that it is not.
             self._schedule.again(due, self._clock.monotonic())
@@ -229,6 +238,8 @@ class OrderWatch(Service):
                 "client_order_id_conflict",
                 extra={"client_order_id": due.client_order_id, "detail": why},
             )
+            # Halted first: a crash between would leave the end without the halt.
+            self._on_conflict(tracked.intent.symbol, f"{due.client_order_id}: {why}")
             self._tracker.conflicts(due.client_order_id, why)
         elif is_older(tracked.intent, order):
             # Ours by every field, and yet older than its signal: an id used before, or clocks that
@@ -239,12 +250,15 @@ class OrderWatch(Service):
             if due.task is Task.WATCH:  # a lookup ends here: the watch goes on, less and less often
                 self._schedule.again(due, self._clock.monotonic())
         else:
-            self._tracker.answered(due.client_order_id, order)
+            how = ("adopted", f"found by lookup {due.attempt + 1}")
+            self._tracker.answered(due.client_order_id, order, how=how)
 
     def _absent(self, due: Due, tracked: Tracked) -> None:
+        failpoints.hit("watch.absent")
         coid, now = due.client_order_id, self._clock.monotonic()
         absent = self._tracker.note_absent(coid)
         waited = now - (tracked.unknown_at if tracked.unknown_at is not None else now)
+        self._tracker.remark(coid, "lookup", f"not found, {absent} in a row over {waited:.1f} s")
         if absent < ENOUGH_LOOKUPS or waited < ENOUGH_SECONDS:
             self._schedule.again(due, now)
             return
@@ -254,6 +268,7 @@ class OrderWatch(Service):
                 coid, f"not found in {absent} lookups over {waited:.1f} s"
             )
             return
+        self._tracker.remark(coid, "resend", "not found: the same body is sent if the gates pass")
         lane, work = taken
         work.resend, work.fresh = coid, False
         lane.requeue(work)
@@ -276,14 +291,17 @@ class OrderWatch(Service):
         if not order_id:
             self._schedule.soon(due, self._clock.monotonic())
             return
+        failpoints.hit("watch.before_cancel")
+        coid = due.client_order_id
+        why = "found after it was given up" if tracked.cancel_on_sight else "cancel_after is over"
         try:
             self._desk.cancel(order_id)
+            self._tracker.remark(coid, "cancel", f"order {order_id}: {why}")
+            failpoints.hit("watch.cancelled")
         except Rejected as e:
             # Filled or ended meanwhile; the poll says which.
-            log.info(
-                "cancel_refused",
-                extra={"client_order_id": due.client_order_id, "detail": e.message},
-            )
+            self._tracker.remark(coid, "cancel_refused", e.message)
+            log.info("cancel_refused", extra={"client_order_id": coid, "detail": e.message})
         self._schedule.again(due, self._clock.monotonic())
 
 

@@ -23,6 +23,10 @@ class _Killable(Protocol):
     def reason(self) -> str | None: ...
 
 
+class _Halting(Protocol):
+    def all(self) -> dict[str, str]: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """Where the picture's numbers come from; the untyped ones are read by attribute only."""
@@ -45,6 +49,8 @@ class Parts:
     writer: Any
     intake: Any
     wrapper: Any
+    halts: _Halting
+    epoch: int
     clock: Clock
 
 
@@ -62,6 +68,8 @@ def picture(parts: Parts) -> Mapping[str, Any]:
         "mode": parts.mode,
         "kill_switch": parts.kill_switch.reason(),
         "kill_switch_file": str(parts.kill_switch.file),
+        "halted": parts.halts.all(),
+        "epoch": parts.epoch,
         "account": None
         if account is None
         else {
@@ -76,6 +84,7 @@ def picture(parts: Parts) -> Mapping[str, Any]:
         "open_orders": [_order(t) for t in parts.tracker.open_orders()[:RECENT]],
         "recent": [dict(row) for row in parts.tracker.board.recent()],
         "counts": parts.tracker.board.counts(),
+        "corrections": parts.tracker.board.corrections(),
         "latency_ms": parts.tracker.board.latency_ms(),
         "signals": {
             "read": parts.listener.read,

@@ -52,6 +52,7 @@ def troubles(snapshot: Snapshot) -> list[str]:
     found = []
     if reason := snapshot.get("kill_switch"):
         found.append(f"KILL SWITCH: {reason}")
+    found += [f"{symbol} is halted: {why}" for symbol, why in part(snapshot, "halted").items()]
     if dead := dead_threads(snapshot):
         found.append(f"threads not running: {', '.join(dead)}")
     redis, stream = part(snapshot, "redis"), part(snapshot, "stream")

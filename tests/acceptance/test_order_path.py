@@ -57,7 +57,7 @@ class Run:
         rows = {row.signal_id: row for row in self.world.rows().values()}
         orders = self.world.orders()
         for symbol, entry in self.entries.items():
-            mine = [event for event in events if event["entry_id"] == entry]
+            mine = [event for event in events if event.get("entry_id") == entry]
             self.stories[symbol] = Story(
                 entry_id=entry,
                 told=told.get(entry, []),
@@ -118,12 +118,14 @@ def resending(redis_executable: str, tmp_path_factory: pytest.TempPathFactory) -
     with faulty(folder, symbols, RESEND_UNKNOWN="true") as made:
         run = Run(made)
         _script(run.broker)
+        run.publish("DEARLY")
         made.place("DEARLY", "DEARLY", qty="1")
         service = made.start(workers=32)
         made.place("DSAME", "DSAME", qty="1")
         made.place("COTHER", "COTHER", qty="2")
         for symbol in [*ADOPTED, *RESENT, *STREAM, *OTHERS]:
-            run.publish(symbol)
+            if symbol != "DEARLY":
+                run.publish(symbol)
         for symbol in STALE:
             run.publish(symbol, max_age="2")
         made.await_ends([entry for s, entry in run.entries.items() if s not in STALE], 25)

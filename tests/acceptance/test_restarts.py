@@ -4,29 +4,18 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
 from tests.helpers.clocks import eventually
-from tests.helpers.service_process import GROUP, World, world
+from tests.helpers.service_process import GROUP, World
 
 CHEAP = ["F", "BAC", "C", "CSCO"]
 SEED = 20260304
 CYCLES = 12
 DEAD = "dead-peer"
-
-
-@pytest.fixture
-def make_world(redis_executable: str, tmp_path: Path) -> Iterator[Callable[..., World]]:
-    """Worlds that end with the test."""
-    with ExitStack() as stack:
-        yield lambda *options, **settings: stack.enter_context(
-            world(tmp_path, *options, **settings)
-        )
 
 
 class Publisher:

@@ -3,28 +3,16 @@
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
-
-import pytest
 
 from tests.helpers import fault_broker as broken
 from tests.helpers.clocks import eventually
 from tests.helpers.fault_broker import FaultBroker
 from tests.helpers.redis_server import free_port
-from tests.helpers.service_process import Service, World, world
+from tests.helpers.service_process import Service, World
 
 CHEAP = ["F", "BAC", "C", "CSCO"]
-
-
-@pytest.fixture
-def make_world(redis_executable: str, tmp_path: Path) -> Iterator[Callable[..., World]]:
-    """Worlds that end with the test."""
-    with ExitStack() as stack:
-        yield lambda *options, **settings: stack.enter_context(
-            world(tmp_path, *options, **settings)
-        )
 
 
 def publish_some(made: World, count: int) -> list[str]:
@@ -70,11 +58,13 @@ def test_a_world_that_does_not_fit_is_refused_in_one_line(
 
 
 def test_a_ledger_serves_one_instance_of_one_account(make_world: Callable[..., World]) -> None:
-    """A second instance on it or beside it, another account later on: one line, exit code 1."""
+    """A second one on it waits; one beside it or of another account: one line, exit code 1."""
     made = make_world()
     first = made.start()
-    line = refusal(made.launch(), 1, "signalpaca stops: another instance")
-    assert str(first.process.pid) in line
+    second = made.launch()
+    assert eventually(lambda: "standby" in second.text)
+    assert str(first.process.pid) in second.text
+    assert second.stop() == 0
     assert eventually(lambda: bool(made.redis.keys("signalpaca:*")))  # it tells of itself by now
     beside = made.launch(LEDGER_URL="sqlite:///another.db")
     assert "already serves group" in refusal(beside, 1, "signalpaca stops: instance")

@@ -1,26 +1,15 @@
 """Five thousand random signals at once: every one ends once, and four records agree."""
 
 import random
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
-from tests.helpers.service_process import World, world
+from tests.helpers.service_process import World
 
 SIGNALS = 5_000
 SEED = 20260305
 TICKERS = ["AAPL", "AMD", "AMZN", "BAC", "C", "CSCO", "F", "GOOGL", "INTC", "MSFT", "NVDA", "TSLA"]
-
-
-@pytest.fixture
-def make_world(redis_executable: str, tmp_path: Path) -> Iterator[Callable[..., World]]:
-    """Worlds that end with the test."""
-    with ExitStack() as stack:
-        yield lambda *options, **settings: stack.enter_context(
-            world(tmp_path, *options, **settings)
-        )
 
 
 @pytest.mark.timeout(180)

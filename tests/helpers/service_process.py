@@ -20,7 +20,7 @@ import redis
 from paper_exchange.testing import Running, running
 from solution.domain.orders import client_order_id, deployment_id
 from solution.domain.records import TERMINAL, Intent
-from solution.ledger.sqlite import SqliteLedger
+from solution.ledger import open_reader
 from tests.helpers.clocks import eventually
 from tests.helpers.redis_server import RedisServer
 
@@ -182,18 +182,18 @@ class World:
         """Event names by entry id, in order; a final one ends in ``!``."""
         found: dict[str, list[str]] = defaultdict(list)
         for event in self.events():
-            found[event["entry_id"]].append(event["event"] + "!" * (event["final"] == "1"))
+            found[event.get("entry_id", "")].append(event["event"] + "!" * (event["final"] == "1"))
         return found
 
     def final(self, entry_id: str) -> dict[str, str]:
         """The final event of one entry."""
-        found = [e for e in self.events() if e["entry_id"] == entry_id and e["final"] == "1"]
+        found = [e for e in self.events() if e.get("entry_id") == entry_id and e["final"] == "1"]
         assert len(found) == 1, f"{len(found)} final events of {entry_id}"
         return found[0]
 
     def ended(self, entry_ids: Sequence[str]) -> bool:
         """Whether each of them has been told to its end."""
-        finals = {e["entry_id"] for e in self.events() if e["final"] == "1"}
+        finals = {e.get("entry_id") for e in self.events() if e["final"] == "1"}
         return finals.issuperset(entry_ids)
 
     def await_ends(self, entry_ids: Sequence[str], seconds: float = 20.0) -> None:
@@ -228,7 +228,7 @@ class World:
 
     def rows(self) -> dict[str, Intent]:
         """The ledger's rows by client_order_id."""
-        with SqliteLedger.open_reader(self.ledger_path) as reader:
+        with open_reader(self.env()["LEDGER_URL"]) as reader:
             return {row.client_order_id: row for row in reader.list_intents(100_000)}
 
     def coid(self, signal_id: str) -> str:
@@ -255,7 +255,7 @@ class World:
     def unsent(self) -> list[tuple[str, str, str]]:
         """Entry id, reason and message of every final event without an order."""
         return [
-            (event["entry_id"], event.get("reason", ""), event.get("message", ""))
+            (event.get("entry_id", ""), event.get("reason", ""), event.get("message", ""))
             for event in self.events()
             if event["final"] == "1" and "order_id" not in event
         ]
@@ -270,13 +270,13 @@ class World:
             orders: how many orders there must be at the broker; one per entry by default.
         """
         assert self.pending() == 0
-        finals = Counter(e["entry_id"] for e in self.events() if e["final"] == "1")
+        finals = Counter(e.get("entry_id", "") for e in self.events() if e["final"] == "1")
         assert finals == Counter(entry_ids), "final=1 must stand once on every entry"
         at_broker = {o["client_order_id"]: o for o in self.orders()}
         wanted = len(entry_ids) if orders is None else orders
         assert len(at_broker) == wanted, self.unsent()
         rows = self.rows()
-        with SqliteLedger.open_reader(self.ledger_path) as reader:
+        with open_reader(self.env()["LEDGER_URL"]) as reader:
             filled: dict[str, Decimal] = defaultdict(Decimal)
             for trade in reader.list_trades(limit=1_000_000):
                 filled[trade.client_order_id] += trade.qty

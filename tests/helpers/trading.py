@@ -8,7 +8,7 @@ does, :meth:`Rig.advance` moves the clock and runs the watch whenever its schedu
 import itertools
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
@@ -22,16 +22,20 @@ from solution.book.positions import Account, Portfolio, Position
 from solution.book.prices import Quote
 from solution.domain.market import Market
 from solution.domain.orders import client_order_id
-from solution.domain.records import Change, EntryRef, Intent
+from solution.domain.records import Change, EntryRef, Intent, Trade
 from solution.domain.signal import parse
 from solution.errors import BrokerError, NotFound
 from solution.ledger.rows import event_fields
 from solution.ledger.sqlite import SqliteLedger
 from solution.rate_limiter import Priority, RateLimiter, Slot
 from solution.runtime.lanes import Lanes
-from solution.trading.compose import PipelineRules
+from solution.trading import recovery
+from solution.trading.compose import Composer, PipelineRules
+from solution.trading.exit_saga import ExitSaga
 from solution.trading.gates.view import GateRules
+from solution.trading.halts import Halts
 from solution.trading.kill_switch import KillSwitch
+from solution.trading.orphans import Entry, Orphans
 from solution.trading.pipeline import Pipeline
 from solution.trading.schedule import Schedule
 from solution.trading.sizing import SizingRules
@@ -65,6 +69,7 @@ class Update:
     price: Decimal | None = None
     position_qty: Decimal | None = None
     execution_id: str = ""
+    previous_execution_id: str = ""
     at: str = "2026-03-04T15:00:00.000Z"
 
 
@@ -134,6 +139,8 @@ class FakeDesk:
         self.price: Decimal | None = Decimal(100)
         self.on_quote: Callable[[], None] = lambda: None
         self.refreshed: list[str] = []
+        self.on_cancel: Callable[[str], None] = lambda _: None
+        self.snapshots = 0
 
     # --- what orders do at the broker -----------------------------------------------------
 
@@ -196,11 +203,13 @@ class FakeDesk:
         self.asked.append(f"open {priority.name}")
         self._maybe_fail()
         shown = (o for c, o in self.orders.items() if c not in self.hidden)
-        return [dict(o) for o in shown if o.get("status") in {"new", "accepted", "held"}]
+        resting = {"new", "accepted", "held", "partially_filled"}
+        return [dict(o) for o in shown if o.get("status") in resting]
 
     def cancel(self, order_id: str) -> None:
         self.cancels.append(order_id)
         self._maybe_fail()
+        self.on_cancel(order_id)
 
     def market(self) -> Market:
         return Market(self.is_open, self._clock.now())
@@ -211,6 +220,10 @@ class FakeDesk:
             return None
         at, now = self._clock.now(), self._clock.monotonic()
         return Quote(symbol, self.price, self.price, self.price, at, at, now)
+
+    def refresh_account(self, priority: Priority) -> None:
+        self._maybe_fail()
+        self.snapshots += 1
 
     def refresh_if_uncertain(self, symbol: str, *, urgent: bool) -> None:
         self.refreshed.append(symbol)
@@ -240,7 +253,7 @@ class Recorder:
         return [
             event["event"] + ("!" if event["final"] == "1" else "")
             for event in self.events
-            if event["entry_id"] == entry_id
+            if event.get("entry_id") == entry_id
         ]
 
 
@@ -284,7 +297,14 @@ class Rig:
         self.clock.advance(0.001)
         self.stream_alive = True
         self.schedule = Schedule(lambda: self.stream_alive)
-        self.tracker = OrderTracker(self.outcomes, self.portfolio, self.schedule, self.clock)
+        self.tracker = OrderTracker(
+            self.outcomes,
+            self.portfolio,
+            self.schedule,
+            self.clock,
+            find_row=self.ledger.find_by_client_order_id,
+            booked=self.trades,
+        )
         self.desk = FakeDesk(self.clock)
         self.watch = OrderWatch(
             self.desk, self.tracker, self.schedule, self.clock, may_resend=rules.may_resend
@@ -293,23 +313,31 @@ class Rig:
         self.lanes: Lanes[Work] = Lanes(1000, ordered=rules.ordered, clock=self.clock)
         kill = KillSwitch(setting=False, file=rules.kill_switch_file)
         self.killed: str | None = None
+        self.fence: Callable[[], None] = lambda: None
+        self.halts = Halts(self.ledger)
+        self.stop = InstantStop(self.clock)
         self.submitter = Submitter(
-            self.desk, self.ledger, self.tracker, lambda: self.killed or kill.reason()
+            self.desk,
+            self.ledger,
+            self.tracker,
+            lambda: self.killed or kill.reason(),
+            self._fence,
+        )
+        self.pipeline_rules = PipelineRules(
+            deployment=DEPLOYMENT,
+            gates=GateRules(max_signal_age=rules.max_signal_age),
+            sizing=SizingRules(
+                policy="fixed_qty",
+                weights={},
+                qty=Decimal(10),
+                max_position_pct=rules.max_position_pct,
+                max_order_notional_pct=Decimal(0),
+            ),
+            dry_run=rules.dry_run,
+            ordered=rules.ordered,
         )
         self.pipeline = Pipeline(
-            rules=PipelineRules(
-                deployment=DEPLOYMENT,
-                gates=GateRules(max_signal_age=rules.max_signal_age),
-                sizing=SizingRules(
-                    policy="fixed_qty",
-                    weights={},
-                    qty=Decimal(10),
-                    max_position_pct=rules.max_position_pct,
-                    max_order_notional_pct=Decimal(0),
-                ),
-                dry_run=rules.dry_run,
-                ordered=rules.ordered,
-            ),
+            rules=self.pipeline_rules,
             desk=self.desk,
             ledger=self.ledger,
             outcomes=self.outcomes,
@@ -318,8 +346,10 @@ class Rig:
             submitter=self.submitter,
             kill=kill,
             clock=self.clock,
-            stop=InstantStop(self.clock),
+            stop=self.stop,
             redis_ms=self.clock.epoch_ms,
+            halts=self.halts,
+            saga=ExitSaga(self.desk, self.tracker, "sp-", self.clock, self.stop),
         )
         self._sequence = itertools.count()
 
@@ -399,6 +429,37 @@ class Rig:
         """Signed shares by our own book."""
         return self.portfolio.view(symbol).qty
 
+    # --- starting again ---------------------------------------------------------------------
+
+    def orphans(self, entries: Iterable[Entry] = ()) -> Orphans:
+        """Gives orders without a row one; the streams hold these entries."""
+        return Orphans(
+            composer=Composer(self.pipeline_rules),
+            ledger=self.ledger,
+            tracker=self.tracker,
+            portfolio=self.portfolio,
+            halts=self.halts,
+            clock=self.clock,
+            recent=lambda _since: entries,
+            find_asset=ASSETS.get,
+        )
+
+    def recover(self, entries: Iterable[Entry] = ()) -> None:
+        """What a start does, before anything is read."""
+        recovery.restore(
+            ledger=self.ledger,
+            tracker=self.tracker,
+            portfolio=self.portfolio,
+            schedule=self.schedule,
+            clock=self.clock,
+        )
+        self.orphans(entries).settle(
+            recovery.unclaimed(self.ledger, self.desk, DEPLOYMENT, self.clock)
+        )
+        self.pipeline.recovered(
+            recovery.newest_sent(self.ledger, self.clock.epoch_ms()), self.ledger.open_starts()
+        )
+
     # --- what became of it ----------------------------------------------------------------------
 
     def coid(self, entry_id: str, **fields: str) -> str:
@@ -410,6 +471,16 @@ class Rig:
         """Like :meth:`coid`, for any direction."""
         raw = entry_fields(direction, fields)
         return client_order_id(DEPLOYMENT, parse(STREAM, entry_id, raw).identity)
+
+    def trades(self, coid: str) -> list[Trade]:
+        """Its executions on record, oldest first."""
+        with self.ledger.open_reader() as reader:
+            return reader.list_trades(coid)
+
+    def notes(self, coid: str) -> list[str]:
+        """The kinds of the lines in its history, oldest first."""
+        with self.ledger.open_reader() as reader:
+            return [note.kind for note in reader.notes(coid)]
 
     def row(self, coid: str) -> Intent:
         """The ledger's row of an order."""
@@ -452,6 +523,9 @@ class Rig:
         while self.work():
             pass
         return bool(self.outcomes.told(probe))
+
+    def _fence(self) -> None:
+        self.fence()
 
     def _slot(self, urgent: bool) -> Slot | None:
         return self.limiter.try_acquire(Priority.EXIT if urgent else Priority.ENTRY)

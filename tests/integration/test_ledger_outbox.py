@@ -12,8 +12,8 @@ from redis.retry import Retry
 
 from solution.clock import Deadline
 from solution.domain.records import Change, EntryRef, State
+from solution.ledger import open_ledger
 from solution.ledger.outbox import OutboxPublisher
-from solution.ledger.sqlite import SqliteLedger
 from solution.ledger.writer import OutcomeWriter
 from tests.helpers.clocks import eventually
 from tests.helpers.ledger_rows import make_end, make_event, make_intent
@@ -27,16 +27,16 @@ class Chain:
     """The service's way out: put() at one end, Redis at the other.
 
     Args:
-        path: the ledger's file.
+        ledger_url: where the ledger is.
         url: where Redis is.
         timeout: seconds until the publisher calls Redis silent.
     """
 
-    def __init__(self, path: Path, url: str, timeout: float) -> None:
+    def __init__(self, ledger_url: str, url: str, timeout: float) -> None:
         self._url = url
         self._timeout = timeout
         self.acked: list[EntryRef] = []
-        self.ledger = SqliteLedger(f"sqlite:///{path}")
+        self.ledger = open_ledger(ledger_url)
         self.publisher = OutboxPublisher(
             self.ledger, self.connect, group=GROUP, acknowledger=self, memory_limit=300
         )
@@ -70,13 +70,22 @@ class Chain:
         self.ledger.close()
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty ledger of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'ledger.db'}"
+    url: str = request.getfixturevalue("postgres_url")
+    return url
+
+
 @pytest.fixture
-def make_chain(tmp_path: Path) -> Iterator[Callable[..., Chain]]:
-    """Makes chains on one ledger file; ended with the test."""
+def make_chain(ledger_url: str) -> Iterator[Callable[..., Chain]]:
+    """Makes chains on one ledger; ended with the test."""
     made: list[Chain] = []
 
     def make(url: str, timeout: float = 5.0) -> Chain:
-        made.append(Chain(tmp_path / "ledger.db", url, timeout))
+        made.append(Chain(ledger_url, url, timeout))
         return made[-1]
 
     yield make

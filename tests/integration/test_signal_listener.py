@@ -6,98 +6,20 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from solution.clock import Deadline, SystemClock
-from solution.domain.records import EntryRef
-from solution.errors import SignalError
-from solution.feeds.signal_listener import Arrival, ListenerPorts, ListenerRules, SignalListener
 from solution.feeds.stream_group import StreamGroup
 from solution.redis_client import make_client
 from tests.helpers.clocks import eventually
+from tests.helpers.listening import BUY, GROUP, ME, STREAM, VERSIONS, Hands, server_of
 from tests.helpers.redis_server import RedisServer
-from tests.helpers.trading import ASSETS
-
-STREAM, GROUP, ME = "nvda", "solution", "me"
-BUY: dict[Any, Any] = {"ticker": "NVDA", "direction": "b"}
 
 
-class Hands:
-    """What the listener handed on, and a way to acknowledge it."""
-
-    def __init__(self, server: RedisServer, streams: tuple[str, ...] = (STREAM,)) -> None:
-        self.server = server
-        self.client = redis.Redis.from_url(server.url)
-        self.mutex = threading.Lock()
-        self.arrivals: list[Arrival] = []
-        self.letters: dict[str, str] = {}
-        self.known: set[str] = set()
-        self.room = 1000
-        ports = ListenerPorts(
-            room=lambda: self.room,
-            wait_room=self._wait_room,
-            deliver=self._deliver,
-            dead_letter=self._dead_letter,
-            acknowledge=lambda _ref: None,
-            has_dead_letter=lambda ref: ref.entry_id in self.letters,
-            has_row=lambda _ref: False,
-            is_known=lambda identity: identity in self.known,
-            find_asset=ASSETS.get,
-            is_dead=lambda consumer: consumer.startswith("dead"),
-        )
-        rules = ListenerRules(streams=streams, group=GROUP, consumer=ME)
-        self.listener = SignalListener(lambda: make_client(server.url), rules, ports, SystemClock())
-
-    def start(self) -> "Hands":
-        self.listener.start()
-        assert self.listener.recovered.wait(5)
-        return self
-
-    def stop(self) -> None:
-        assert self.listener.stop(Deadline(5.0))
-        self.client.close()
-
-    def add(self, fields: dict[Any, Any] | None = None, stream: str = STREAM) -> str:
-        """Publish one entry."""
-        entry_id = self.client.xadd(stream, fields or BUY)
-        assert isinstance(entry_id, bytes)
-        return entry_id.decode()
-
-    def ids(self) -> list[str]:
-        with self.mutex:
-            return [arrival.ref.entry_id for arrival in self.arrivals]
-
-    def handled(self) -> int:
-        with self.mutex:
-            return len(self.arrivals) + len(self.letters)
-
-    def acknowledge_all(self) -> None:
-        """As the publisher does: XACK, then release."""
-        with self.mutex:
-            refs = [arrival.ref for arrival in self.arrivals]
-            refs += [EntryRef(STREAM, entry_id) for entry_id in self.letters]
-        for ref in refs:
-            self.client.xack(ref.stream, GROUP, ref.entry_id)
-        self.listener.released(refs)
-
-    def pending(self) -> int:
-        summary: Any = self.client.xpending(STREAM, GROUP)
-        return int(summary["pending"])
-
-    def _wait_room(self, timeout: float) -> int:
-        threading.Event().wait(min(timeout, 0.02))
-        return self.room
-
-    def _deliver(self, arrival: Arrival) -> bool:
-        with self.mutex:
-            self.arrivals.append(arrival)
-        return True
-
-    def _dead_letter(self, ref: EntryRef, _fields: Any, error: SignalError) -> None:
-        with self.mutex:
-            self.letters[ref.entry_id] = str(error.reason)
+@pytest.fixture(params=VERSIONS)
+def redis_executable(request: pytest.FixtureRequest) -> str:
+    """Every Redis there is."""
+    return server_of(request.param)
 
 
 @pytest.fixture

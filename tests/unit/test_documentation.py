@@ -16,7 +16,7 @@ from paper_exchange.cli import main as exchange
 from signal_generator.cli import main as generator
 from solution.commands.cli import main as signalpaca
 from solution.config import describe
-from solution.domain.reasons import Reason
+from solution.domain.reasons import Reason, RedisFault
 from solution.domain.records import State
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -224,7 +224,7 @@ def test_commands_were_found() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["signalpaca orders --opened", "signalpaca why x", "solution -w 0", "benchmarks.nothing"],
+    ["signalpaca orders --opened", "signalpaca whence x", "solution -w 0", "benchmarks.nothing"],
 )
 def test_a_call_that_cannot_be_made_is_noticed(line: str) -> None:
     """What the check of commands rests on."""
@@ -248,7 +248,7 @@ def test_every_name_in_capitals_is_known(page: Path) -> None:
     """A setting, the file of a secret, a reason code, a state, or listed above."""
     settings = {name for option in describe() for name in option.names}
     secrets = {f"{name}_FILE" for option in describe() if option.secret for name in option.names}
-    known = settings | secrets | FOREIGN_NAMES | {*Reason} | {*State}
+    known = settings | secrets | FOREIGN_NAMES | {*Reason, *RedisFault} | {*State}
     shown = set(re.findall(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b", text_of(page)))
     assert shown - known == set()
 

@@ -11,7 +11,7 @@ import pytest
 from dotenv import dotenv_values
 
 from solution.config import OptionInfo, describe, effective, load_settings
-from solution.domain.reasons import Reason
+from solution.domain.reasons import Reason, RedisFault
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts/generate_docs.py"
@@ -116,8 +116,8 @@ def test_the_example_with_everything_in_force_equals_the_defaults(tmp_path: Path
     assert [row[:2] for row in from_file] == [row[:2] for row in defaults]
 
 
-@pytest.mark.parametrize("reason", list(Reason))
-def test_every_reason_is_in_its_reference(reason: Reason) -> None:
+@pytest.mark.parametrize("reason", [*Reason, *RedisFault])
+def test_every_reason_is_in_its_reference(reason: Reason | RedisFault) -> None:
     """With its sentence and what to do about it."""
     row = f"| `{reason.value}` | {reason.summary} | {reason.advice} |"
     assert read("docs/reference/reasons.md").count(row) == 1

@@ -10,6 +10,11 @@ def kill_switch(view: View) -> Denial | None:
     return Denial(Reason.KILL_SWITCH, view.killed) if view.killed else None
 
 
+def ticker_halted(view: View) -> Denial | None:
+    """A ticker that was halted trades when a person says so, not before."""
+    return Denial(Reason.TICKER_HALTED, view.halted) if view.halted else None
+
+
 def signal_age(view: View) -> Denial | None:
     """A signal that was already too old, or was never read in time, must not trade."""
     limit = view.rules.max_signal_age

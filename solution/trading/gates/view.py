@@ -38,6 +38,7 @@ class View:
         age: seconds since the older of ``ts`` and the entry id.
         fresh_when_read: the age limit was met when this process first read the entry.
         waited: seconds since then.
+        halted: why this ticker trades no more until a person resumes it.
         price_age: seconds since we received ``quote``; None without one.
         unconfirmed: an earlier order of the asset may still be live.
         plan, time_in_force, holdings: None until the size is decided.
@@ -52,6 +53,7 @@ class View:
     fresh_when_read: bool
     waited: float
     killed: str | None = None
+    halted: str | None = None
     quote: Quote | None = None
     price_age: float | None = None
     quote_age: float | None = None

@@ -370,8 +370,8 @@ def test_an_option_wins_over_a_secret_file(tmp_path: Path) -> None:
         {"ALPACA_API_KEY": "canary\nX: y"},
         {"REDIS_URL": "redis://u:canary@h:port/0"},
         {"REDIS_URL": "redis://u:canary/x:canary@h/0"},
-        {"REDIS_URL": "redis+sentinel://u:canary@h1,h2/n/0"},
-        {"LEDGER_URL": "postgresql://u:canary@h/db"},
+        {"REDIS_URL": "redis+sentinel://u:canary@h1,h2/n/0?sentinel_password=canary&db=1"},
+        {"LEDGER_URL": "postgresql://u:canary@h/"},
         {"LEDGER_URL": "mysql://u:canary@h/db"},
         {"ALPACA_TRADING_URL": "http://u:canary@h"},
         {"SIGNAL_HMAC_KEYS": "canary"},
@@ -393,6 +393,13 @@ def test_nothing_shows_the_secrets() -> None:
     assert [value for value in hidden if value in said] == []
     assert value_of(settings, "REDIS_URL") == f"redis://u:{MASK}@h/0"
     assert value_of(settings, "ALPACA_SECRET_KEY") == MASK
+
+
+def test_both_passwords_of_a_sentinel_url_are_secrets() -> None:
+    """The data nodes' and the Sentinels' own, decoded; neither is shown."""
+    settings = load(REDIS_URL="redis+sentinel://:c1@h1,h2/m?sentinel_password=c%2F2")
+    assert [secret.reveal() for secret in settings.secrets] == ["c1", "c/2"]
+    assert settings.redis.shown_url == f"redis+sentinel://:{MASK}@h1,h2/m?sentinel_password={MASK}"
 
 
 def test_require_keys_names_both_variables() -> None:

@@ -58,8 +58,8 @@ def value_of(settings: Settings, name: str) -> str:
         ("CONSUMER_GROUP", "a/b", "1 to 64 letters, digits, '_', '.', ':' or '-'"),
         ("SIZING", "weights", "module:function"),
         ("SIZING", "a-b:c", "module:function"),
-        ("LEDGER_URL", "sqlite://", "sqlite:///PATH"),
-        ("LEDGER_URL", "sqlite:///x?mode=ro", "sqlite:///PATH"),
+        ("LEDGER_URL", "sqlite://", "or postgresql://USER:PASSWORD@HOST/DATABASE"),
+        ("LEDGER_URL", "sqlite:///x?mode=ro", "or postgresql://USER:PASSWORD@HOST/DATABASE"),
     ],
 )
 def test_a_wrong_value_is_refused_in_one_line(name: str, text: str, allowed: str) -> None:

@@ -133,6 +133,19 @@ def test_a_ledger_of_a_dead_process(shell: Shell) -> None:
         assert checks.check_ledger(settings(**shell.env)).level is Level.OK
 
 
+def test_a_ledger_on_a_server(postgres_url: str) -> None:
+    """Its name without the password, and how much is in it; one sentence when it is away."""
+    found = checks.check_ledger(settings(LEDGER_URL=postgres_url))
+    assert (found.level, "canary" in found.detail) == (Level.OK, False)
+    assert found.detail.startswith("postgresql://127.0.0.1:")
+    assert found.detail.endswith(", 0 signals")
+    nothing = checks.check_ledger(settings(LEDGER_URL=f"{postgres_url}?schema=none"))
+    assert (nothing.level, nothing.detail[-18:]) == (Level.OK, "holds no ledger yet"[-18:])
+    away = checks.check_ledger(settings(LEDGER_URL="postgresql://u:canary@127.0.0.1:1/d"))
+    assert (away.level, "canary" in away.detail) == (Level.FAILED, False)
+    assert "does not answer" in away.detail
+
+
 def test_no_ledger_yet(shell: Shell) -> None:
     """It will be created, in a folder that will be created too."""
     url = f"sqlite:///{shell.folder}/deep/er/l.db"

@@ -20,7 +20,7 @@ NAMED = ((b"ticker", b"NVDA"), (b"direction", b"b"), (b"signal_id", b"mine"))
 @pytest.fixture
 def reader(ledger: SqliteLedger) -> Iterator[LedgerReader]:
     """The ledger as the command sees it."""
-    with LedgerReader(ledger.path) as opened:
+    with ledger.open_reader() as opened:
         yield opened
 
 

@@ -6,12 +6,14 @@ from typing import Any
 import pytest
 import redis
 
+from solution.domain.reasons import RedisFault
 from solution.domain.records import EntryRef
 from solution.domain.signal import parse
 from solution.errors import LedgerError, SignalError
+from solution.feeds import arrival
 from solution.feeds import signal_listener as module
 from solution.feeds.signal_listener import Arrival, ListenerPorts, ListenerRules, SignalListener
-from solution.feeds.stream_group import Entry, entry_key
+from solution.feeds.stream_group import Entry, Tail, entry_key
 from solution.runtime.service import Fatal
 from tests.helpers.clocks import ManualClock
 from tests.helpers.trading import ASSETS
@@ -43,6 +45,14 @@ class Group:
         self.counts: list[int] = []
         self.forgotten: list[str] = []
         self.ensured = 0
+        self.created: list[str] = []
+        self.active: tuple[str, ...] = ("nvda",)
+        self.broken: dict[str, str] = {}
+        self.breaks: dict[str, str] = {}
+        self.tail: Tail | None = None
+        self.looks = 0
+        self.look_error: Exception | None = None
+        self.rewound: list[str] = []
         self.trim_error: Exception | None = None
         self.trims = 0
         self.ahead_ms = 0
@@ -56,9 +66,21 @@ class Group:
             self.new.append((entry_id, fields))
         return entry_id
 
-    def ensure(self) -> list[str]:
+    def ensure(self, streams: Sequence[str] | None = None) -> list[str]:
         self.ensured += 1
-        return []
+        self.broken = dict(self.breaks)
+        self.active = () if self.broken else ("nvda",)
+        created, self.created = self.created, []
+        return created
+
+    def tails(self) -> dict[str, Tail]:
+        self.looks += 1
+        if self.look_error is not None:
+            raise self.look_error
+        return {} if self.tail is None else {"nvda": self.tail}
+
+    def rewind(self, stream: str) -> None:
+        self.rewound.append(stream)
 
     def now_ms(self) -> int:
         return self._clock.epoch_ms() + self.ahead_ms
@@ -122,7 +144,7 @@ class Fixture:
             deliver=self._deliver,
             dead_letter=self._dead_letter,
             acknowledge=lambda ref: self.acknowledged.append(ref.entry_id),
-            has_dead_letter=lambda ref: ref.entry_id in self.dead_before,
+            has_dead_letter=lambda ref, _fields: ref.entry_id in self.dead_before,
             has_row=lambda ref: ref.entry_id in self.rows,
             is_known=lambda identity: identity in self.known,
             find_asset=ASSETS.get,
@@ -261,6 +283,32 @@ def test_an_entry_that_found_no_room_comes_again(fix: Fixture) -> None:
     assert fix.ids() == [entry]
 
 
+@pytest.mark.parametrize("owner", [ME, DEAD])
+def test_a_redelivered_entry_that_found_no_room_holds_back_the_rest(
+    fix: Fixture, owner: str
+) -> None:
+    """Neither a later one nor a new one passes it; all come in order when there is room."""
+    old = [fix.group.add(fix.now_id(9, n), owner=owner) for n in range(2)]
+    new = fix.group.add(fix.now_id())
+    fix.takes = False
+    fix.listener.step()
+    assert (fix.ids(), fix.group.counts, fix.group.forgotten) == ([], [], [])
+    fix.takes = True
+    fix.listener.step()
+    assert fix.ids() == [*old, new]
+
+
+def test_without_room_a_dead_peers_entries_stay_where_they_are(fix: Fixture) -> None:
+    """Not claimed, and their consumer is not forgotten, until there is room."""
+    old = fix.group.add(fix.now_id(9), owner=DEAD)
+    fix.room = 0
+    fix.listener.step()
+    assert (fix.group.pending, fix.group.forgotten) == ({DEAD: [old]}, [])
+    fix.room = 1
+    fix.listener.step()
+    assert (fix.ids(), fix.group.forgotten) == ([old], [DEAD])
+
+
 # --- what is no signal --------------------------------------------------------------------
 
 
@@ -355,22 +403,23 @@ def test_a_mistake_of_ours_costs_one_entry(fix: Fixture, monkeypatch: pytest.Mon
             raise RecursionError("a mistake")
         return parsing(stream, entry_id, fields)
 
-    monkeypatch.setattr(module, "parse", broken)
+    monkeypatch.setattr(arrival, "parse", broken)
     fix.listener.step()
     assert fix.letters == [(bad, "INTERNAL_ERROR")]
     assert fix.ids() == [good]
 
 
-def test_a_ledger_that_fails_ends_the_listener(
-    fix: Fixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Whether an old entry has a row cannot be known: Fatal, and nothing is held or decided."""
-    fix.group.add(fix.now_id(3600))
+class Unreadable(set[str]):
+    """Rows of a ledger that cannot be read any more."""
 
-    def fails(_: str) -> bool:
+    def __contains__(self, _: object) -> bool:
         raise LedgerError("the disk is full")
 
-    object.__setattr__(fix.listener._ports, "is_known", fails)
+
+def test_a_ledger_that_fails_ends_the_listener(fix: Fixture) -> None:
+    """Whether an old entry has a row cannot be known: Fatal, and nothing is held or decided."""
+    fix.group.add(fix.now_id(3600))
+    fix.known = Unreadable()
     with pytest.raises(Fatal, match="the disk is full"):
         fix.listener.step()
     assert fix.listener.holding() == 0
@@ -381,11 +430,11 @@ def test_a_ledger_that_fails_ends_the_listener(
 
 
 def test_a_lost_connection_is_made_anew_with_a_bounded_pause(fix: Fixture) -> None:
-    """50 ms, doubling to half a second; afterwards pending entries are looked for at once."""
+    """50 ms, doubling to a quarter of a second; then what is pending is looked for at once."""
     fix.listener.step()
     fix.group.errors = [redis.ConnectionError("reset")] * 6
     pauses = [fix.listener.step() for _ in range(6)]
-    assert pauses == [0.05, 0.1, 0.2, 0.4, 0.5, 0.5]
+    assert pauses == [0.05, 0.1, 0.2, 0.25, 0.25, 0.25]
     assert fix.clients[0].closed
     assert not fix.listener.connected
     assert "reset" in fix.listener.trouble
@@ -417,11 +466,138 @@ def test_a_group_that_vanished_is_made_anew(fix: Fixture) -> None:
     """NOGROUP: created again, everything looked at again, no pause."""
     fix.listener.step()
     fix.group.errors = [redis.ResponseError("NOGROUP No such key 'nvda'")]
+    fix.group.created = ["nvda"]
     assert fix.listener.step() == 0.0
     assert fix.group.ensured == 2
+    assert fix.listener.alerts == {RedisFault.GROUP_LOST: 1}
     entry = fix.group.add(fix.now_id(), owner=ME)
     fix.listener.step()
     assert fix.ids() == [entry]
+
+
+def test_a_group_that_is_refused_and_stands_is_no_busy_loop(fix: Fixture) -> None:
+    """NOPERM on reading alone: making the group anew changes nothing, so it pauses, and says so."""
+    fix.listener.step()
+    fix.group.errors = [redis.exceptions.NoPermissionError("no permissions to run xreadgroup")] * 3
+    assert [fix.listener.step() for _ in range(3)] == [0.05, 0.1, 0.2]
+    assert fix.listener.trouble.startswith("REDIS_NOPERM: ")
+    fix.listener.step()
+    assert fix.listener.trouble == ""
+
+
+def test_a_fault_while_the_group_is_made_anew_counts_as_its_own(fix: Fixture) -> None:
+    """NOGROUP, and then the connection breaks: reconnect with a pause."""
+    fix.listener.step()
+    fix.group.errors = [redis.ResponseError("NOGROUP No such key 'nvda'")]
+
+    def breaks(streams: Any = None) -> list[str]:
+        raise redis.ReadOnlyError("You can't write against a read only replica.")
+
+    ensure, fix.group.ensure = fix.group.ensure, breaks  # type: ignore[method-assign]
+    assert fix.listener.step() == 0.05
+    assert fix.listener.trouble.startswith("REDIS_READONLY: ")
+    fix.group.ensure = ensure  # type: ignore[method-assign]
+    assert fix.listener.step() == 0.0
+
+
+def test_with_every_stream_broken_nothing_is_read_and_each_is_tried_again(fix: Fixture) -> None:
+    """The trouble names stream and fault; once it is gone, reading goes on."""
+    fix.group.breaks = {"nvda": "REDIS_WRONGTYPE: ResponseError: WRONGTYPE …"}
+    entry = fix.group.add(fix.now_id())
+    assert fix.listener.step() > 0
+    assert fix.listener.trouble == "nvda: REDIS_WRONGTYPE: ResponseError: WRONGTYPE …"
+    assert fix.listener.connected
+    fix.group.breaks = {}
+    fix.clock.advance(1.0)
+    assert fix.listener.step() == 0.0
+    assert (fix.ids(), fix.listener.trouble) == ([entry], "")
+
+
+def test_an_outage_is_logged_once_for_each_thing_it_says(
+    fix: Fixture, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Refused, refused, loading, loading, back: three lines, each with its code."""
+    fix.listener.step()
+    down, loading = redis.ConnectionError("refused"), redis.BusyLoadingError("Redis is loading")
+    fix.group.errors = [down, down, loading, loading]
+    caplog.set_level("INFO", logger=module.__name__)
+    for _ in range(5):
+        fix.listener.step()
+    said = [(r.message, getattr(r, "reason", "")) for r in caplog.records]
+    assert said == [
+        ("redis_lost", "REDIS_UNREACHABLE"),
+        ("redis_lost", "REDIS_LOADING"),
+        ("listening", ""),
+    ]
+
+
+def test_an_entry_id_given_to_another_signal_is_a_dead_letter(fix: Fixture) -> None:
+    """Redis lost the entry in hand and gave its id again: it gets its own end, once."""
+    entry = fix.group.add(fix.now_id())
+    fix.listener.step()
+    other = (*BUY, (b"qty", b"7"))
+    for _ in range(2):
+        fix.group.add(entry, other)
+        fix.listener.step()
+    assert fix.letters == [(entry, "ENTRY_ID_REUSED")]
+    assert (fix.ids(), fix.listener.holding()) == ([entry], 1)
+
+
+def test_the_tails_of_streams_are_looked_at_now_and_then(fix: Fixture) -> None:
+    """After each connect and every five seconds, not with every sweep."""
+    for _ in range(11):
+        fix.listener.step()
+        fix.clock.advance(1.0)
+    assert fix.group.looks == 3
+    fix.group.errors = [redis.ConnectionError("reset")]
+    fix.listener.step()
+    fix.listener.step()
+    assert fix.group.looks == 4
+
+
+def test_a_lost_tail_is_told_and_counted_once(
+    fix: Fixture, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The stream ends before what was read from it."""
+    fix.group.add(fix.now_id(0, 5))
+    fix.listener.step()
+    end = entry_key(fix.now_id(2))
+    fix.group.tail = Tail(end, end, None, None, None)
+    for _ in range(2):
+        fix.clock.advance(5.0)
+        fix.listener.step()
+    assert fix.listener.alerts == {RedisFault.TAIL_LOST: 1}
+    assert [r.message for r in caplog.records].count("stream_tail_lost") == 1
+    assert fix.group.rewound == []
+
+
+def test_a_group_ahead_of_its_stream_is_set_back(fix: Fixture) -> None:
+    """Otherwise Redis would skip new entries until their ids have caught up."""
+    fix.group.tail = Tail((5, 0), (9, 0), None, None, None)
+    fix.listener.step()
+    assert fix.group.rewound == ["nvda"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        redis.exceptions.NoPermissionError("no permissions to run xinfo"),
+        redis.ResponseError("ERR unknown command 'XINFO'"),
+    ],
+)
+def test_who_may_not_look_still_reads(fix: Fixture, error: Exception) -> None:
+    """A user without XINFO, or a server without it."""
+    fix.group.look_error = error
+    entry = fix.group.add(fix.now_id())
+    assert fix.listener.step() == 0.0
+    assert fix.ids() == [entry]
+
+
+def test_a_look_that_meets_a_real_fault_ends_the_connection(fix: Fixture) -> None:
+    """As any other command does."""
+    fix.group.look_error = redis.exceptions.MasterDownError("Link with MASTER is down")
+    assert fix.listener.step() == 0.05
+    assert fix.listener.trouble.startswith("REDIS_MASTERDOWN: ")
 
 
 def test_other_refusals_of_redis_are_met_with_patience(fix: Fixture) -> None:

@@ -1,11 +1,13 @@
-"""The ledger in both forms."""
+"""The ledger in each of its forms."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from solution.ledger.postgres import PostgresLedger
 from solution.ledger.sqlite import SqliteLedger
+from solution.ledger.store import Store
 
 
 @pytest.fixture
@@ -30,8 +32,23 @@ def memory_ledger() -> Iterator[SqliteLedger]:
     ledger.close()
 
 
+@pytest.fixture
+def postgres_ledger(postgres_url: str) -> Iterator[PostgresLedger]:
+    """A ledger in a database of its own."""
+    ledger = PostgresLedger(postgres_url)
+    yield ledger
+    ledger.close()
+
+
+@pytest.fixture(params=["memory", "file", "postgres"])
+def ledger(request: pytest.FixtureRequest) -> Store:
+    """Each form in turn: whatever holds for one holds for the others."""
+    found: Store = request.getfixturevalue(f"{request.param}_ledger")
+    return found
+
+
 @pytest.fixture(params=["memory", "file"])
-def ledger(request: pytest.FixtureRequest) -> SqliteLedger:
-    """Each form in turn: whatever holds for one holds for the other."""
+def sqlite_ledger(request: pytest.FixtureRequest) -> SqliteLedger:
+    """Both forms that SQLite has."""
     found: SqliteLedger = request.getfixturevalue(f"{request.param}_ledger")
     return found

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from solution.domain.records import Change, State
+from solution.domain.records import Change, EntryRef, State
 from solution.errors import ConfigError, LedgerBusy, LedgerError
-from solution.ledger import wal
+from solution.ledger import open_reader, wal
 from solution.ledger.files import database_path
 from solution.ledger.sqlite import SqliteLedger
 from tests.helpers.ledger_rows import make_end, make_event, make_intent
@@ -67,7 +67,7 @@ def test_urls_name_a_file_or_memory(url: str, path: Path | None) -> None:
     assert database_path(url) == path
 
 
-@pytest.mark.parametrize("url", ["postgresql://host/db", "sqlite://data/x.db", "data/x.db", ""])
+@pytest.mark.parametrize("url", ["mysql://host/db", "sqlite://data/x.db", "data/x.db", ""])
 def test_other_urls_are_a_wrong_setting(url: str) -> None:
     """The message names the setting."""
     with pytest.raises(ConfigError, match="LEDGER_URL"):
@@ -115,7 +115,7 @@ def test_a_reader_sees_what_a_running_service_wrote(
     child: subprocess.Popen[str], database: Path
 ) -> None:
     """The listing commands work beside the service, without its lock."""
-    with SqliteLedger.open_reader(database) as reader:
+    with open_reader(f"sqlite:///{database}") as reader:
         assert reader.counts_by_state() == {State.SUBMITTING: 49, State.FILLED: 1}
 
 
@@ -152,12 +152,12 @@ def test_a_newer_ledger_is_refused(database: Path) -> None:
     """An older program must not write into a layout it does not know."""
     SqliteLedger(f"sqlite:///{database}").close()
     connection = sqlite3.connect(database)
-    connection.execute("PRAGMA user_version = 2")
+    connection.execute("PRAGMA user_version = 9")
     connection.close()
-    with pytest.raises(LedgerError, match="version 2, this program knows up to 1"):
+    with pytest.raises(LedgerError, match="version 9, this program knows up to 2"):
         SqliteLedger(f"sqlite:///{database}")
-    with pytest.raises(LedgerError, match="version 2"):
-        SqliteLedger.open_reader(database)
+    with pytest.raises(LedgerError, match="version 9"):
+        open_reader(f"sqlite:///{database}")
 
 
 def test_another_applications_database_is_left_alone(database: Path) -> None:
@@ -223,20 +223,37 @@ def test_a_read_only_ledger_makes_nothing_durable(file_ledger: SqliteLedger) -> 
         file_ledger.begin(make_intent())
     with pytest.raises(LedgerError, match="read-only"):
         file_ledger.apply([make_end()])
+    with pytest.raises(LedgerError, match="read-only"):
+        file_ledger.mark_start(EntryRef("nvda", "1-0"))
 
 
-def test_a_full_database_makes_nothing_durable_and_recovers(ledger: SqliteLedger) -> None:
-    """At the size limit both raise and leave nothing; with room again both work."""
-    pages = ledger._connection.execute("PRAGMA page_count").fetchone()[0]
-    ledger._connection.execute(f"PRAGMA max_page_count = {pages}")
-    with pytest.raises(LedgerError, match="full"):
-        ledger.begin(make_intent(1, body=b"x" * 100_000))
-    with pytest.raises(LedgerError, match="full"):
-        ledger.apply([Change(events=(make_event(message="x" * 100_000),))])
-    ledger._connection.execute(f"PRAGMA max_page_count = {pages + 1000}")
-    assert ledger.find(make_intent().identity) is None
+def test_a_first_start_that_fails_leaves_an_empty_file(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tables come all together, so the next start finds nothing half made."""
+    with monkeypatch.context() as patched:
+        patched.setattr("solution.ledger.scripts.VERSION_TABLE", "CREATE TABLE history (a)")
+        with pytest.raises(LedgerError, match="history already exists"):
+            SqliteLedger(f"sqlite:///{database}")
+    ledger = SqliteLedger(f"sqlite:///{database}")
     ledger.begin(make_intent())
-    assert [event_id for event_id, _ in ledger.apply([make_end()])] == [1]
+    ledger.close()
+
+
+def test_a_full_database_makes_nothing_durable_and_recovers(
+    sqlite_ledger: SqliteLedger,
+) -> None:
+    """At the size limit both raise and leave nothing; with room again both work."""
+    pages = sqlite_ledger._connection.execute("PRAGMA page_count").fetchone()[0]
+    sqlite_ledger._connection.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(LedgerError, match="full"):
+        sqlite_ledger.begin(make_intent(1, body=b"x" * 100_000))
+    with pytest.raises(LedgerError, match="full"):
+        sqlite_ledger.apply([Change(events=(make_event(message="x" * 100_000),))])
+    sqlite_ledger._connection.execute(f"PRAGMA max_page_count = {pages + 1000}")
+    assert sqlite_ledger.find(make_intent().identity) is None
+    sqlite_ledger.begin(make_intent())
+    assert [event_id for event_id, _ in sqlite_ledger.apply([make_end()])] == [1]
 
 
 def test_a_full_disk_is_one_ledger_error(database: Path) -> None:
@@ -354,6 +371,8 @@ def test_a_failed_sync_is_never_called_a_success_later(
     with pytest.raises(LedgerError, match="synced"):
         file_ledger.apply([Change(events=(make_event(),))])
     monkeypatch.undo()
+    with pytest.raises(LedgerError, match="synced"):
+        file_ledger._wal.sync(1)
     with pytest.raises(LedgerError, match="synced"):
         file_ledger.begin(make_intent())
     with pytest.raises(LedgerError, match="synced"):

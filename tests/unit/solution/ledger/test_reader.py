@@ -6,18 +6,27 @@ from pathlib import Path
 import pytest
 
 from solution.domain.records import Change, Intent, State
-from solution.errors import LedgerError
+from solution.errors import ConfigError, LedgerError
+from solution.ledger import open_reader
 from solution.ledger.reader import LedgerReader
 from solution.ledger.sqlite import SqliteLedger
+from solution.ledger.store import Store
 from tests.helpers.ledger_rows import make_dead_letter, make_end, make_intent, make_trade
 
 
 @pytest.fixture
-def reader(file_ledger: SqliteLedger) -> Iterator[LedgerReader]:
+def reader(ledger: Store) -> Iterator[LedgerReader]:
     """Four signals (one refused, one filled), two dead letters, one value."""
+    fill(ledger)
+    with ledger.open_reader() as opened:
+        yield opened
+
+
+def fill(ledger: Store) -> None:
+    """What every reader of these tests finds."""
     for number in (1, 2):
-        file_ledger.begin(make_intent(number, signal_id=f"s-{number}"))
-    file_ledger.apply(
+        ledger.begin(make_intent(number, signal_id=f"s-{number}"))
+    ledger.apply(
         [
             make_end(1),
             Change(insert=make_intent(3, state=State.REFUSED, symbol="AAPL")),
@@ -26,9 +35,7 @@ def reader(file_ledger: SqliteLedger) -> Iterator[LedgerReader]:
             Change(dead_letter=make_dead_letter(9)),
         ]
     )
-    file_ledger.set_state("account", "a-1")
-    with SqliteLedger.open_reader(file_ledger.path) as opened:
-        yield opened
+    ledger.set_state("account", "a-1")
 
 
 def names(intents: Iterable[Intent]) -> list[str]:
@@ -85,22 +92,29 @@ def test_state_is_read_by_key(reader: LedgerReader) -> None:
     assert (reader.get_state("account"), reader.get_state("nothing")) == ("a-1", None)
 
 
-def test_a_reader_follows_the_service(reader: LedgerReader, file_ledger: SqliteLedger) -> None:
+def test_a_reader_follows_the_service(reader: LedgerReader, ledger: Store) -> None:
     """Each question sees the commits made before it."""
-    file_ledger.apply([make_end(2)])
+    ledger.apply([make_end(2)])
     assert reader.counts_by_state()[State.FILLED] == 2
 
 
-def test_a_reader_cannot_write(reader: LedgerReader) -> None:
+def test_a_reader_cannot_write(file_ledger: SqliteLedger) -> None:
     """Read-only is SQLite's own, not our restraint."""
-    with pytest.raises(LedgerError, match="read-only"):
+    fill(file_ledger)
+    with file_ledger.open_reader() as reader, pytest.raises(LedgerError, match="read-only"):
         reader._read("DELETE FROM order_intents RETURNING id")
+
+
+def test_a_ledger_in_memory_is_read_by_its_own_process_only() -> None:
+    """Another process would find an empty one."""
+    with pytest.raises(ConfigError, match="in memory"):
+        open_reader("sqlite://")
 
 
 def test_no_file_is_made_where_none_is(tmp_path: Path) -> None:
     """A wrong path is an error and leaves nothing behind."""
     with pytest.raises(LedgerError, match="there is no ledger at"):
-        LedgerReader(tmp_path / "missing.db")
+        open_reader(f"sqlite:///{tmp_path}/missing.db")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -109,7 +123,7 @@ def test_no_file_is_made_beside_a_closed_ledger(file_ledger: SqliteLedger) -> No
     file_ledger.begin(make_intent())
     file_ledger.close()
     before = sorted(file_ledger.path.parent.iterdir())
-    with LedgerReader(file_ledger.path) as opened:
+    with open_reader(f"sqlite:///{file_ledger.path}") as opened:
         assert names(opened.list_intents()) == ["1-0"]
     assert sorted(file_ledger.path.parent.iterdir()) == before
 
@@ -118,11 +132,11 @@ def test_an_empty_file_holds_no_ledger_yet(tmp_path: Path) -> None:
     """A start that was cut short before its first commit."""
     (tmp_path / "empty.db").touch()
     with pytest.raises(LedgerError, match="no ledger yet"):
-        LedgerReader(tmp_path / "empty.db")
+        open_reader(f"sqlite:///{tmp_path}/empty.db")
 
 
 def test_a_file_that_is_no_database_is_one_sentence(tmp_path: Path) -> None:
     """The error is ours, not the driver's."""
     (tmp_path / "text.db").write_text("hello " * 200)
     with pytest.raises(LedgerError, match="no SQLite database"):
-        LedgerReader(tmp_path / "text.db")
+        open_reader(f"sqlite:///{tmp_path}/text.db")

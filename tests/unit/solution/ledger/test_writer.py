@@ -9,6 +9,7 @@ from solution.clock import Deadline
 from solution.domain.records import Change, EntryRef
 from solution.errors import LedgerError
 from solution.ledger.sqlite import SqliteLedger
+from solution.ledger.store import Store
 from solution.ledger.writer import BATCH, OutcomeWriter
 from solution.runtime.service import Fatal
 from tests.helpers.clocks import ManualClock, eventually
@@ -43,7 +44,7 @@ class Outlet:
 class FailingLedger:
     """Fails as often as told, moving the clock a second each time, then serves the real one."""
 
-    def __init__(self, ledger: SqliteLedger, failures: int, clock: ManualClock) -> None:
+    def __init__(self, ledger: Store, failures: int, clock: ManualClock) -> None:
         self.left = failures
         self.batches: list[int] = []
         self._ledger = ledger
@@ -68,7 +69,7 @@ def outlet() -> Outlet:
 
 
 @pytest.fixture
-def writer(ledger: SqliteLedger, outlet: Outlet) -> Iterator[OutcomeWriter]:
+def writer(ledger: Store, outlet: Outlet) -> Iterator[OutcomeWriter]:
     """A writer that was not started: tests call step() or start() themselves."""
     made = OutcomeWriter(ledger, outlet)
     yield made
@@ -81,7 +82,7 @@ def outcome(number: int) -> Change:
 
 
 def test_one_step_commits_what_waits_in_its_order(
-    writer: OutcomeWriter, outlet: Outlet, ledger: SqliteLedger
+    writer: OutcomeWriter, outlet: Outlet, ledger: Store
 ) -> None:
     """Events and acknowledgements are handed on together, in the order they were put."""
     for number in (3, 1, 2):
@@ -114,7 +115,7 @@ def test_nothing_is_handed_on_before_the_commit(outlet: Outlet) -> None:
 
 
 def test_events_reported_before_are_not_handed_on(
-    writer: OutcomeWriter, outlet: Outlet, ledger: SqliteLedger
+    writer: OutcomeWriter, outlet: Outlet, ledger: Store
 ) -> None:
     """Each id goes with its own event, although some of a change were left out."""
     first, second = make_event(1, final=True), make_event(2, event="canceled")
@@ -137,7 +138,7 @@ def test_events_reported_before_are_not_handed_on(
 
 
 def test_a_started_writer_takes_from_all_threads(
-    writer: OutcomeWriter, outlet: Outlet, ledger: SqliteLedger
+    writer: OutcomeWriter, outlet: Outlet, ledger: Store
 ) -> None:
     """Eight threads put; flush() returns when all of it is committed and handed on."""
     writer.start()
@@ -193,7 +194,7 @@ def test_flush_works_without_a_thread(writer: OutcomeWriter, outlet: Outlet) -> 
 
 
 def test_flush_takes_over_from_a_thread_that_ends_meanwhile(
-    ledger: SqliteLedger, outlet: Outlet, monkeypatch: pytest.MonkeyPatch
+    ledger: Store, outlet: Outlet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A flush() that raced with the stop commits the rest itself."""
     writer = OutcomeWriter(ledger, outlet)
@@ -212,9 +213,7 @@ def test_flush_gives_up_at_its_deadline(
     assert not writer.flush(Deadline(0.01))
 
 
-def test_a_failing_ledger_is_tried_again_with_the_batch_held(
-    ledger: SqliteLedger, outlet: Outlet
-) -> None:
+def test_a_failing_ledger_is_tried_again_with_the_batch_held(ledger: Store, outlet: Outlet) -> None:
     """Two failures cost time and nothing else."""
     clock = ManualClock()
     failing = FailingLedger(ledger, 2, clock)
@@ -225,9 +224,7 @@ def test_a_failing_ledger_is_tried_again_with_the_batch_held(
     assert outlet.calls == [([(1, "1-0")], ["1-0"])]
 
 
-def test_a_ledger_that_fails_for_too_long_ends_the_service(
-    ledger: SqliteLedger, outlet: Outlet
-) -> None:
+def test_a_ledger_that_fails_for_too_long_ends_the_service(ledger: Store, outlet: Outlet) -> None:
     """After five seconds: Fatal, nothing acknowledged, and flush() does not pretend."""
     clock = ManualClock()
     failing = FailingLedger(ledger, 99, clock)
@@ -239,9 +236,7 @@ def test_a_ledger_that_fails_for_too_long_ends_the_service(
     assert not writer.flush(Deadline(PATIENCE))
 
 
-def test_flush_gives_up_when_the_thread_ended_with_fatal(
-    ledger: SqliteLedger, outlet: Outlet
-) -> None:
+def test_flush_gives_up_when_the_thread_ended_with_fatal(ledger: Store, outlet: Outlet) -> None:
     """A waiting flush() notices that nobody will commit any more."""
     clock = ManualClock()
     writer = OutcomeWriter(FailingLedger(ledger, 99, clock), outlet, clock=clock, give_up=0.5)
@@ -253,7 +248,7 @@ def test_flush_gives_up_when_the_thread_ended_with_fatal(
 
 
 def test_a_drain_that_fails_says_so(
-    ledger: SqliteLedger, outlet: Outlet, caplog: pytest.LogCaptureFixture
+    ledger: Store, outlet: Outlet, caplog: pytest.LogCaptureFixture
 ) -> None:
     """join() after a failure on the last changes returns False and leaves a line in the log."""
     clock = ManualClock()
@@ -276,7 +271,7 @@ def test_one_impossible_change_does_not_take_its_neighbours_along(
     assert writer.pending == 0
 
 
-def test_idle_time_is_used_for_upkeep_once(ledger: SqliteLedger, outlet: Outlet) -> None:
+def test_idle_time_is_used_for_upkeep_once(ledger: Store, outlet: Outlet) -> None:
     """Published rows go when nothing has happened for a second."""
     clock = ManualClock()
     writer = OutcomeWriter(ledger, outlet, clock=clock)
@@ -284,8 +279,22 @@ def test_idle_time_is_used_for_upkeep_once(ledger: SqliteLedger, outlet: Outlet)
     writer.step()
     ledger.mark_published([1])
     pauses = [writer.step()]
-    assert ledger._connection.execute("SELECT count(*) FROM outbox").fetchone() == (1,)
+    assert ledger._read("SELECT count(*) FROM outbox") == [(1,)]
     clock.advance(1.0)
     pauses += [writer.step(), writer.step()]
-    assert ledger._connection.execute("SELECT count(*) FROM outbox").fetchone() == (0,)
+    assert ledger._read("SELECT count(*) FROM outbox") == [(0,)]
     assert pauses == [1.0, 1.0, 1.0]
+
+
+def test_a_lost_lease_ends_the_writing_at_once(outlet: Outlet) -> None:
+    """Trying again would help nobody: the entries are the other instance's now."""
+    ledger = SqliteLedger("sqlite://")
+    ledger.acquire_lease("me", 60)
+    ledger._connection.execute("UPDATE lease SET epoch = 9")
+    writer = OutcomeWriter(ledger, outlet)
+    writer.put(outcome(1))
+    with pytest.raises(Fatal, match="another instance holds the ledger"):
+        writer.step()
+    assert outlet.calls == []
+    assert not writer.flush(Deadline(0.0))
+    ledger.close()

@@ -10,10 +10,9 @@ import pytest
 from solution.book.prices import Quote
 from solution.domain.reasons import Reason
 from solution.domain.records import State
-from solution.errors import OutcomeUnknown, Rejected
-from solution.trading import recovery
+from solution.errors import LeaseLost, NotSent, OutcomeUnknown, Rejected
 from solution.trading.pipeline import usable
-from tests.helpers.trading import DEPLOYMENT, Rig, accept, accept_then, fail
+from tests.helpers.trading import STREAM, Rig, accept, accept_then, entry_fields, fail
 
 UNCLEAR = OutcomeUnknown("no usable answer")
 RESTING = {"order_type": "limit", "limit_price": "50", "time_in_force": "gtc"}
@@ -31,17 +30,7 @@ def restarted(dead: Rig) -> Rig:
     rig.desk.orders = dead.desk.orders
     rig.snapshot()
     rig.clock.advance(0.001)
-    recovery.restore(
-        ledger=rig.ledger,
-        tracker=rig.tracker,
-        portfolio=rig.portfolio,
-        schedule=rig.schedule,
-        clock=rig.clock,
-    )
-    rig.pipeline.recovered(
-        recovery.newest_sent(rig.ledger, rig.clock.epoch_ms()),
-        recovery.unclaimed(rig.ledger, rig.desk, DEPLOYMENT, rig.clock),
-    )
+    rig.recover()
     return rig
 
 
@@ -111,14 +100,33 @@ def test_an_order_without_a_row_is_adopted_not_sent_again(rig: Rig) -> None:
     fresh.desk.orders = {order["client_order_id"]: order | {"status": "filled"}}
     fresh.desk.fill(order["client_order_id"])
     fresh.snapshot()
-    fresh.pipeline.recovered(
-        {}, recovery.unclaimed(fresh.ledger, fresh.desk, DEPLOYMENT, fresh.clock)
-    )
+    fresh.recover([(STREAM, entry, entry_fields("b", {}))])
     fresh.redeliver(entry)
     assert fresh.desk.posts == []
     assert fresh.row(order["client_order_id"]).state is State.FILLED
     assert fresh.outcomes.told(entry)[-1] == "fill!"
     assert fresh.outcomes.acks == [entry]
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["first-post", "resend"])
+def test_a_process_that_slept_through_a_takeover_sends_nothing(rig: Rig, first: bool) -> None:
+    """Paused between its row and its POST; the row is the other instance's to settle."""
+
+    def lost() -> None:
+        raise LeaseLost("epoch 2 is another's")
+
+    if not first:
+        rig.desk.script.append(fail(NotSent("connection refused")))
+        rig.send()
+    rig.fence = lost
+    with pytest.raises(LeaseLost):
+        if first:
+            rig.send()
+        else:
+            rig.work()
+    assert len(rig.desk.posts) == (0 if first else 1)
+    assert [row.state for row in rig.ledger.open_intents()] == [State.SUBMITTING]
+    assert rig.outcomes.acks == []
 
 
 def test_after_a_restart_a_lost_buy_does_not_follow_its_sell(rig: Rig) -> None:

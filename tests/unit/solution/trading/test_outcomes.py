@@ -195,18 +195,32 @@ def test_progress_and_row_are_two_forms_of_one_standing() -> None:
 def test_an_execution_becomes_a_trade() -> None:
     """With the broker's id, or one made of order and standing, the same however often polled."""
     news = News("partially_filled", "A", Decimal(4), Decimal("100.5"))
-    step = merge(Progress(State.OPEN, "new", "A"), news)
-    trade = outcomes.trade_of(INTENT, step, execution_id="", at=AT)
+    [row] = merge(Progress(State.OPEN, "new", "A"), news).executions
+    trade = outcomes.trade_of(INTENT, row, at=AT)
     assert trade.execution_id == "A:4"
     assert (trade.qty, trade.price, trade.cum_qty) == (Decimal(4), Decimal("100.5"), Decimal(4))
     assert (trade.symbol, trade.side, trade.order_id, trade.client_order_id, trade.at) == (
         "NVDA", "buy", "A", "sp-x", AT,
     )  # fmt: skip
-    assert outcomes.trade_of(INTENT, step, execution_id="e1", at=AT).execution_id == "e1"
+    told = news._replace(execution_id="e1", execution_qty=Decimal(4), execution_price=Decimal(101))
+    [row] = merge(Progress(State.OPEN, "new", "A"), told).executions
+    assert (outcomes.trade_of(INTENT, row, at=AT).execution_id, row.price) == ("e1", Decimal(101))
 
 
 def test_an_execution_without_a_price_is_a_trade_all_the_same() -> None:
     """The shares moved; the price is recorded as 0 until it is known."""
     step = merge(Progress(State.OPEN, "new", "A"), News("filled", "A", Decimal("1E+1")))
-    trade = outcomes.trade_of(INTENT, step, execution_id="", at=AT)
+    [trade] = [outcomes.trade_of(INTENT, row, at=AT) for row in step.executions]
     assert (trade.price, trade.execution_id) == (Decimal(0), "A:10")
+
+
+def test_a_row_gets_its_executions_back() -> None:
+    """After a restart: what was booked is known by its ids, and nothing is booked twice."""
+    told = News(
+        "filled", "A", Decimal(10), Decimal(100), execution_id="e9", execution_qty=Decimal(6)
+    )
+    step = merge(Progress(State.OPEN, "new", "A"), told)
+    trades = [outcomes.trade_of(INTENT, row, at=AT) for row in step.executions]
+    again = outcomes.with_trades(outcomes.progress_of(INTENT), trades)
+    assert [row.id for row in again.fills.executions] == ["A:4", "e9"]
+    assert not merge(again, told).executions

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from solution.domain.reasons import Reason
-from solution.domain.records import State
+from solution.domain.records import DeadLetter, State
 from solution.errors import (
     DuplicateOrder,
     LedgerError,
@@ -20,8 +20,17 @@ from solution.errors import (
 )
 from solution.ledger.sqlite import SqliteLedger
 from solution.rate_limiter import RateLimiter
-from solution.trading import compose
-from tests.helpers.trading import Rig, RigRules, accept, accept_then, fail, fill
+from solution.trading import compose, outcomes
+from tests.helpers.trading import (
+    STREAM,
+    Rig,
+    RigRules,
+    accept,
+    accept_then,
+    entry_fields,
+    fail,
+    fill,
+)
 
 UNCLEAR = OutcomeUnknown("POST /v2/orders: no usable answer: timed out")
 REFUSED_CONNECTION = NotSent("POST /v2/orders: not sent: Connection refused")
@@ -187,10 +196,18 @@ def test_a_redelivered_entry_with_a_dead_letter_is_only_acknowledged(rig: Rig) -
     rig.send(signal_id="one")
     second = rig.send(signal_id="one", qty="3")
     before = len(rig.outcomes.events)
-    rig.redeliver(second, signal_id="two")
+    rig.redeliver(second, signal_id="one", qty="3")
     assert len(rig.desk.posts) == 1
     assert len(rig.outcomes.events) == before
     assert rig.is_free()
+
+
+def test_an_entry_id_that_redis_gave_again_is_another_signal(rig: Rig) -> None:
+    """After data loss: the dead letter of the same id was made of other content."""
+    rig.send(signal_id="one")
+    second = rig.send(signal_id="one", qty="3")
+    rig.redeliver(second, signal_id="two")
+    assert len(rig.desk.posts) == 2
 
 
 def test_two_lanes_with_one_signal_id_make_one_order(rig: Rig) -> None:
@@ -252,7 +269,8 @@ def test_an_order_without_a_row_that_is_not_this_signals_is_not_adopted(
     there = {"client_order_id": coid, "symbol": "NVDA", "side": "buy", "type": "market"}
     order = rig.desk.place({**there, "qty": "10", **changed})
     rig.desk.fill(coid)
-    rig.pipeline.recovered({}, {coid: order})
+    rig.orphans([(STREAM, entry, entry_fields("b", {"signal_id": "one"}))]).settle({coid: order})
+    assert rig.ledger.find_by_client_order_id(coid) is None
     rig.desk.script.append(fail(DuplicateOrder(422, 40010001, "client_order_id must be unique")))
     rig.work()
     rig.advance(5)
@@ -260,6 +278,25 @@ def test_an_order_without_a_row_that_is_not_this_signals_is_not_adopted(
     assert rig.held() == 0
     assert "fill!" not in rig.outcomes.told(entry)
     assert rig.outcomes.acks == [entry]
+
+
+def test_a_dead_letter_whose_signal_id_traded_later_is_told_once(rig: Rig) -> None:
+    """Expired and kept, then a crash before its acknowledgement; its producer sent it again."""
+    fields = {"signal_id": "one"}
+    dead = f"{rig.clock.epoch_ms()}-7"
+    letter = DeadLetter(
+        stream=STREAM,
+        entry_id=dead,
+        reason="EXPIRED",
+        message="too old",
+        at="2026-03-04T14:00:00Z",
+        fields=entry_fields("b", fields),
+    )
+    rig.outcomes.put(outcomes.dead_letter(letter))
+    rig.send(**fields)
+    rig.redeliver(dead, **fields)
+    assert rig.outcomes.told(dead) == ["dead_letter!"]
+    assert rig.outcomes.acks.count(dead) == 2
 
 
 # --- order of one asset -----------------------------------------------------------------

@@ -1,18 +1,19 @@
 """OrderTracker: news from three sources, in any order and more than once."""
 
 import random
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solution.domain.reasons import Reason
 from solution.domain.records import EntryRef, State
 from solution.errors import OutcomeUnknown
-from solution.trading import tracker as module
+from solution.trading import registry as module
 from tests.helpers.trading import Rig, Update, accept, fail
 
 UNCLEAR = OutcomeUnknown("no usable answer")
@@ -179,6 +180,215 @@ def test_an_unknown_status_is_an_open_order(rig: Rig) -> None:
     assert rig.outcomes.told(entry) == ["submitted", "restated"]
 
 
+def test_a_successors_shares_count_anew(rig: Rig) -> None:
+    """4 filled, replaced, 6 more under the new id: 10 shares, 10 in trades, 10 held."""
+    entry, coid = open_order(rig)
+    rig.hear(executions(rig, coid)[1])
+    rig.desk.orders[coid] |= {
+        "status": "replaced", "replaced_by": "order-77", "filled_qty": "4", "qty": "10",
+    }  # fmt: skip
+    rig.hear(rig.update(coid, "replaced"))
+    successor = {"id": "order-77", "replaces": "order-1", "symbol": "NVDA", "qty": "6"}
+    for event, status, filled in (("new", "new", "0"), ("fill", "filled", "6")):
+        order = successor | {"status": status, "filled_qty": filled, "filled_avg_price": "51"}
+        rig.hear(
+            Update(
+                event=event, client_order_id="of-the-broker", order_id="order-77", symbol="NVDA",
+                order=order, qty=Decimal(6) if filled == "6" else None, price=Decimal(51),
+                execution_id="e9" if filled == "6" else "",
+                position_qty=Decimal(10) if filled == "6" else None,
+            )
+        )  # fmt: skip
+    assert rig.outcomes.told(entry)[-1] == "fill!"
+    assert rig.row(coid).filled_qty == 10 == rig.held()
+    booked = [(t.order_id, str(t.qty)) for t in rig.trades(coid)]
+    assert booked == [("order-1", "4"), ("order-77", "6")]
+
+
+def test_the_price_of_an_execution_is_its_own(rig: Rig) -> None:
+    """Not what is left between two averages of the order."""
+    _entry, coid = open_order(rig)
+    rig.desk.fill(coid, "49.333", "3")
+    first = {"qty": Decimal(3), "price": Decimal("49.33"), "execution_id": "e1"}
+    rig.hear(rig.update(coid, "partial_fill", position_qty=Decimal(3), **first))
+    [trade] = rig.trades(coid)
+    assert (trade.execution_id, trade.price) == ("e1", Decimal("49.33"))
+
+
+# --- any order, any number, any of them lost ----------------------------------------------
+
+
+@settings(deadline=None, derandomize=True, max_examples=60)
+@given(st.data())
+def test_books_agree_whatever_is_heard(data: st.DataObject) -> None:
+    """Stream and polls in any order, repeated or lost: row, trades, position and events agree."""
+    rig = Rig()
+    entry, coid = open_order(rig)
+    sizes = data.draw(st.permutations([Decimal(1), Decimal(2), Decimal(3), Decimal(4)]))
+    told: list[Update] = [rig.update(coid, "new")]
+    polls: list[dict[str, Any]] = [dict(rig.desk.orders[coid])]
+    held = Decimal(0)
+    with_position = data.draw(st.booleans())
+    for number, size in enumerate(sizes, 1):
+        held += size
+        rig.desk.fill(coid, "50", str(held))
+        told.append(
+            rig.update(
+                coid, "fill" if held == 10 else "partial_fill", qty=size, price=Decimal(50),
+                execution_id=f"e{number}", position_qty=held if with_position else None,
+            )
+        )  # fmt: skip
+        polls.append(dict(rig.desk.orders[coid]))
+    heard = data.draw(st.lists(st.sampled_from([*told, *polls]), max_size=12))
+    for message in [*heard, polls[-1]]:
+        if isinstance(message, Update):
+            rig.hear(message)
+        elif isinstance(message, dict):
+            rig.tracker.polled(coid, message)
+    row, trades = rig.row(coid), rig.trades(coid)
+    assert (row.state, row.filled_qty) == (State.FILLED, Decimal(10))
+    assert sum(t.qty for t in trades) == 10
+    assert rig.held() == 10 or rig.portfolio.is_uncertain("NVDA")
+    fills = [e for e in rig.outcomes.events if e["event"] in {"partial_fill", "fill", "corrected"}]
+    assert sum(Decimal(e["qty"]) for e in fills if e.get("price")) == 10
+    assert sum(name.endswith("!") for name in rig.outcomes.told(entry)) == 1
+    assert sum(kind == "answered" for kind in rig.notes(coid)) == 1
+    rig.clock.advance(1)
+    rig.snapshot(NVDA="10")
+    assert rig.held() == 10
+    assert not rig.portfolio.is_uncertain("NVDA")
+
+
+# --- busts and corrections ----------------------------------------------------------------
+
+
+def bought(rig: Rig) -> tuple[str, str]:
+    """A limit order that filled in two executions, e1 of 4 and e2 of 6."""
+    entry, coid = open_order(rig)
+    for name, qty, filled in (("e1", 4, "4"), ("e2", 6, "10")):
+        rig.desk.fill(coid, "50", filled)
+        event = "fill" if filled == "10" else "partial_fill"
+        rig.hear(
+            rig.update(
+                coid, event, qty=Decimal(qty), price=Decimal(50), execution_id=name,
+                position_qty=Decimal(filled),
+            )
+        )  # fmt: skip
+    return entry, coid
+
+
+def busted(rig: Rig, coid: str) -> Update:
+    """The broker takes e2 back."""
+    order = dict(rig.desk.orders[coid]) | {"filled_qty": "4"}
+    return rig.update(
+        coid, "trade_bust", order=order, qty=Decimal(6), price=Decimal(50), execution_id="b1",
+        previous_execution_id="e2", position_qty=Decimal(4), at="2026-03-04T16:00:00Z",
+    )  # fmt: skip
+
+
+def test_a_bust_is_booked_and_no_end_is_left(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    """A negative trade, a ``corrected`` event, the position; FILLED stays FILLED."""
+    entry, coid = bought(rig)
+    rig.hear(busted(rig, coid), busted(rig, coid))
+    assert rig.outcomes.told(entry) == ["submitted", "partial_fill", "fill!", "corrected"]
+    told = rig.outcomes.events[-1]
+    assert (told["qty"], told["filled_qty"], told["final"]) == ("-6", "4", "0")
+    assert told["message"] == "trade_bust of e2"
+    row = rig.row(coid)
+    assert (row.state, row.filled_qty) == (State.FILLED, Decimal(4))
+    assert [t.qty for t in rig.trades(coid)] == [4, 6, -6]
+    assert rig.held() == 4
+    assert rig.portfolio.is_uncertain("NVDA")
+    assert rig.notes(coid) == ["answered", "corrected"]
+    assert rig.tracker.board.corrections() == {"execution": 1}
+    assert "execution_corrected" in [record.message for record in caplog.records]
+
+
+def test_a_bust_after_a_restart_finds_its_order_in_the_ledger(rig: Rig) -> None:
+    """The order ended before this process began; what is busted is known from its trades."""
+    _entry, coid = bought(rig)
+    again = Rig(ledger=rig.ledger)
+    again.desk.orders = rig.desk.orders
+    again.hear(busted(again, coid))
+    row = again.row(coid)
+    assert (row.state, row.filled_qty) == (State.FILLED, Decimal(4))
+    assert sum(t.qty for t in again.trades(coid)) == 4
+
+
+def test_a_fill_after_a_restart_finds_its_order_in_the_ledger(rig: Rig) -> None:
+    """Late and repeated events of orders that ended before: a correction, or nothing."""
+    entry, coid = open_order(rig)
+    rig.desk.orders[coid] |= {"status": "canceled"}
+    rig.hear(rig.update(coid, "canceled"))
+    again = Rig(ledger=rig.ledger)
+    again.desk.orders = rig.desk.orders
+    again.hear(again.update(coid, "canceled"))
+    assert again.outcomes.events == []
+    again.desk.fill(coid, "50", "4")
+    late = again.update(coid, "partial_fill", execution_id="late", position_qty=Decimal(4))
+    again.hear(late, late)
+    assert again.outcomes.told(entry) == ["corrected"]
+    assert (again.row(coid).filled_qty, again.held()) == (Decimal(4), Decimal(4))
+    assert again.notes(coid)[-1] == "late_fill"
+
+
+def test_an_open_order_goes_on_after_a_restart_where_it_was(rig: Rig) -> None:
+    """Its executions are on record: the next one is booked, the last one not again."""
+    _entry, coid = open_order(rig)
+    rig.desk.fill(coid, "50", "4")
+    first = {"qty": Decimal(4), "price": Decimal(50), "execution_id": "e1"}
+    rig.hear(rig.update(coid, "partial_fill", **first))
+    again = Rig(ledger=rig.ledger)
+    again.desk.orders = rig.desk.orders
+    again.tracker.restore(again.row(coid))
+    again.hear(again.update(coid, "partial_fill", **first))
+    again.desk.fill(coid, "50", "10")
+    second = {"qty": Decimal(6), "price": Decimal(50), "execution_id": "e2"}
+    again.hear(again.update(coid, "fill", **second))
+    booked = [(t.execution_id, str(t.qty)) for t in again.trades(coid)]
+    assert booked == [("e1", "4"), ("e2", "6")]
+    assert again.row(coid).state is State.FILLED
+
+
+def test_a_bust_of_an_open_order_is_asked_about_at_once(rig: Rig) -> None:
+    """And what fills afterwards is counted on top of what is left."""
+    _entry, coid = open_order(rig)
+    rig.hear(executions(rig, coid)[1])
+    rig.desk.orders[coid] |= {"filled_qty": "0", "filled_avg_price": None, "status": "new"}
+    bust = {"execution_id": "b", "previous_execution_id": "e1", "at": "2026-03-04T16:00:00Z"}
+    rig.hear(rig.update(coid, "trade_bust", qty=Decimal(4), position_qty=Decimal(0), **bust))
+    assert (rig.row(coid).filled_qty, rig.held()) == (Decimal(0), Decimal(0))
+    rig.desk.fill(coid, "50", "10")
+    rig.desk.orders[coid]["updated_at"] = "2026-03-04T16:00:01Z"
+    rig.advance(0.1)
+    assert rig.row(coid).filled_qty == 10
+    assert sum(t.qty for t in rig.trades(coid)) == 10
+
+
+def test_a_corrected_price_changes_no_position(rig: Rig) -> None:
+    """Two rows that cancel out in shares, and one event that says so."""
+    entry, coid = bought(rig)
+    fix = {"execution_id": "c1", "previous_execution_id": "e2", "price": Decimal(49)}
+    rig.hear(rig.update(coid, "trade_correct", qty=Decimal(6), position_qty=Decimal(10), **fix))
+    booked = [(str(t.qty), str(t.price)) for t in rig.trades(coid)]
+    assert booked[2:] == [("-6", "50"), ("6", "49")]
+    assert rig.row(coid).filled_avg_price == Decimal("49.4")
+    assert rig.held() == 10
+    assert not rig.portfolio.is_uncertain("NVDA")
+    assert rig.outcomes.told(entry)[-1] == "corrected"
+
+
+def test_a_strangers_bust_moves_the_position_only(rig: Rig) -> None:
+    """No order of ours is touched by it."""
+    stranger = Update(
+        event="trade_bust", client_order_id="sp-other-x", order_id="x", symbol="NVDA",
+        order={}, position_qty=Decimal(3),
+    )  # fmt: skip
+    rig.hear(stranger)
+    assert rig.held() == 3
+    assert rig.outcomes.events == []
+
+
 # --- late and conflicting orders --------------------------------------------------------
 
 
@@ -245,6 +455,11 @@ def test_an_id_conflict_keeps_the_other_order_out_of_our_books(rig: Rig) -> None
     rig.hear(rig.update(coid, "fill"))
     assert rig.outcomes.told(entry) == ["unknown", "rejected!"]
     assert rig.held() == 0
+    # Where the stream says how the position stands, that is taken: it is the account's own.
+    foreign = rig.update(coid, "fill", position_qty=Decimal(-7))
+    rig.hear(replace(foreign, symbol="AAPL"))
+    assert rig.held("AAPL") == -7
+    assert rig.portfolio.is_uncertain("AAPL")
 
 
 def test_a_conflict_found_after_giving_up_ends_the_signal(rig: Rig) -> None:

@@ -68,6 +68,65 @@ def test_what_is_sent_again_is_the_identical_body(rig: Rig) -> None:
     assert rig.outcomes.acks == [entry]
 
 
+def test_the_history_tells_each_lookup_and_decision(rig: Rig) -> None:
+    """Unclear, three times not found, sent again: in this order, for ``why``."""
+    rig.desk.script.append(fail(UNCLEAR))
+    rig.send()
+    rig.advance(5)
+    kinds = ["unknown", "lookup", "lookup", "lookup", "resend", "answered"]
+    assert rig.notes(rig.only_coid()) == kinds
+
+
+def test_an_adopted_order_says_how_it_was_found(rig: Rig) -> None:
+    """The second lookup finds what the first did not; a broker in trouble is noted, too."""
+    rig.desk.script.append(accept_then(UNCLEAR))
+    rig.send(**LIMIT)
+    coid = rig.only_coid()
+    rig.desk.lookup_error = OutcomeUnknown("HTTP 500")
+    rig.advance(0.3)
+    rig.desk.lookup_error = None
+    rig.advance(3)
+    assert rig.notes(coid) == ["unknown", "lookup", "adopted"]
+
+
+def test_an_outage_does_not_fill_the_history(rig: Rig) -> None:
+    """The first failures are noted, the hundreds after them are not."""
+    rig.desk.script.append(fail(UNCLEAR))
+    rig.send()
+    rig.desk.lookup_error = OutcomeUnknown("HTTP 500")
+    rig.advance(600)
+    assert rig.notes(rig.only_coid()) == ["unknown"] + ["lookup"] * 5
+
+
+def test_a_normal_order_has_one_line(rig: Rig) -> None:
+    """The history is for what is not normal, and its rows cost time."""
+    rig.send()
+    assert rig.notes(rig.only_coid()) == ["answered"]
+
+
+@pytest.mark.parametrize("found", [True, False])
+@pytest.mark.parametrize("round_trip", [0.0, 0.2])
+def test_an_unclear_order_is_settled_within_five_seconds(found: bool, round_trip: float) -> None:
+    """From the unclear answer to the end, with a healthy broker that takes its time."""
+    rig = Rig()
+    rig.desk.script.append(accept_then(UNCLEAR) if found else fail(UNCLEAR))
+    began = rig.clock.monotonic()
+    rig.send()
+    coid, ask = rig.only_coid(), rig.desk.lookup
+
+    def slowly(*of: Any) -> Any:
+        rig.clock.advance(round_trip)
+        return ask(*of)
+
+    rig.desk.lookup = slowly  # type: ignore[method-assign,assignment]
+    if found:
+        rig.desk.fill(coid)
+    while rig.row(coid).state is not State.FILLED:
+        rig.advance(0.05)
+    assert rig.clock.monotonic() - began < 5
+    assert len(rig.desk.posts) == (1 if found else 2)
+
+
 def test_without_permission_nothing_is_sent_again(careful: Rig) -> None:
     """RESEND_UNKNOWN=false: EXPIRED_UNCONFIRMED, acknowledged, lane free."""
     careful.desk.script.append(fail(UNCLEAR))

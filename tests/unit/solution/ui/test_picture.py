@@ -40,6 +40,7 @@ def parts(**changed: Any) -> Parts:
             board=Thing(
                 recent=lambda: [{"symbol": "AMD", "state": "FILLED"}],
                 counts=lambda: {"FILLED": 1},
+                corrections=lambda: {"position": 2},
                 latency_ms=lambda: {"p50": 3, "p99": 9},
                 dead_letters=lambda: 1,
             ),
@@ -50,6 +51,8 @@ def parts(**changed: Any) -> Parts:
         "writer": Thing(pending=2),
         "intake": Thing(dead_letters=6),
         "wrapper": Thing(requests=7),
+        "halts": Thing(all=lambda: {"AAPL": "why"}),
+        "epoch": 3,
         "clock": ManualClock(),
     }
     return Parts(**(values | changed))
@@ -64,6 +67,7 @@ def test_everything_is_plain_json() -> None:
     assert found["open_orders"][0]["qty"] == "2.50"
     assert found["rate"] == {"limit": 200, "used": 3, "in_flight": 1, "left_for_entries": 186}
     assert found["signals"] == {"read": 5, "waiting": 4, "in_hand": 2, "dead_letters": 7}
+    assert found["corrections"] == {"position": 2}
     assert found["stream"]["age_s"] == 1.3
     assert found["threads"] == {"workers": True, "prices": False}
 

@@ -164,3 +164,10 @@ def test_the_screen_limits_the_updates() -> None:
     text = drawn(snapshot(), updates=1)
     assert "◌" in text
     assert "✓" not in text
+
+
+def test_halted_tickers_want_a_person() -> None:
+    """Each with its reason, beside the kill switch; a snapshot without the key has none."""
+    found = terminal.troubles({"halted": {"NVDA": "an orphan", "F": "another"}})
+    assert found == ["NVDA is halted: an orphan", "F is halted: another"]
+    assert terminal.troubles({}) == []

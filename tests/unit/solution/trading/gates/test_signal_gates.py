@@ -48,6 +48,7 @@ def test_the_order_of_the_gates_is_fixed() -> None:
     """The kill switch before all else; reasons are part of the contract."""
     assert [gate.__name__ for gate in SIGNAL_GATES] == [
         "kill_switch",
+        "ticker_halted",
         "signal_age",
         "queue_wait",
         "asset_class",
@@ -234,7 +235,7 @@ def test_every_reason_is_used() -> None:
     root = Path(solution.__file__).parent
     sources = [p for p in root.rglob("*.py") if p.name != "reasons.py"]
     code = "\n".join(path.read_text(encoding="utf-8") for path in sources)
-    used = set(re.findall(r"Reason\.([A-Z_0-9]+)", code))
+    used = set(re.findall(r"Reason\.([A-Z][A-Z_0-9]+)", code))
     assert used == {reason.name for reason in Reason if reason not in NOT_IN_USE}
 
 

@@ -1,0 +1,372 @@
+"""Joins the parts of one running service; starts nothing.
+
+Building it asks the broker for assets, account, positions and prices: what the parts begin with.
+"""
+
+import functools
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import redis
+
+from solution import startup
+from solution.alpaca_api_client import AlpacaAPIClient
+from solution.alpaca_api_wrapper import AlpacaAPIWrapper
+from solution.book.positions import Portfolio
+from solution.book.prices import PriceBook
+from solution.clock import Clock
+from solution.config import Settings
+from solution.domain.orders import CLIENT_ORDER_ID_PREFIX
+from solution.domain.records import EntryRef, State, Trade
+from solution.feeds.price_poller import FETCH_NOW_SECONDS, PricePoller
+from solution.feeds.signal_listener import Fields, ListenerPorts, ListenerRules, SignalListener
+from solution.feeds.trade_stream import TradeStream
+from solution.feeds.trade_updates import TradeUpdates
+from solution.intake import Intake
+from solution.ledger.lease import LeaseKeeper
+from solution.ledger.outbox import OutboxPublisher
+from solution.ledger.store import Store
+from solution.ledger.writer import OutcomeWriter
+from solution.rate_limiter import RateLimiter
+from solution.redis_client import make_client
+from solution.runtime.lanes import Lanes
+from solution.runtime.pool import WorkerPool
+from solution.runtime.service import Fatal, Runnable
+from solution.runtime.supervisor import Supervisor
+from solution.trading import recovery
+from solution.trading.compose import Composer, PipelineRules
+from solution.trading.desk import TradingDesk
+from solution.trading.exit_saga import ExitSaga
+from solution.trading.halts import Halts
+from solution.trading.kill_switch import KillSwitch
+from solution.trading.open_orders import OpenOrders
+from solution.trading.orphans import Orphans
+from solution.trading.pipeline import Pipeline
+from solution.trading.reconcile import AccountKeeper, Duties
+from solution.trading.schedule import Schedule
+from solution.trading.sizing import SizingRules
+from solution.trading.submit import Submitter
+from solution.trading.tracker import OrderTracker
+from solution.trading.watch import OrderWatch
+from solution.trading.work import Work
+from solution.trading.worker import worker
+from solution.ui.picture import Parts, picture
+from solution.ui.snapshot import StatusPublisher
+
+
+class Assembly:
+    """Every part of the service, built from its settings and an open ledger.
+
+    Args:
+        settings: validated.
+        ledger: its lease is ours.
+        sizing: the sizing policy.
+        consumer: this instance's name in the consumer group; new at each start.
+        stop: ends waiting within parts.
+        on_fatal: called when a part cannot go on.
+        clock: of all parts.
+
+    Raises:
+        StartupError: the broker or the account is not as it must be.
+    """
+
+    # --- building -----------------------------------------------------------------------------
+
+    def __init__(
+        self,
+        settings: Settings,
+        ledger: Store,
+        sizing: SizingRules,
+        *,
+        consumer: str,
+        stop: threading.Event,
+        on_fatal: Callable[[Runnable, Fatal], None],
+        clock: Clock,
+    ) -> None:
+        self._settings, self._clock, self._stop = settings, clock, stop
+        self._started_ms = clock.epoch_ms()
+        self.consumer = consumer
+        self.ledger = ledger
+        self.limiter = RateLimiter(settings.rate_limit_per_minute, clock=clock)
+        self.portfolio = Portfolio(clock)
+        self.prices = PriceBook()
+        self._build_broker()
+        for symbol in settings.sizing.symbols:
+            self.prices.watch(symbol)
+        # Before the first request: the broker remembers what was sent before the restart.
+        recovery.restore_budget(ledger, self.limiter, clock)
+        account_id = startup.load_world(
+            self.wrapper, self.poller, self.portfolio, settings, self._stop
+        ).id
+        recovery.bind_ledger(ledger, account_id, settings.broker.trading_url)
+        self.lanes: Lanes[Work] = Lanes(
+            settings.queue_size, ordered=settings.orders.ordering == "asset", clock=clock
+        )
+        self.limiter.subscribe(self.lanes.wake)
+        self.halts = Halts(ledger)
+        self.lease = LeaseKeeper(ledger, clock, also=self.halts.refresh)
+        self._build_outcomes()
+        self._build_tracking()
+        self._build_listener()
+        self.deployment = startup.deployment_of(account_id, settings)
+        self._build_pipeline(sizing, self.deployment)
+        self.status = StatusPublisher(
+            self.connect, settings.redis.group, self.consumer, self.snapshot
+        )
+        self.supervisor = Supervisor(self.services(), on_fatal=on_fatal, clock=clock)
+
+    def _build_broker(self) -> None:
+        broker, ages = self._settings.broker, self._settings.ages
+        self.client = AlpacaAPIClient(
+            trading_url=broker.trading_url,
+            data_url=broker.data_url,
+            key_id=broker.key_id,
+            secret_key=broker.secret.reveal(),
+            data_feed=broker.data_feed,
+            clock=self._clock,
+            on_headers=self._observe,
+        )
+        path = self._settings.ledger.path
+        self.wrapper = AlpacaAPIWrapper(
+            self.client,
+            self.limiter,
+            self.portfolio,
+            self._clock,
+            assets_file=startup.assets_file(path, broker.trading_url),
+        )
+        self.poller = PricePoller(
+            self.prices,
+            self.client.snapshots,
+            interval=ages.price_poll_interval,
+            fetch_soon=functools.partial(self.client.snapshots, within=FETCH_NOW_SECONDS),
+            clock=self._clock,
+        )
+
+    def _build_outcomes(self) -> None:
+        redis_settings = self._settings.redis
+        self.publisher = OutboxPublisher(
+            self.ledger,
+            self.connect,
+            group=redis_settings.group,
+            acknowledger=self,
+            stream=redis_settings.executions_stream,
+            maxlen=redis_settings.executions_maxlen,
+        )
+        self.writer = OutcomeWriter(self.ledger, self.publisher.publish, clock=self._clock)
+
+    def _build_tracking(self) -> None:
+        broker = self._settings.broker
+        self.schedule = Schedule(lambda: self.stream.connected)
+        self.tracker = OrderTracker(
+            self.writer,
+            self.portfolio,
+            self.schedule,
+            self._clock,
+            find_row=self.ledger.find_by_client_order_id,
+            booked=self._booked,
+        )
+        self.watch = OrderWatch(
+            self.wrapper,
+            self.tracker,
+            self.schedule,
+            self._clock,
+            may_resend=self._settings.orders.resend_unknown,
+            on_conflict=self.halts.halt,
+        )
+        self.schedule.wake = self.watch.wake
+        self.stream = TradeStream(
+            broker.stream_url,
+            TradeUpdates(broker.key_id, broker.secret.reveal()),
+            on_updates=self.tracker.on_updates,
+            on_connected=self._stream_connected,
+            clock=self._clock,
+        )
+        open_orders = OpenOrders(
+            self.wrapper,
+            self.tracker,
+            self.schedule,
+            self._clock,
+            is_ours=lambda coid: coid.startswith(f"{CLIENT_ORDER_ID_PREFIX}-{self.deployment}-"),
+            has_row=lambda coid: self.ledger.find_by_client_order_id(coid) is not None,
+            on_stranger=lambda order: self.orphans().stranger(order),
+        )
+        duties = Duties(
+            self.portfolio,
+            self.tracker,
+            self.schedule,
+            self._clock,
+            open_orders=open_orders.step,
+            equity=self.ledger,
+        )
+        self.keeper = AccountKeeper(self.wrapper, self.portfolio, self._clock, duties)
+
+    def _build_pipeline(self, sizing: SizingRules, deployment: str) -> None:
+        settings = self._settings
+        self.rules = rules = PipelineRules(
+            deployment=deployment,
+            gates=startup.gate_rules(settings),
+            sizing=sizing,
+            order_type=settings.orders.order_type,
+            time_in_force=settings.orders.time_in_force,
+            limit_collar_bps=settings.orders.limit_collar_bps,
+            dry_run=settings.gates.dry_run,
+            ordered=settings.orders.ordering == "asset",
+        )
+        self.kill = KillSwitch(
+            setting=settings.gates.kill_switch, file=settings.gates.kill_switch_file
+        )
+        saga = ExitSaga(
+            self.wrapper,
+            self.tracker,
+            f"{CLIENT_ORDER_ID_PREFIX}-{deployment}-",
+            self._clock,
+            self._stop,
+        )
+        self.pipeline = Pipeline(
+            rules=rules,
+            desk=TradingDesk(
+                self.wrapper,
+                self.prices,
+                self.poller.fetch_now,
+                self._clock,
+                max_price_age=settings.ages.max_price_age,
+            ),
+            ledger=self.ledger,
+            outcomes=self.writer,
+            portfolio=self.portfolio,
+            tracker=self.tracker,
+            submitter=Submitter(
+                self.wrapper, self.ledger, self.tracker, self.kill.reason, self.lease.check
+            ),
+            kill=self.kill,
+            clock=self._clock,
+            stop=self._stop,
+            redis_ms=self.listener.redis_ms,
+            halts=self.halts,
+            saga=saga if settings.orders.exit_cancels_resting else None,
+        )
+        work = worker(self.lanes, self.limiter, self.pipeline)
+        self.workers = WorkerPool(settings.workers, work, clock=self._clock)
+
+    def _build_listener(self) -> None:
+        redis_settings = self._settings.redis
+        self.intake = Intake(self.lanes, self.writer, self._clock)
+        rules = ListenerRules(
+            streams=redis_settings.streams,
+            group=redis_settings.group,
+            consumer=self.consumer,
+            max_signal_age=self._settings.ages.max_signal_age,
+            retention_days=redis_settings.retention_days,
+        )
+        ports = ListenerPorts(
+            room=self.lanes.room,
+            wait_room=self.lanes.wait_room,
+            deliver=self.intake.deliver,
+            dead_letter=self.intake.dead_letter,
+            acknowledge=self.intake.acknowledge,
+            has_dead_letter=self._has_dead_letter,
+            has_row=self._has_row,
+            is_known=lambda identity: self.ledger.find(identity) is not None,
+            find_asset=self.wrapper.find,
+            # The ledger's lock is ours alone, so nobody else trades for this group and account.
+            is_dead=lambda _consumer: True,
+        )
+        self.listener = SignalListener(self.connect, rules, ports, self._clock)
+
+    def services(self) -> list[Runnable]:
+        """In the order of starting; stopping goes the other way, but for the listener."""
+        return [
+            self.lease,
+            self.publisher,
+            self.writer,
+            self.stream,
+            self.watch,
+            self.keeper,
+            self.poller,
+            self.workers,
+            self.listener,
+            self.status,
+        ]
+
+    def orphans(self) -> Orphans:
+        streams = self._settings.redis.streams
+        """What gives orders without a row one."""
+        return Orphans(
+            composer=Composer(self.rules),
+            ledger=self.ledger,
+            tracker=self.tracker,
+            portfolio=self.portfolio,
+            halts=self.halts,
+            clock=self._clock,
+            recent=lambda since_ms: startup.recent_entries(self.connect, streams, since_ms),
+            find_asset=self.wrapper.find,
+        )
+
+    # --- what others call -------------------------------------------------------------------------
+
+    def _observe(self, status: int, headers: Mapping[str, str]) -> None:
+        """Each trading-API answer (the wrapper is built after the client that calls this)."""
+        self.wrapper.observe(status, headers)
+
+    def released(self, refs: Iterable[EntryRef]) -> None:
+        """Acknowledged in Redis (called by the publisher)."""
+        self.listener.released(refs)
+
+    def _has_dead_letter(self, ref: EntryRef, fields: Fields | None) -> bool:
+        letter = self.ledger.find_dead_letter(ref)
+        return letter is not None and letter.is_of(fields)
+
+    def _booked(self, client_order_id: str) -> list[Trade]:
+        """Executions on record: asked at start and for news of orders long ended, so rarely."""
+        with self.ledger.open_reader() as reader:
+            return reader.list_trades(client_order_id, limit=100_000)
+
+    def _has_row(self, ref: EntryRef) -> bool:
+        """Rare, and over all rows: asked only for an entry whose content is gone from Redis."""
+        with self.ledger.open_reader() as reader:
+            found = reader.find_intents(ref.entry_id)
+        return any((row.stream, row.entry_id) == (ref.stream, ref.entry_id) for row in found)
+
+    def _stream_connected(self) -> None:
+        """No replay on this stream: every open order is asked for once."""
+        # Those not accepted yet wait for their answer or are being looked up; a poll would adopt
+        # what it finds without comparing.
+        open_ids = [
+            t.intent.client_order_id
+            for t in self.tracker.open_orders()
+            if t.progress.state is State.OPEN
+        ]
+        self.schedule.poll_now(open_ids, self._clock.monotonic())
+
+    def snapshot(self) -> Mapping[str, Any]:
+        """What ``status`` and ``top`` show; from memory only."""
+        return picture(
+            Parts(
+                ledger=startup.ledger_name(self._settings),
+                instance=self.consumer,
+                started_ms=self._started_ms,
+                mode=startup.mode_of(self._settings),
+                kill_switch=self.kill,
+                workers=self.workers,
+                services=self.services(),
+                limiter=self.limiter,
+                lanes=self.lanes,
+                portfolio=self.portfolio,
+                prices=self.prices,
+                tracker=self.tracker,
+                listener=self.listener,
+                stream=self.stream,
+                publisher=self.publisher,
+                writer=self.writer,
+                intake=self.intake,
+                wrapper=self.wrapper,
+                halts=self.halts,
+                epoch=self.ledger.epoch,
+                clock=self._clock,
+            )
+        )
+
+    def connect(self) -> "redis.Redis":
+        """A new client of the configured Redis."""
+        return make_client(self._settings.redis.url)

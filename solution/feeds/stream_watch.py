@@ -1,0 +1,107 @@
+"""Alerts for what Redis lost, noticed by comparing where streams stand with what was read."""
+
+import logging
+from collections import Counter
+from collections.abc import Mapping
+
+from solution.domain.reasons import RedisFault
+from solution.feeds.stream_group import Key, Tail, entry_key
+
+log = logging.getLogger(__name__)
+
+FUTURE_MS = 5_000
+"""An entry id further ahead of Redis's clock than this lies in the future."""
+
+
+class StreamWatch:
+    """Judges the tails of streams, once per finding; for one thread.
+
+    Nothing here changes what is traded. A lost tail is harmless for entries that were read, which
+    the ledger recognises; what nobody had read is gone, and only an alert can tell.
+
+    Attributes:
+        alerts: how often each fault was found, also by the listener itself.
+    """
+
+    def __init__(self) -> None:
+        self.alerts: Counter[RedisFault] = Counter()
+        self._newest_read: dict[str, str] = {}
+        self._missed: dict[str, int] = {}
+        self._deleted: dict[str, Key] = {}
+        self._in_future: set[str] = set()
+
+    def saw(self, stream: str, entry_id: str) -> None:
+        """This entry was the last one of a batch of new ones."""
+        self._newest_read[stream] = entry_id
+
+    def judge(self, tails: Mapping[str, Tail], now_ms: int) -> list[str]:
+        """Look at every stream.
+
+        Args:
+            now_ms: Redis's clock.
+
+        Returns:
+            streams whose group stands beyond their end: new entries would be skipped until their
+            ids have caught up, so it must be set back.
+        """
+        ahead = []
+        for stream, tail in tails.items():
+            if tail.last_delivered > tail.last_generated:
+                ahead.append(stream)
+            self._judge_end(stream, tail)
+            self._judge_unread(stream, tail)
+            self._judge_clock(stream, tail, now_ms)
+        return ahead
+
+    def _judge_end(self, stream: str, tail: Tail) -> None:
+        read = self._newest_read.get(stream)
+        newest = max(entry_key(read) if read else (0, 0), tail.last_delivered)
+        if newest > tail.last_generated:
+            self._newest_read.pop(stream, None)
+            self.alert(
+                "stream_tail_lost",
+                RedisFault.TAIL_LOST,
+                stream,
+                f"read up to {_text(newest)}, the stream ends at {_text(tail.last_generated)}",
+            )
+
+    def _judge_unread(self, stream: str, tail: Tail) -> None:
+        deleted = tail.max_deleted or (0, 0)
+        if deleted > max(tail.last_delivered, self._deleted.get(stream, (0, 0))):
+            self._deleted[stream] = deleted
+            self._unread_lost(stream, f"entry {_text(deleted)} was deleted before it was read")
+        if tail.last_delivered != tail.last_generated:
+            return  # the counters compare only where nothing waits
+        if tail.entries_added is None or tail.entries_read is None:
+            return
+        missed = tail.entries_added - tail.entries_read
+        before = self._missed.get(stream, 0)
+        self._missed[stream] = missed
+        if missed > before:
+            detail = f"{missed - before} entries were added and never read, {missed} in all"
+            self._unread_lost(stream, detail)
+
+    def _unread_lost(self, stream: str, detail: str) -> None:
+        self.alert("stream_entries_lost", RedisFault.UNREAD_LOST, stream, detail)
+
+    def _judge_clock(self, stream: str, tail: Tail, now_ms: int) -> None:
+        ahead_ms = tail.last_generated[0] - now_ms
+        if ahead_ms <= FUTURE_MS:
+            self._in_future.discard(stream)
+        elif stream not in self._in_future:
+            self._in_future.add(stream)
+            self.alert(
+                "stream_id_in_future",
+                RedisFault.ID_IN_FUTURE,
+                stream,
+                f"its last id is {ahead_ms / 1000:.0f} s ahead of Redis's clock",
+            )
+
+    def alert(self, event: str, fault: RedisFault, stream: str, detail: str) -> None:
+        """Count it and log it as an error."""
+        self.alerts[fault] += 1
+        log.error(event, extra={"stream": stream, "reason": str(fault), "detail": detail})
+
+
+def _text(key: Key) -> str:
+    return f"{key[0]}-{key[1]}"

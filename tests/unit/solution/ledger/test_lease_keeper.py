@@ -1,0 +1,143 @@
+"""Taking the lease, keeping it, and noticing that another has it."""
+
+import threading
+
+import pytest
+
+from solution.errors import LeaseLost, LedgerError
+from solution.ledger.lease import GIVE_UP, LEASE_TTL, LeaseKeeper, released, wait_for_lease
+from solution.runtime.service import Fatal
+from tests.helpers.clocks import ManualClock
+
+
+class Ledger:
+    """A lease in memory that others can take."""
+
+    def __init__(self, free_at: int = 0) -> None:
+        self.asked = 0
+        self.free_at = free_at
+        self.renewals = 0
+        self.error: LedgerError | None = None
+
+    def acquire_lease(self, holder: str, ttl: float) -> int | None:
+        self.asked += 1
+        return 7 if self.asked > self.free_at else None
+
+    def renew_lease(self, ttl: float) -> None:
+        self.renewals += 1
+        if self.error is not None:
+            raise self.error
+
+    def release_lease(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+
+class Never(threading.Event):
+    """Nobody waits in a unit test."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return self.is_set()
+
+
+def test_a_standby_asks_until_the_lease_is_free() -> None:
+    """And knows its epoch then."""
+    ledger = Ledger(free_at=3)
+    assert wait_for_lease(ledger, "me", Never()) == 7
+    assert ledger.asked == 4
+
+
+def test_a_standby_that_is_stopped_goes_without_it() -> None:
+    """SIGTERM ends a standby at once."""
+    stop = Never()
+    stop.set()
+    assert wait_for_lease(Ledger(free_at=99), "me", stop) is None
+
+
+def test_within_its_time_a_check_costs_no_question() -> None:
+    """It stands before every POST."""
+    ledger, clock = Ledger(), ManualClock()
+    keeper = LeaseKeeper(ledger, clock)
+    keeper.check()
+    assert ledger.renewals == 1
+    clock.advance(LEASE_TTL - 0.01)
+    keeper.check()
+    assert ledger.renewals == 1
+
+
+def test_a_process_that_slept_asks_before_it_sends() -> None:
+    """SIGSTOP, a frozen machine: the clock ran on, and another may trade by now."""
+    ledger, clock = Ledger(), ManualClock()
+    keeper = LeaseKeeper(ledger, clock)
+    keeper.step()
+    clock.advance(LEASE_TTL)
+    ledger.error = LeaseLost("epoch 8 is another's")
+    with pytest.raises(LeaseLost):
+        keeper.check()
+
+
+def test_the_time_counts_from_the_question_not_from_the_answer() -> None:
+    """An answer that was long on its way must not lengthen the lease."""
+    ledger, clock = Ledger(), ManualClock()
+    keeper = LeaseKeeper(ledger, clock)
+    renew = ledger.renew_lease
+
+    def slow(ttl: float) -> None:
+        renew(ttl)
+        clock.advance(2.0)
+
+    ledger.renew_lease = slow  # type: ignore[method-assign]
+    keeper.step()
+    clock.advance(LEASE_TTL - 2.0)
+    keeper.check()
+    assert ledger.renewals == 2
+
+
+def test_a_lost_lease_ends_the_service() -> None:
+    """Fatal: no new thread would have it either."""
+    ledger = Ledger()
+    ledger.error = LeaseLost("taken")
+    with pytest.raises(Fatal, match="taken"):
+        LeaseKeeper(ledger, ManualClock()).step()
+
+
+def test_a_database_that_does_not_answer_is_asked_again() -> None:
+    """For a while; what may not be sent meanwhile is the check's business."""
+    ledger, clock = Ledger(), ManualClock()
+    keeper = LeaseKeeper(ledger, clock)
+    ledger.error = LedgerError("no connection")
+    keeper.step()
+    clock.advance(GIVE_UP - 0.1)
+    keeper.step()
+    with pytest.raises(LedgerError):
+        keeper.check()
+    ledger.error = None
+    keeper.step()
+    ledger.error = LedgerError("no connection")
+    clock.advance(GIVE_UP)
+    keeper.step()
+
+
+def test_a_database_that_stays_away_ends_the_service() -> None:
+    """An idle service has no writer that would notice."""
+    ledger, clock = Ledger(), ManualClock()
+    keeper = LeaseKeeper(ledger, clock)
+    ledger.error = LedgerError("no connection")
+    keeper.step()
+    clock.advance(GIVE_UP)
+    with pytest.raises(Fatal, match="no connection"):
+        keeper.step()
+
+
+def test_what_is_done_beside_each_renewal() -> None:
+    """Halts are read again."""
+    done: list[int] = []
+    LeaseKeeper(Ledger(), ManualClock(), also=lambda: done.append(1)).step()
+    assert done == [1]
+
+
+def test_a_lease_that_cannot_be_given_back_expires() -> None:
+    """No reason to fail a stop."""
+    ledger = Ledger()
+    ledger.error = LedgerError("no connection")
+    released(ledger)

@@ -1,0 +1,181 @@
+"""An exit that meets our own resting orders: cancel, await, read again, sell."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from solution.domain.records import State
+from solution.errors import OutcomeUnknown, Rejected
+from tests.helpers.trading import Rig, accept
+
+TAKE_PROFIT = {"order_type": "limit", "limit_price": "150", "time_in_force": "gtc", "qty": "10"}
+BUY_LOWER = {"order_type": "limit", "limit_price": "50", "time_in_force": "gtc", "qty": "2"}
+
+
+@pytest.fixture
+def rig() -> Rig:
+    """Ten NVDA are held; a cancel takes effect at once and the stream tells it."""
+    made = Rig()
+    made.snapshot(NVDA="10")
+    made.clock.advance(0.001)
+
+    def cancelled(order_id: str) -> None:
+        order = of(made, order_id)
+        order["status"] = "canceled"
+        if "symbol" in order and order["client_order_id"] in made.desk.orders:
+            made.hear(made.update(order["client_order_id"], "canceled"))
+
+    made.desk.on_cancel = cancelled
+    return made
+
+
+def of(rig: Rig, order_id: str) -> dict[str, Any]:
+    for order in rig.desk.orders.values():
+        for each in (order, *order.get("legs", ())):
+            if each["id"] == order_id:
+                return each
+    raise AssertionError(order_id)
+
+
+def rest(rig: Rig, direction: str, **fields: str) -> str:
+    """A resting order of ours; returns its client_order_id."""
+    rig.desk.script.append(accept("new"))
+    entry = rig.send(direction, **fields)
+    return rig.coid_of(entry, direction, **fields)
+
+
+def sold(rig: Rig) -> Mapping[str, Any]:
+    """The newest order at the broker."""
+    return list(rig.desk.orders.values())[-1]
+
+
+def test_a_bare_sell_takes_back_the_shares_of_a_resting_sale(rig: Rig) -> None:
+    """All ten are sold, in one order, after the cancel."""
+    resting = rest(rig, "s", **TAKE_PROFIT)
+    entry = rig.send("s")
+    assert rig.row(resting).state is State.CANCELED
+    assert rig.desk.cancels == [rig.desk.orders[resting]["id"]]
+    assert rig.desk.snapshots == 1
+    assert rig.outcomes.told(entry)[-1] == "fill!"
+    assert sold(rig)["qty"] == "10"
+
+
+def test_what_the_resting_order_filled_first_is_not_sold_again(rig: Rig) -> None:
+    """Three shares went before the cancel took effect: seven are left to sell."""
+    resting = rest(rig, "s", **TAKE_PROFIT)
+
+    def filled_a_little_first(_order_id: str) -> None:
+        rig.desk.fill(resting, "150", "3")
+        rig.hear(rig.update(resting, "partial_fill", position_qty=Decimal(7)))
+        rig.desk.orders[resting]["status"] = "canceled"
+        rig.hear(rig.update(resting, "canceled"))
+
+    rig.desk.on_cancel = filled_a_little_first
+    rig.send("s")
+    assert sold(rig)["qty"] == "7"
+
+
+def test_an_exit_that_finds_enough_free_shares_cancels_nothing(rig: Rig) -> None:
+    """Scaling out in two limit orders of five."""
+    rest(rig, "s", **TAKE_PROFIT | {"qty": "5"})
+    rest(rig, "s", **TAKE_PROFIT | {"qty": "5", "limit_price": "160"})
+    assert rig.desk.cancels == []
+
+
+def test_a_market_sell_cancels_a_resting_buy_it_could_trade_with(rig: Rig) -> None:
+    """Alpaca refuses it as a wash trade else."""
+    resting = rest(rig, "b", **BUY_LOWER)
+    entry = rig.send("s")
+    assert rig.row(resting).state is State.CANCELED
+    assert rig.outcomes.told(entry)[-1] == "fill!"
+
+
+def test_a_limit_sell_above_a_resting_buy_leaves_it(rig: Rig) -> None:
+    """They cannot trade with each other."""
+    resting = rest(rig, "b", **BUY_LOWER)
+    rest(rig, "s", **TAKE_PROFIT)
+    assert rig.row(resting).state is State.OPEN
+    assert rig.desk.cancels == []
+
+
+def test_an_entry_cancels_nothing(rig: Rig) -> None:
+    """Only exits clear their way."""
+    rest(rig, "s", **TAKE_PROFIT)
+    rig.send("b")
+    assert rig.desk.cancels == []
+
+
+def test_a_cancel_that_is_never_confirmed_ends_the_waiting(rig: Rig) -> None:
+    """After five seconds the exit is decided on what is free: nothing. The broker was asked."""
+    resting = rest(rig, "s", **TAKE_PROFIT)
+    rig.desk.on_cancel = lambda _: None
+    entry = rig.send("s")
+    assert rig.row(rig.coid_of(entry, "s")).reason == "NOTHING_TO_SELL"
+    assert rig.row(resting).state is State.OPEN
+    assert sum(asked.startswith("order ") for asked in rig.desk.asked) >= 3
+
+
+def test_a_silent_stream_is_asked_around(rig: Rig) -> None:
+    """The poll brings the end of the resting order."""
+    resting = rest(rig, "s", **TAKE_PROFIT)
+    rig.desk.on_cancel = lambda _: rig.desk.orders[resting].update(status="canceled")
+    entry = rig.send("s")
+    assert rig.row(resting).state is State.CANCELED
+    assert rig.outcomes.told(entry)[-1] == "fill!"
+
+
+@pytest.mark.parametrize(
+    "error", [Rejected(422, 42210000, "order is not cancelable"), OutcomeUnknown("timed out")]
+)
+def test_a_cancel_that_fails(rig: Rig, error: Exception) -> None:
+    """Filled meanwhile, or no answer: the exit gets its own end in any case."""
+    rest(rig, "s", **TAKE_PROFIT)
+
+    def fails(_order_id: str) -> None:
+        raise error
+
+    rig.desk.on_cancel = fails
+    entry = rig.send("s")
+    assert rig.outcomes.told(entry) == ["refused!"]
+
+
+def test_the_legs_of_a_bracket_are_cancelled(rig: Rig) -> None:
+    """The broker made their ids, so their parent tells that they are ours."""
+    parent = rest(rig, "b", **BUY_LOWER)
+    leg = {"id": "leg-1", "symbol": "NVDA", "side": "sell", "status": "new", "client_order_id": "x"}
+    other = {**leg, "id": "leg-2", "symbol": "AAPL"}
+    over = {**leg, "id": "leg-3", "status": "canceled"}
+    rig.desk.orders[parent]["legs"] = [leg, other, over]
+    rig.portfolio.apply_snapshot(*held_by_another(rig, qty="10", available="0"))
+    rig.clock.advance(0.001)
+
+    def cancelled(order_id: str) -> None:
+        of(rig, order_id)["status"] = "canceled"
+        if order_id == rig.desk.orders[parent]["id"]:
+            rig.hear(rig.update(parent, "canceled"))
+        rig.snapshot(NVDA="10")
+
+    rig.desk.on_cancel = cancelled
+    entry = rig.send("s")
+    assert set(rig.desk.cancels) == {"leg-1", rig.desk.orders[parent]["id"]}
+    assert rig.outcomes.told(entry)[-1] == "fill!"
+
+
+def held_by_another(rig: Rig, *, qty: str, available: str) -> tuple[Any, Any, float]:
+    """A snapshot in which some order holds shares."""
+    from solution.book.positions import Account, Position
+
+    account = Account("acc", Decimal(100_000), Decimal(100_000), Decimal(200_000))
+    position = Position("NVDA", Decimal(qty), Decimal(available), Decimal(100))
+    return account, {"NVDA": position}, rig.clock.monotonic()
+
+
+def test_with_the_saga_off_the_exit_is_refused(rig: Rig) -> None:
+    """EXIT_CANCELS_RESTING=false."""
+    rig.pipeline._saga = None
+    resting = rest(rig, "s", **TAKE_PROFIT)
+    entry = rig.send("s")
+    assert rig.row(rig.coid_of(entry, "s")).reason == "NOTHING_TO_SELL"
+    assert rig.row(resting).state is State.OPEN

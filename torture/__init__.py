@@ -1,0 +1,1 @@
+"""Machines that try to break the service, and an oracle that says whether they did."""

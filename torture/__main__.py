@@ -1,0 +1,81 @@
+"""``python -m torture --seed N --minutes M``: kill the service again and again, and compare."""
+
+import argparse
+import secrets
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from torture import report
+from torture.plan import FEATURES, TWO_INSTANCES, lives
+from torture.runner import Orders, Torture
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run; returns 0 when everything held (or every planted mistake was caught)."""
+    asked = _parser().parse_args(arguments)
+    seed = asked.seed or str(secrets.randbelow(1_000_000))
+    if asked.planted:
+        from torture.plants import run_all
+
+        return run_all(seed, asked.plant, asked.postgres)
+    orders = Orders(
+        seed=seed,
+        kills=asked.kills,
+        seconds=asked.minutes * 60,
+        per_round=asked.per_round,
+        side_by_side=asked.side_by_side,
+        plant=asked.plant,
+        only=asked.round,
+        features=FEATURES | ({TWO_INSTANCES} if asked.postgres else frozenset()),
+        ledger_server=asked.postgres,
+        keep=asked.keep,
+    )
+    _print_plan(orders, everything=asked.plan or asked.round is not None or asked.kills <= 100)
+    if asked.plan:
+        return 0
+    torture = Torture(orders, lambda line: print(line, flush=True))
+    held = torture.run()
+    print(report.table(torture.results, torture.seconds))
+    wrong = report.failures(torture.results, orders.per_round)
+    print(f"\nseed {seed}: " + ("all held" if held else f"VIOLATIONS\n{wrong}"))
+    return 0 if held else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="torture", description=__doc__)
+    parser.add_argument("--seed", default="", help="of everything; drawn and printed when missing")
+    parser.add_argument("--minutes", type=float, default=5.0, help="no round begins after these")
+    parser.add_argument("--kills", type=int, default=1_000_000, help="at most so many")
+    parser.add_argument("--per-round", type=int, default=100, help="kills before all is compared")
+    parser.add_argument("--side-by-side", type=int, default=4, help="rounds at the same time")
+    parser.add_argument("--round", type=int, help="only this one, as a failure names it")
+    parser.add_argument(
+        "--postgres", default="", metavar="URL", help="keep ledgers in databases at this server"
+    )
+    parser.add_argument("--keep", type=Path, help="leave ledgers and logs in this directory")
+    parser.add_argument("--plan", action="store_true", help="print the plan and run nothing")
+    parser.add_argument("--plant", default="", metavar="NAME", help="a mistake to plant")
+    parser.add_argument(
+        "--planted", action="store_true", help="plant each mistake and run until it is caught"
+    )
+    return parser
+
+
+def _print_plan(orders: Orders, *, everything: bool) -> None:
+    print(f"seed {orders.seed}")
+    if not everything:
+        print("the plan of a round: --plan --round N")
+        return
+    numbers = [orders.only]
+    if orders.only is None:
+        numbers = list(range(1, -(-min(orders.kills, 1000) // orders.per_round) + 1))
+    for number in numbers:
+        count = orders.per_round if orders.only is not None else min(orders.per_round, orders.kills)
+        seed = orders.round_seed(number or 0)
+        for index, plan in enumerate(lives(seed, count, orders.features), 1):
+            print(f"  {seed} life {index:3}: {plan}")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,122 @@
+"""Signals by seed: good ones of several kinds, repeated ones, and nonsense.
+
+Each good signal makes an order that nobody else's looks like (its size or its limit price is its
+number), so that the broker's log tells which signal an order is of, whatever id it came under.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import count, product
+from random import Random
+from string import ascii_uppercase
+
+SYMBOLS = [
+    "".join(pair) for pair, _ in zip(product("NQR", ascii_uppercase), range(32), strict=False)
+]
+RESTING = SYMBOLS[:6]
+"""Where orders rest; nobody sells these, so that no sale waits for a cancel."""
+OLD = SYMBOLS[10:12]
+"""Where orders of yesterday stand under the ids of today's signals."""
+SIZED = SYMBOLS[6:10]
+"""Where the size is computed from what is held; nothing is at first."""
+BUSY = SYMBOLS[12:]
+
+KINDS = {
+    "market": 50,
+    "short-lived": 12,
+    "ioc limit": 8,
+    "computed size": 8,
+    "resting": 8,
+    "repeated": 6,
+    "id reused": 2,
+    "old id": 1,
+    "nonsense": 5,
+}
+"""Kinds of signals and their weights."""
+SHORT = 0.5
+"""Seconds that a short-lived signal may be old."""
+
+NONSENSE = (
+    {"ticker": "NA"},
+    {"ticker": "NOSUCH", "direction": "b"},
+    {"ticker": "NA", "direction": "b", "qty": "NaN"},
+    {"ticker": "NA", "direction": "b", "colour": "red"},
+    {"json": "[" * 1000},
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """One signal before it is published.
+
+    Args:
+        fields: of the entry.
+        key: :func:`torture.book.key_of` of its order, "" when it must have none.
+        identity: its ``signal_id``, "" when its entry id serves.
+        kind: as it is counted.
+        max_age: seconds after which no process may send it any more; 0 for the default.
+    """
+
+    fields: dict[str, str]
+    key: str
+    identity: str
+    kind: str
+    max_age: float = 0.0
+
+    def moved_to(self, symbol: str) -> "Made":
+        """The same of another asset."""
+        _, _, rest = self.key.partition(" ")
+        return replace(self, fields={**self.fields, "ticker": symbol}, key=f"{symbol} {rest}")
+
+
+def signals(seed: str) -> Iterator[Made]:
+    """Without end."""
+    draw = Random(f"{seed}/signals")
+    named: list[Made] = []
+    for number in count(1):
+        made = _one(draw, number, named)
+        if made.identity and made.kind not in {"repeated", "id reused", "old id"}:
+            named.append(made)
+        yield made
+
+
+def _one(draw: Random, number: int, named: list[Made]) -> Made:
+    kind = draw.choices(list(KINDS), list(KINDS.values()))[0]
+    if kind == "nonsense":
+        return Made(dict(draw.choice(NONSENSE)), "", "", kind)
+    if kind in {"repeated", "id reused"} and named:
+        earlier = draw.choice(named[-20:])
+        if kind == "repeated":
+            return Made(earlier.fields, earlier.key, earlier.identity, kind, earlier.max_age)
+        fields = {"ticker": earlier.fields["ticker"], "direction": "b", "qty": str(number)}
+        key = f"{fields['ticker']} buy {number}"
+        return Made({**fields, "signal_id": earlier.identity}, key, earlier.identity, kind)
+    return _order(draw, number, kind)
+
+
+def _order(draw: Random, number: int, kind: str) -> Made:
+    direction = "b" if kind in {"resting", "computed size", "old id"} else draw.choice("bs")
+    where = {"resting": RESTING, "computed size": SIZED, "old id": OLD}
+    symbol = draw.choice(where.get(kind, BUSY))
+    fields = {"ticker": symbol, "direction": direction}
+    side = "buy" if direction == "b" else "sell"
+    key = f"{symbol} {side} {number}"
+    if kind in {"ioc limit", "computed size", "resting"}:
+        price = f"{(50 if kind == 'resting' else 100) + number / 100:.2f}"
+        fields |= {"order_type": "limit", "limit_price": price}
+        key = f"{symbol} {side} at {price}"
+    if kind == "computed size":
+        fields |= {
+            "weight": f"{number / 10_000_000:.7f}"
+        }  # ever more, so that there is a difference
+    else:
+        fields |= {"qty": str(number)}
+    if kind == "resting":
+        fields |= {"time_in_force": "day", "cancel_after": "0.4"}
+    identity, max_age = "", 0.0
+    if draw.random() < 0.4 or kind == "old id":
+        identity = fields["signal_id"] = f"signal-{number}"
+    if kind == "short-lived":
+        max_age = SHORT
+        fields["max_age"] = str(SHORT)
+    return Made(fields, key, identity, kind, max_age)

@@ -1,0 +1,298 @@
+"""One life of the service: the product's own wiring, with the outside world replaced.
+
+What is replaced, and nothing else: the HTTP transports, the client that Redis is reached by, the
+websocket, the threads (each service's ``step`` is called instead), waiting, and SQLite's memory.
+"""
+
+import atexit
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Protocol
+from unittest import mock
+
+from solution import app, startup
+from solution.clock import Clock, Deadline
+from solution.config import Settings, load_settings
+from solution.errors import BrokerError, NotSent, StartupError
+from solution.feeds.trade_updates import TradeUpdates
+from solution.http_common import Response
+from solution.ledger.lease import wait_for_lease
+from solution.ledger.sqlite import SqliteLedger
+from solution.rate_limiter import Priority, RateLimiter, Slot
+from torture.simulation.clock import InstantStop, SimClock
+from torture.simulation.exchange import SYMBOLS
+from torture.simulation.storage import Storage
+
+GROUP = "solution"
+STREAMS = ("alpha", "beta")
+MAX_AGE = 30.0
+
+
+class Outside(Protocol):
+    """What a life of the service needs of the world around it."""
+
+    clock: SimClock
+    storage: Storage
+    settings: Settings
+
+    def http(self, method: str, target: str, body: bytes | None) -> Response: ...
+    def redis(self) -> Any: ...
+
+
+@cache
+def folder() -> Path:
+    """Where the kill switch's file and the asset list lie; goes with the process."""
+    path = tempfile.mkdtemp(prefix="simulation-")
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    return Path(path)
+
+
+@cache
+def settings() -> Settings:
+    """One account, two streams, no budget, prices that hold all day."""
+    return load_settings(
+        {
+            "ALPACA_API_KEY": "KEY",
+            "ALPACA_SECRET_KEY": "SECRET",
+            "ALPACA_TRADING_URL": "http://127.0.0.1:9",
+            "ALPACA_DATA_URL": "http://127.0.0.1:9",
+            "ALPACA_STREAM_URL": "ws://127.0.0.1:9/stream",
+            "RATE_LIMIT_PER_MINUTE": "0",
+            "STREAMS": ",".join(STREAMS),
+            "CONSUMER_GROUP": GROUP,
+            "LEDGER_URL": f"sqlite:///{folder()}/unused.db",
+            "SYMBOLS": ",".join(SYMBOLS),
+            "SIZING": "fixed_qty",
+            "QTY": "3",
+            "MAX_SIGNAL_AGE": str(MAX_AGE),
+            "MAX_PRICE_AGE": "3600",
+            "MAX_QUOTE_AGE": "0",
+            "MAX_POSITION_PCT": "1",
+            "MAX_ORDER_NOTIONAL": "1000000",
+            "RESEND_UNKNOWN": "true",
+            "KILL_SWITCH_FILE": str(folder() / "kill"),
+            "RETENTION_DAYS": "0",
+            "INSTANCE_NAME": "sim",
+        },
+        environ={},
+        env_file=None,
+    )
+
+
+class _Transport:
+    """Either of the two ways out, for both of their signatures."""
+
+    outside: "Outside"
+
+    def __init__(self, *_arguments: Any, **_options: Any) -> None:
+        self._closed = False
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        params: Mapping[str, str] | None = None,
+        **_options: Any,
+    ) -> Response:
+        if self._closed:
+            raise NotSent("closed")
+        query = "&".join(f"{name}={_quoted(text)}" for name, text in (params or {}).items())
+        return self.outside.http(method, f"{path}?{query}" if query else path, body)
+
+    def close(self) -> None:
+        self._closed = True
+
+
+def _quoted(text: str) -> str:
+    return str(text).replace("+", "%2B").replace("&", "%26")
+
+
+class _Stream:
+    """The order stream without a socket; the world feeds it."""
+
+    def __init__(
+        self, _url: str, conversation: TradeUpdates, **callbacks: Callable[..., None]
+    ) -> None:
+        self._conversation = conversation
+        self._on_updates = callbacks["on_updates"]
+        self._on_connected = callbacks["on_connected"]
+        self.connected = False
+
+    def connect(self) -> None:
+        self.connected = True
+        self._on_connected()
+
+    def disconnect(self) -> None:
+        self.connected = False
+
+    def hear(self, message: bytes) -> None:
+        if self.connected:
+            updates = self._conversation.receive(message)
+            if updates:
+                self._on_updates(updates)
+
+
+class _Pool:
+    """The workers without threads: one call of ``work`` is one turn of one worker."""
+
+    def __init__(self, _workers: int, work: Callable[[threading.Event], None], **_: Any) -> None:
+        self.work = work
+
+
+class _Nothing:
+    """Stands in for the supervisor: there is no thread to look after."""
+
+    def __init__(self, *_arguments: Any, **_options: Any) -> None:
+        """Nothing is kept."""
+
+    def start(self) -> None:
+        """Nothing to start."""
+
+
+class _Limiter(RateLimiter):
+    """Waiting for budget moves the clock."""
+
+    def acquire(
+        self, priority: Priority, timeout: float, _stop: threading.Event | None = None
+    ) -> Slot | None:
+        end = self._clock.monotonic() + timeout
+        while True:
+            slot = self.try_acquire(priority)
+            left = end - self._clock.monotonic()
+            if slot is not None or left <= 0:
+                return slot
+            clock: Any = self._clock
+            clock.advance(min(left, max(0.001, self.next_free(priority))))
+
+
+def _load_world(
+    wrapper: Any, poller: Any, portfolio: Any, _settings: Settings, stop: threading.Event
+) -> Any:
+    """As :func:`solution.startup.load_world`, one question after the other."""
+    try:
+        startup.patiently(wrapper.load_assets, stop)
+        startup.patiently(lambda: wrapper.refresh_account(Priority.EXIT), stop)
+        wrapper.market()
+        poller.step()
+    except BrokerError as e:
+        raise StartupError(str(e)) from e
+    account = portfolio.account()
+    if account is None:
+        raise StartupError("no account")
+    return account
+
+
+class Life(app.Trader):
+    """A :class:`solution.app.Trader` whose services are stepped by the world.
+
+    Raises:
+        StartupError: as the product's start does.
+    """
+
+    def __init__(self, outside: Outside, number: int) -> None:
+        super().__init__(outside.settings, InstantStop(outside.clock), outside.clock)
+        self.consumer = f"sim-{number}"
+        self._outside = outside
+        self.epoch = 0
+        """The ledger's epoch when this life took it."""
+
+    def begin(self) -> None:
+        """Take the ledger, build, recover, and be ready to be stepped."""
+        with self._outside.storage.opening():
+            ledger = SqliteLedger("sqlite://", clock=self._outside.clock)
+        wait_for_lease(ledger, self.consumer, self._stop)
+        self.epoch = self._outside.storage.epoch()
+        self._build(ledger, startup.sizing_rules(self._settings))
+        self._start()
+
+    def _redis(self) -> Any:
+        return self._outside.redis()
+
+    def _all(self) -> list[Any]:
+        return []  # nothing is started as a thread
+
+    def _await(self, condition: Callable[[], bool], seconds: float) -> None:
+        deadline = Deadline(seconds, self._clock)
+        while not condition() and not deadline.passed():
+            self._outside.clock.advance(0.01)
+
+    # --- steps ----------------------------------------------------------------------------------
+
+    def read(self) -> None:
+        self.listener.step()
+
+    def work(self) -> None:
+        pool: Any = self.workers
+        pool.work(self._stop)
+
+    def commit(self) -> None:
+        self.writer.step()
+
+    def publish(self) -> None:
+        self.publisher.step()
+
+    def look(self) -> None:
+        """The order watch, if anything is due."""
+        due = self.schedule.next_at()
+        if due is not None and due <= self._clock.monotonic():
+            self.watch.step()
+
+    def renew(self) -> None:
+        self.lease.step()
+
+    def keep(self) -> None:
+        self.keeper.step()
+
+    def hear(self, message: bytes) -> None:
+        stream: Any = self.stream
+        stream.hear(message)
+
+    def connect_stream(self) -> None:
+        stream: Any = self.stream
+        stream.connect()
+
+    def disconnect_stream(self) -> None:
+        stream: Any = self.stream
+        stream.disconnect()
+
+    @property
+    def hears(self) -> bool:
+        return bool(self.stream.connected)
+
+    def held(self, symbol: str) -> Decimal:
+        """Signed shares by the service's own book."""
+        return self.portfolio.view(symbol).qty
+
+
+@contextmanager
+def replaced(outside: Outside) -> Iterator[None]:
+    """While a world lives: what the product's modules find in place of sockets and threads."""
+    transport = type("Transport", (_Transport,), {"outside": outside})
+    with ExitStack() as stack:
+        for target, value in (
+            ("solution.alpaca_api_client.RequestsTransport", transport),
+            ("solution.alpaca_api_client.OrderConnection", transport),
+            ("solution.alpaca_api_client.proxy_for", lambda _url: None),
+            ("solution.app.TradeStream", _Stream),
+            ("solution.app.WorkerPool", _Pool),
+            ("solution.app.Supervisor", _Nothing),
+            ("solution.app.RateLimiter", _Limiter),
+            ("solution.app.gc", SimpleNamespace(collect=int, freeze=int)),
+            ("solution.startup.load_world", _load_world),
+            ("solution.trading.worker.TAKE_TIMEOUT", 0.0),
+        ):
+            stack.enter_context(mock.patch(target, value))
+        yield
+
+
+def wall(clock: Clock) -> str:
+    return clock.now().isoformat(timespec="milliseconds")
