@@ -19,6 +19,7 @@ from solution.clock import Clock
 from solution.config import Settings
 from solution.domain.orders import CLIENT_ORDER_ID_PREFIX
 from solution.domain.records import EntryRef, State, Trade
+from solution.errors import LedgerError
 from solution.feeds.price_poller import FETCH_NOW_SECONDS, PricePoller
 from solution.feeds.signal_listener import Fields, ListenerPorts, ListenerRules, SignalListener
 from solution.feeds.trade_stream import TradeStream
@@ -269,10 +270,21 @@ class Assembly:
             has_row=self._has_row,
             is_known=lambda identity: self.ledger.find(identity) is not None,
             find_asset=self.wrapper.find,
-            # The ledger's lock is ours alone, so nobody else trades for this group and account.
-            is_dead=lambda _consumer: True,
+            is_dead=self._is_dead,
         )
         self.listener = SignalListener(self.connect, rules, ports, self._clock)
+
+    def _is_dead(self, _consumer: str) -> bool:
+        """While the lease is ours nobody else trades for this group and account.
+
+        A process that slept through a takeover must not take the new one's entries, and forgetting
+        its consumer would drop what it has in hand.
+        """
+        try:
+            self.lease.check()
+        except LedgerError:
+            return False
+        return True
 
     def services(self) -> list[Runnable]:
         """In the order of starting; stopping goes the other way, but for the listener."""

@@ -356,7 +356,7 @@ class Oracle:
             *self._told_once(),
             *self._as_at_broker(picture),
             *self._ended_rightly(picture),
-            *self._in_order(),
+            *self._in_order(picture),
         ]
 
     def _everything_ended(self, picture: Picture) -> Iterator[Violation]:
@@ -388,7 +388,7 @@ class Oracle:
     def _as_at_broker(self, picture: Picture) -> Iterator[Violation]:
         for coid, order in self._book.orders.items():
             row = picture.rows.get(coid)
-            if row is None or order.old:
+            if row is None or order.old or self._is_beyond_knowing(order):
                 continue  # looked at above
             if row.state not in TERMINAL:
                 yield Violation("stuck", f"{coid} is {row.state}, at the broker {order.status}")
@@ -402,6 +402,15 @@ class Oracle:
                 yield Violation(
                     "wrong executions", f"{coid}: {picture.traded.get(coid)} of {order.filled}"
                 )
+
+    def _is_beyond_knowing(self, order: Order) -> bool:
+        """The power took its row, and the next start's question came before the broker had it.
+
+        Then nothing on this side can know of it: LEDGER_FSYNC_BEFORE_POST is for those who must.
+        """
+        coid = order.client_order_id
+        late = any(p.fault.endswith("later") for p in self._book.posts if p.client_order_id == coid)
+        return coid in self.forgotten and (late or order.hidden_until > 0)
 
     def _ended_rightly(self, picture: Picture) -> Iterator[Violation]:
         """A good signal ends without an order only for a reason that these faults can cause."""
@@ -425,12 +434,15 @@ class Oracle:
         allowed |= row.reason == "REFUSED_BY_BROKER" and row.client_order_id in self._book.refused
         return "" if allowed else str(row)
 
-    def _in_order(self) -> Iterator[Violation]:
+    def _in_order(self, picture: Picture) -> Iterator[Violation]:
         """First arrivals of one asset's orders at the broker follow the stream."""
-        order_of: dict[str, tuple[int, int]] = {}
-        for entry, made in self.published.items():
-            if made.key:
-                order_of.setdefault(made.key, entry_key(entry))
+        # The place is the entry's that made the order: an earlier one of its signal_id may have
+        # ended without.
+        order_of = {
+            order.key: entry_key(picture.rows[coid].entry_id)
+            for coid, order in self._book.orders.items()
+            if coid in picture.rows
+        }
         newest: dict[str, tuple[tuple[int, int], str]] = {}
         seen: set[str] = set()
         for post in self._book.posts:

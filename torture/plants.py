@@ -10,6 +10,8 @@ from torture.runner import Orders, Torture
 
 MOST_KILLS = 200
 PER_ROUND = 40
+NEED_A_LEASE = frozenset({"lease_without_epoch_check"})
+"""Shown only where a lease can expire under a living process: with ``--postgres``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Caught:
 def run_one(seed: str, name: str, most_kills: int = MOST_KILLS, ledger_server: str = "") -> Caught:
     """Run a broken service until something is seen to be wrong."""
     plant = PLANTED[name]
-    sleeps = {TWO_INSTANCES} if "two_instances" in plant.needs else frozenset()
+    sleeps = {TWO_INSTANCES} if ledger_server and name in NEED_A_LEASE else frozenset()
     orders = Orders(
         seed=f"{seed}/{name}",
         kills=most_kills,

@@ -376,6 +376,23 @@ class Portfolio:
         with self._mutex:
             self._reservations.drop(client_order_id)
 
+    def covers(self, client_order_id: str) -> bool:
+        """Whether a reduction that was sized before can still be sent as it is.
+
+        After a crash its reservation is put back beside others that were made meanwhile; sent all
+        the same, it would sell shares that are gone and open a short. Orders that open exposure,
+        and those without a reservation, are not this question's business.
+        """
+        with self._mutex:
+            order = self._reservations.get(client_order_id)
+            if order is None or order.opens:
+                return True
+            held = self._holdings.get(order.symbol) or _Holding()
+            if order.side is Side.BUY:
+                return -held.qty >= self._reservations.pending_buy_qty(order.symbol)
+            promised = self._reservations.open_sell_qty(order.symbol) + held.held_elsewhere
+            return held.qty - held.sold_in_doubt >= promised
+
     # --- for status and schedules ----------------------------------------------------------
 
     def is_uncertain(self, symbol: str) -> bool:

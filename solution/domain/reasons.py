@@ -117,8 +117,7 @@ class Reason(_Explained):
     )
     TICKER_HALTED = (
         "TICKER_HALTED",
-        "The ticker is halted: the broker has an order with an id of ours that no signal explains,"
-        " or another order under the id of a signal.",
+        "The ticker is halted: an order at the broker carries an id of ours and is not a signal's.",
         "Look at the order (`signalpaca why`), then `signalpaca resume TICKER`.",
     )
     MARKET_CLOSED = (

@@ -222,11 +222,15 @@ class StreamGroup:
     def claim(self, stream: str, ids: Sequence[str]) -> list[Entry]:
         """Take over a dead peer's entries; those no longer in the stream come without fields.
 
-        Redis 6.2 answers nil for a deleted entry and keeps it pending, 7 leaves it out.
+        They are read first, and only what is there is claimed: Redis 7 drops a deleted entry from
+        the pending ones when it is claimed, and with it the last trace of it should the process die
+        before its dead letter is written.
         """
-        reply = self._call("XCLAIM", stream, self._group, self.consumer, 0, *ids)
-        found = dict(_entry(raw) for raw in reply if raw is not None and raw[1] is not None)
-        return [(entry_id, found.get(entry_id)) for entry_id in ids]
+        entries = self.fetch(stream, ids)
+        present = [entry_id for entry_id, fields in entries if fields is not None]
+        if present:
+            self._call("XCLAIM", stream, self._group, self.consumer, 0, *present, "JUSTID")
+        return entries
 
     def forget_consumer(self, stream: str, consumer: str) -> None:
         """Only ever for a dead consumer without pending entries: they would be dropped."""

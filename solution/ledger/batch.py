@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from solution.domain.events import ExecutionEvent
 from solution.domain.records import Change, EntryRef
 from solution.ledger import rows
 from solution.ledger.store import Executor
@@ -108,7 +109,8 @@ class Batch:
         if one.insert is not None:
             known = self._insert(one.insert)
             # The same signal published again under another entry id is owed a report of its own.
-            news = [event.entry_id != known for event in events] if known else news
+            if known:
+                news = [self._is_other(event, known) for event in events]
         if one.update is not None and self._ended_before(one, *one.update):
             # The end was reported in the commit that wrote it.
             news = [ok and not event.final for ok, event in zip(news, events, strict=True)]
@@ -122,6 +124,10 @@ class Batch:
                 for ok, event in zip(news, events, strict=True)
             ]
         return news
+
+    def _is_other(self, event: ExecutionEvent, known: str) -> bool:
+        """Whether the event tells another entry's end, and for the first time."""
+        return event.entry_id != known and self._repeat(EntryRef(event.stream, event.entry_id))
 
     def _repeat(self, ref: EntryRef) -> bool:
         """Note that an entry is told another one's end; returns whether for the first time."""

@@ -75,9 +75,11 @@ class Endings:
             fields=work.fields,
         )
         signal = work.signal
-        self._sink.put(
-            outcomes.dead_letter(letter, signal_id=signal.signal_id, ticker=signal.ticker)
-        )
+        change = outcomes.dead_letter(letter, signal_id=signal.signal_id, ticker=signal.ticker)
+        if work.redelivered:
+            # It may have been told an end before: refused beside another entry of its signal_id.
+            change.repeats = (work.ref,)
+        self._sink.put(change)
         self._tracker.board.dead_letter(
             self._composer.blank(work, State.REFUSED), str(error.reason)
         )

@@ -347,7 +347,7 @@ class Pipeline:
         intent = self._tracker.retake(coid, lane, work)
         if intent is None:
             return  # news settled it, and the tracker has the lane
-        denial = self._still_allowed(work)
+        denial = self._still_allowed(work, coid)
         failpoints.hit("pipeline.resend")
         if denial is None:
             if not self._submitter.post(intent, work, slot):
@@ -361,8 +361,12 @@ class Pipeline:
         else:
             self._tracker.stopped_before_resend(coid, denial.reason, denial.message)
 
-    def _still_allowed(self, work: Work) -> Refused | None:
+    def _still_allowed(self, work: Work, coid: str) -> Refused | None:
         """The signal gates once more; age counts unless it waits for the rate budget only."""
+        self._desk.refresh_if_uncertain(work.asset.symbol, urgent=work.signal.is_exit)
+        if not self._portfolio.covers(coid):
+            why = f"what is held of {work.asset.symbol} no longer covers the order decided before"
+            return Refused(Reason.NOTHING_TO_SELL, why)
         view = self._look(work)
         denial = first_denial(SIGNAL_GATES, view)
         if denial is None and view.market.is_open is not True and not work.signal.extended_hours:

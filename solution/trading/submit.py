@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from solution import failpoints
 from solution.domain.ports import Ledger
 from solution.domain.reasons import Reason
-from solution.domain.records import Intent
+from solution.domain.records import Intent, State
 from solution.errors import (
     DuplicateOrder,
     NotSent,
@@ -40,7 +40,7 @@ class Submitter:
     """Sends a decided order.
 
     Args:
-        killed: why nothing may be sent, or None; asked after the row is durable.
+        killed: why nothing may be sent, or None; the last thing asked before every POST.
         fence: raises LeaseLost where another instance trades by now; asked before every POST.
     """
 
@@ -80,11 +80,6 @@ class Submitter:
             self._tracker.withdraw(intent.client_order_id)
             raise
         failpoints.hit("submit.row_durable")
-        killed = self._killed()
-        if killed is not None:
-            # Thrown while the row was made durable: the last look before anything leaves.
-            self._tracker.stopped_before_resend(intent.client_order_id, Reason.KILL_SWITCH, killed)
-            return True
         return self.post(intent, work, slot)
 
     def post(self, intent: Intent, work: Work, slot: Slot) -> bool:
@@ -95,8 +90,12 @@ class Submitter:
                 has found the row.
             LedgerError: nobody knows whether it did; nothing was sent.
         """
-        coid = intent.client_order_id
         self._fence()
+        return self._stopped(intent.client_order_id) or self._post(intent, work, slot)
+
+    def _post(self, intent: Intent, work: Work, slot: Slot) -> bool:
+        """The one request, and what each kind of answer means."""
+        coid = intent.client_order_id
         try:
             order = self._desk.submit(slot, intent.body)
         except DuplicateOrder:
@@ -122,4 +121,19 @@ class Submitter:
             else:
                 # HTTP 200 with some other object: nothing is certain, so it is looked up.
                 self._tracker.unknown(coid, "the answer names no order of ours")
+        return True
+
+    def _stopped(self, client_order_id: str) -> bool:
+        """The last look before anything leaves: the switch may have been thrown since the gates.
+
+        Nothing more is sent of the row then. What was sent of it before is not thereby undone.
+        """
+        killed = self._killed()
+        if killed is None:
+            return False
+        tracked = self._tracker.get(client_order_id)
+        if tracked is not None and tracked.progress.state is State.UNKNOWN:
+            self._tracker.expire_unconfirmed(client_order_id, killed)
+        else:
+            self._tracker.stopped_before_resend(client_order_id, Reason.KILL_SWITCH, killed)
         return True

@@ -2,6 +2,8 @@
 
 import threading
 
+PATIENCE = 10.0
+
 
 class Turnstile:
     """Entered before a signal is decided, left after.
@@ -16,27 +18,37 @@ class Turnstile:
     """
 
     def __init__(self) -> None:
-        self._mutex = threading.Lock()
+        self._turn = threading.Condition(threading.Lock())
         self._inside: set[str] = set()
         self._alone: str | None = None
 
-    def enter(self, identity: str, *, alone: bool = False) -> bool:
+    def enter(self, identity: str, *, alone: bool = False, patience: float = PATIENCE) -> bool:
         """Whether the signal may be decided now; if so, :meth:`leave` must follow.
 
-        A suspect that finds others inside keeps newcomers out until it has had its turn.
+        A suspect waits here, in its worker, until the others have left, and newcomers wait until it
+        has had its turn. Sent back to their lanes instead they would come again before it, since
+        lanes are ranked, and with as many lanes as workers before it nobody would ever enter.
+
+        Args:
+            patience: seconds to wait; decisions take moments, and a POST at most five seconds.
         """
-        with self._mutex:
-            if identity in self._inside or self._alone not in {None, identity}:
+        with self._turn:
+            if not self._turn.wait_for(lambda: self._alone is None, patience):
+                return False
+            if identity in self._inside:
                 return False
             if alone:
                 self._alone = identity
-                if self._inside:
+                if not self._turn.wait_for(lambda: not self._inside, patience):
+                    self._alone = None
+                    self._turn.notify_all()
                     return False
             self._inside.add(identity)
             return True
 
     def leave(self, identity: str) -> None:
-        with self._mutex:
+        with self._turn:
             self._inside.discard(identity)
             if self._alone == identity:
                 self._alone = None
+            self._turn.notify_all()

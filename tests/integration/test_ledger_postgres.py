@@ -1,4 +1,4 @@
-"""The service with its ledger in PostgreSQL: killed, replaced by a standby, and without a server."""
+"""The service with its ledger in PostgreSQL: killed, replaced by a standby, its server crashed."""
 
 from collections.abc import Iterator
 from pathlib import Path

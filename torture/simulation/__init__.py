@@ -1,4 +1,4 @@
-"""The whole service in one thread, without sockets: seeded, deterministic, a hundred lives a second.
+"""The whole service in one thread, without sockets: seeded and deterministic.
 
 Everything between a stream entry and an order is the product's own code, wired by its own
 :class:`solution.app.Trader`. What lies outside the process is replaced: time, Redis (its commands),

@@ -99,12 +99,6 @@ class RedisClient:
         raw = self._raw("XRANGE")
         return self._ask(("XRANGE", stream, min, max, *tail), _same if raw else _entries)
 
-    def xrevrange(
-        self, stream: str, max: str = "+", min: str = "-", count: int | None = None
-    ) -> Any:
-        tail = () if count is None else ("COUNT", count)
-        return self._ask(("XREVRANGE", stream, max, min, *tail), _entries)
-
     def xinfo_groups(self, stream: str) -> Any:
         return self._ask(("XINFO", "GROUPS", stream), lambda rows: [_pairs(row) for row in rows])
 
@@ -143,7 +137,9 @@ class RedisPipeline(RedisClient):
         self._commands.append((command, decode))
         return self
 
-    def execute(self, *, raise_on_error: bool = True) -> list[Any]:
+    def execute(  # noqa: C901 - MULTI queues what stands between it and EXEC
+        self, *, raise_on_error: bool = True
+    ) -> list[Any]:
         commands, self._commands = self._commands, []
         if not commands:
             return []

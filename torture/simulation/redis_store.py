@@ -251,7 +251,8 @@ class RedisStore:
             idle, rest = int(rest[1]), rest[2:]
         low, high, count = rest[0], rest[1], int(rest[2])
         consumer = rest[3] if len(rest) > 3 else None
-        now, rows = self._clock.epoch_ms(), []
+        now = self._clock.epoch_ms()
+        rows: list[Any] = []
         for key in sorted(pending):
             one = pending[key]
             mine = consumer is None or one.consumer == consumer

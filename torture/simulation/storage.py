@@ -30,7 +30,8 @@ class Storage:
     @contextmanager
     def opening(self) -> Iterator[None]:
         """While a ledger is being opened: ``:memory:`` is this database."""
-        uri, made, connect = self._uri, self._made, self._connect
+        uri, made = self._uri, self._made
+        connect: Callable[..., sqlite3.Connection] = self._connect
         seam, storage = self._seam, self
 
         class Durable(sqlite3.Connection):
@@ -55,7 +56,7 @@ class Storage:
         try:
             yield
         finally:
-            sqlite3.connect = connect  # type: ignore[misc]
+            sqlite3.connect = connect
 
     def drop_connections(self) -> None:
         """The process is gone: what was not committed is not there."""

@@ -81,8 +81,8 @@ class World:
         self.clock.after(before_close, self.exchange.close_session)
         self.store = RedisStore(
             self.clock,
-            lambda stream, group, entry_id: self.oracle.on_ack(stream, group, entry_id),
-            lambda stream, entry_id: self.oracle.on_delivery(stream, entry_id),
+            lambda *about: self.oracle.on_ack(*about),  # noqa: PLW0108 - made below
+            lambda *about: self.oracle.on_delivery(*about),  # noqa: PLW0108 - as above
         )
         self.oracle = Oracle(self.clock, self.store, self.storage, self.exchange, GROUP, STREAMS)
         self.oracle.note = self.note

@@ -108,6 +108,40 @@ def test_an_order_without_a_row_is_adopted_not_sent_again(rig: Rig) -> None:
     assert fresh.outcomes.acks == [entry]
 
 
+def test_the_kill_switch_is_the_last_thing_asked_before_a_second_post(rig: Rig) -> None:
+    """Thrown while the lease is renewed, after the gates: an unclear order is not sent again."""
+    rig.desk.script.append(fail(UNCLEAR))
+    rig.send()
+
+    def thrown() -> None:
+        rig.killed = "thrown"
+
+    rig.fence = thrown
+    rig.advance(5)
+    assert len(rig.desk.posts) == 1
+    assert rig.row(rig.only_coid()).state is State.EXPIRED_UNCONFIRMED
+    assert rig.portfolio.reserved()[0] == 1
+
+
+def test_a_sale_whose_shares_are_gone_is_not_sent_again_after_a_crash(rig: Rig) -> None:
+    """Refused, not committed; the next sale had the shares; then the crash. No short is opened."""
+    rig.snapshot(NVDA="10")
+    rig.clock.advance(0.001)
+    rig.desk.script.append(fail(UNCLEAR))
+    rig.send("s")
+    again = Rig(ledger=rig.ledger)
+    again.clock.advance(rig.clock.monotonic() - again.clock.monotonic() + 1)
+    again.snapshot(NVDA="0")
+    again.clock.advance(0.001)
+    again.recover()
+    again.redeliver(again.ledger.open_intents()[0].entry_id, "s")
+    again.advance(6)
+    assert again.desk.posts == []
+    (row,) = again.ledger.open_intents()
+    assert row.state is State.EXPIRED_UNCONFIRMED
+    assert "no longer covers" in row.message
+
+
 @pytest.mark.parametrize("first", [True, False], ids=["first-post", "resend"])
 def test_a_process_that_slept_through_a_takeover_sends_nothing(rig: Rig, first: bool) -> None:
     """Paused between its row and its POST; the row is the other instance's to settle."""

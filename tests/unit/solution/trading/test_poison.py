@@ -88,7 +88,8 @@ def test_suspects_run_alone() -> None:
     dies(rig, entry)
     rig = restarted(rig)
     inside: list[bool] = []
-    rig.desk.on_quote = lambda: inside.append(rig.pipeline._turnstile.enter("innocent"))
+    turnstile = rig.pipeline._turnstile
+    rig.desk.on_quote = lambda: inside.append(turnstile.enter("innocent", patience=0))
     rig.redeliver(entry)
     assert inside == [False]
     assert rig.outcomes.told(entry)[-1] == "fill!"
