@@ -26,6 +26,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import count
 
+_STANDS_STILL = 0.1
 _RULE = re.compile(
     r"(?P<name>[a-z_]+(?:\.[a-z_]+)+)(?:~(?P<about>[^=]+))?="
     r"(?:(?P<action>kill|stop|raise)|pause:(?P<seconds>\d+(?:\.\d+)?))(?::(?P<nth>[1-9]\d*))?"
@@ -71,6 +72,9 @@ class _Armed:
             os.kill(os.getpid(), signal.SIGKILL)
         elif rule.action == "stop":
             os.kill(os.getpid(), signal.SIGSTOP)
+            # Another thread may be the one that takes the signal: this one must not run on until
+            # the whole process stands still.
+            threading.Event().wait(_STANDS_STILL)
         elif rule.action == "raise":
             raise Crash(f"{rule.name}, hit {rule.nth}")
         else:

@@ -124,6 +124,7 @@ class SignalListener(Service):
         self._offset_ms = 0
         self._behind = True
         self._exact = True
+        self._anew: dict[str, int] = {}
         self._sweep_at = 0.0
         self._look_at = 0.0
         self._trim_at = 0.0
@@ -210,6 +211,7 @@ class SignalListener(Service):
         before = dict(group.broken)
         created = group.ensure(tuple(before) if only_broken else None)
         for stream in created:
+            self._anew[stream] = self.redis_ms()
             if stream in self._had_group:
                 # Made at 0, so that nothing is skipped; the ledger recognises what was handled.
                 detail = f"group {self._rules.group} was gone and is made anew"
@@ -408,6 +410,9 @@ class SignalListener(Service):
 
     def _hand_on(self, ref: EntryRef, fields: Fields | None, *, redelivered: bool) -> bool:
         """To a lane, or to the dead letters; False when there is no room."""
+        if not redelivered and self._ended_before(ref, fields):
+            self._ports.acknowledge(ref)
+            return True
         try:
             arrival = self._judge.judge(ref, fields, redelivered=redelivered)
         except SignalError as e:
@@ -425,3 +430,13 @@ class SignalListener(Service):
             self._ports.dead_letter(ref, fields or (), error)
             return True
         return self._ports.deliver(arrival)
+
+    def _ended_before(self, ref: EntryRef, fields: Fields | None) -> bool:
+        """A group made anew reads everything as for the first time, dead letters too.
+
+        Rows are found by their identity; a dead letter has none, and its entry must not trade now.
+        """
+        made = self._anew.get(ref.stream)
+        if made is None or entry_key(ref.entry_id)[0] > made:
+            return False
+        return self._ports.has_dead_letter(ref, fields)

@@ -229,7 +229,7 @@ class StreamGroup:
         entries = self.fetch(stream, ids)
         present = [entry_id for entry_id, fields in entries if fields is not None]
         if present:
-            self._call("XCLAIM", stream, self._group, self.consumer, 0, *present, "JUSTID")
+            self._call("XCLAIM", stream, self._group, self.consumer, 0, *present)
         return entries
 
     def forget_consumer(self, stream: str, consumer: str) -> None:

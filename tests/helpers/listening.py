@@ -55,6 +55,7 @@ class Hands:
         self.mutex = threading.Lock()
         self.arrivals: list[Arrival] = []
         self.letters: dict[str, str] = {}
+        self.acknowledged: list[str] = []
         self.known: set[str] = set()
         self.room = 1000
         ports = ListenerPorts(
@@ -62,7 +63,7 @@ class Hands:
             wait_room=self._wait_room,
             deliver=self._deliver,
             dead_letter=self._dead_letter,
-            acknowledge=lambda _ref: None,
+            acknowledge=lambda ref: self.acknowledged.append(ref.entry_id),
             has_dead_letter=lambda ref, _fields: ref.entry_id in self.letters,
             has_row=lambda _ref: False,
             is_known=lambda identity: identity in self.known,

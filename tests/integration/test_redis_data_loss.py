@@ -8,6 +8,7 @@ import pytest
 import redis
 
 from solution.domain.reasons import RedisFault
+from solution.domain.records import EntryRef
 from solution.feeds.stream_group import StreamGroup
 from solution.redis_client import make_client
 from tests.helpers.clocks import eventually
@@ -236,3 +237,18 @@ def test_a_group_set_beyond_the_end_skips_nothing(
     hands = listen(redis_server)
     assert hands.arrive([hands.add()])
     assert hands.listener.alerts[RedisFault.TAIL_LOST] == 1
+
+
+def test_dead_letters_of_a_lost_group_are_only_acknowledged(
+    make_redis_server: MakeServer, listen: Listen
+) -> None:
+    """Read as for the first time by the group made anew: they have had their end."""
+    hands = listen(make_redis_server())
+    dead, other = hands.add(), hands.add()
+    assert hands.arrive([dead, other])
+    hands.letters[dead] = "POISON"
+    hands.arrivals.clear()
+    hands.listener.released([EntryRef(STREAM, dead), EntryRef(STREAM, other)])
+    hands.client.xgroup_destroy(STREAM, GROUP)
+    assert eventually(lambda: [a.ref.entry_id for a in hands.arrivals] == [other])
+    assert dead in hands.acknowledged

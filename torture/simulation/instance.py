@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from unittest import mock
 
 from solution import app, startup
-from solution.clock import Clock, Deadline
+from solution.assembly import Assembly
 from solution.config import Settings, load_settings
 from solution.errors import BrokerError, NotSent, StartupError
 from solution.feeds.trade_updates import TradeUpdates
@@ -26,6 +26,7 @@ from solution.http_common import Response
 from solution.ledger.lease import wait_for_lease
 from solution.ledger.sqlite import SqliteLedger
 from solution.rate_limiter import Priority, RateLimiter, Slot
+from solution.trading.turnstile import Turnstile
 from torture.simulation.clock import InstantStop, SimClock
 from torture.simulation.exchange import SYMBOLS
 from torture.simulation.storage import Storage
@@ -174,6 +175,14 @@ class _Limiter(RateLimiter):
             clock.advance(min(left, max(0.001, self.next_free(priority))))
 
 
+_really_enter = Turnstile.enter
+
+
+def _enter(self: Turnstile, identity: str, *, alone: bool = False) -> bool:
+    """Nobody else can leave while we wait: there is one thread."""
+    return _really_enter(self, identity, alone=alone, patience=0.0)
+
+
 def _load_world(
     wrapper: Any, poller: Any, portfolio: Any, _settings: Settings, stop: threading.Event
 ) -> Any:
@@ -189,6 +198,13 @@ def _load_world(
     if account is None:
         raise StartupError("no account")
     return account
+
+
+class _Parts(Assembly):
+    """The product's parts; nothing of it is started as a thread."""
+
+    def services(self) -> list[Any]:
+        return []
 
 
 class Life(app.Trader):
@@ -211,66 +227,63 @@ class Life(app.Trader):
             ledger = SqliteLedger("sqlite://", clock=self._outside.clock)
         wait_for_lease(ledger, self.consumer, self._stop)
         self.epoch = self._outside.storage.epoch()
-        self._build(ledger, startup.sizing_rules(self._settings))
+        self._made = self.parts = _Parts(
+            self._settings,
+            ledger,
+            startup.sizing_rules(self._settings),
+            consumer=self.consumer,
+            stop=self._stop,
+            on_fatal=self._on_fatal,
+            clock=self._clock,
+        )
         self._start()
-
-    def _redis(self) -> Any:
-        return self._outside.redis()
-
-    def _all(self) -> list[Any]:
-        return []  # nothing is started as a thread
-
-    def _await(self, condition: Callable[[], bool], seconds: float) -> None:
-        deadline = Deadline(seconds, self._clock)
-        while not condition() and not deadline.passed():
-            self._outside.clock.advance(0.01)
 
     # --- steps ----------------------------------------------------------------------------------
 
     def read(self) -> None:
-        self.listener.step()
+        self.parts.listener.step()
 
     def work(self) -> None:
-        pool: Any = self.workers
+        pool: Any = self.parts.workers
         pool.work(self._stop)
 
     def commit(self) -> None:
-        self.writer.step()
+        self.parts.writer.step()
 
     def publish(self) -> None:
-        self.publisher.step()
+        self.parts.publisher.step()
 
     def look(self) -> None:
         """The order watch, if anything is due."""
-        due = self.schedule.next_at()
+        due = self.parts.schedule.next_at()
         if due is not None and due <= self._clock.monotonic():
-            self.watch.step()
+            self.parts.watch.step()
 
     def renew(self) -> None:
-        self.lease.step()
+        self.parts.lease.step()
 
     def keep(self) -> None:
-        self.keeper.step()
+        self.parts.keeper.step()
 
     def hear(self, message: bytes) -> None:
-        stream: Any = self.stream
+        stream: Any = self.parts.stream
         stream.hear(message)
 
     def connect_stream(self) -> None:
-        stream: Any = self.stream
+        stream: Any = self.parts.stream
         stream.connect()
 
     def disconnect_stream(self) -> None:
-        stream: Any = self.stream
+        stream: Any = self.parts.stream
         stream.disconnect()
 
     @property
     def hears(self) -> bool:
-        return bool(self.stream.connected)
+        return bool(self.parts.stream.connected)
 
     def held(self, symbol: str) -> Decimal:
         """Signed shares by the service's own book."""
-        return self.portfolio.view(symbol).qty
+        return self.parts.portfolio.view(symbol).qty
 
 
 @contextmanager
@@ -282,17 +295,15 @@ def replaced(outside: Outside) -> Iterator[None]:
             ("solution.alpaca_api_client.RequestsTransport", transport),
             ("solution.alpaca_api_client.OrderConnection", transport),
             ("solution.alpaca_api_client.proxy_for", lambda _url: None),
-            ("solution.app.TradeStream", _Stream),
-            ("solution.app.WorkerPool", _Pool),
-            ("solution.app.Supervisor", _Nothing),
-            ("solution.app.RateLimiter", _Limiter),
+            ("solution.assembly.TradeStream", _Stream),
+            ("solution.assembly.WorkerPool", _Pool),
+            ("solution.assembly.Supervisor", _Nothing),
+            ("solution.assembly.RateLimiter", _Limiter),
+            ("solution.assembly.make_client", lambda _url: outside.redis()),
+            ("solution.trading.turnstile.Turnstile.enter", _enter),
             ("solution.app.gc", SimpleNamespace(collect=int, freeze=int)),
             ("solution.startup.load_world", _load_world),
             ("solution.trading.worker.TAKE_TIMEOUT", 0.0),
         ):
             stack.enter_context(mock.patch(target, value))
         yield
-
-
-def wall(clock: Clock) -> str:
-    return clock.now().isoformat(timespec="milliseconds")

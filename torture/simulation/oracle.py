@@ -33,7 +33,7 @@ WITHOUT_ORDER = frozenset({"REFUSED", "DRY_RUN", "NOT_SENT", "ABSENT_CONFIRMED"}
 STATE_OF = {"filled": "FILLED", "canceled": "CANCELED", "expired": "EXPIRED"}
 GATES_TO_SEND = 0.35
 """Seconds: 250 ms from the gates to the POST, and its way."""
-KNOWN_GAPS = frozenset({"trimmed", "repeated", "resent"})
+KNOWN_GAPS: frozenset[str] = frozenset()
 """What the product is known to get wrong, left out until it is mended: ``trimmed``, the end of an
 entry whose content is gone is lost by a crash between XCLAIM and its dead letter; ``repeated``, two
 entries of one signal_id refused in one batch may both be told twice; ``resent``, a second POST
@@ -115,6 +115,7 @@ class Oracle:
         """Orders whose row went with the power; recovery has until the end to find them."""
         self.crashes_in: dict[str, int] = defaultdict(int)
         """Entry id → lives that began to decide it and ended."""
+        self._starts: dict[Ref, int] = defaultdict(int)
         self._rows: dict[str, Row] = {}
         self._events: dict[int, dict[str, str]] = {}
         self._seen_event = 0
@@ -217,7 +218,7 @@ class Oracle:
             for row in found
         }  # fmt: skip
 
-    def _check_rows(self) -> None:
+    def _check_rows(self) -> None:  # noqa: C901 - one check after the other
         rows = self.rows()
         for coid, row in rows.items():
             before = self._rows.get(coid)
@@ -231,6 +232,10 @@ class Oracle:
             if row.order_id in self.old_orders:
                 self.fail("I2", f"{row.entry_id} adopted the older order {row.order_id}")
         self._check_trades(rows)
+        for stream, entry_id, starts in self.storage.rows(
+            "SELECT stream, entry_id, starts FROM entry_starts"
+        ):
+            self._starts[stream, entry_id] = max(starts, self._starts[stream, entry_id])
         for coid in self._rows.keys() - rows.keys() - self.lost_rows:
             self.fail("I6", f"the row of {coid} is gone")
         self._rows = rows
@@ -406,8 +411,8 @@ class Oracle:
         if row is not None and ref not in self.forgiven:
             self.fail("I1", f"{ref[1]} is a dead letter ({reason}) and has a row ({row.state})")
         kinds = {entry.kind for entry in self.published if entry.ref == ref}
-        if "POISON" in reason and self.crashes_in[ref[1]] < POISON_CRASHES:
-            crashes = self.crashes_in[ref[1]]
+        crashes = min(self.crashes_in[ref[1]], self._starts[ref] - 1)
+        if "POISON" in reason and crashes < POISON_CRASHES:
             self.fail("I1", f"{ref[1]} is called poison after {crashes} crashes of its own")
         fair = ref in self.trimmed or "POISON" in reason or reason in _FAIR_LETTERS
         if kinds <= {"plain", "again"} and not fair:

@@ -56,7 +56,7 @@ class Storage:
         try:
             yield
         finally:
-            sqlite3.connect = connect
+            sqlite3.connect = connect  # type: ignore[assignment]
 
     def drop_connections(self) -> None:
         """The process is gone: what was not committed is not there."""

@@ -205,7 +205,7 @@ class World:
 
     def _watch_hands(self, life: Life) -> None:
         """Which entries were begun in this life, so that its end can be laid at their door."""
-        pipeline: Any = life.pipeline
+        pipeline: Any = life.parts.pipeline
         run = pipeline.run
 
         def noted(work: Any, *rest: Any) -> None:
@@ -321,7 +321,7 @@ class World:
         """Time passes; the watch runs whenever something of it is due."""
         end = self.clock.monotonic() + seconds
         while self.life is not None:
-            due = self.life.schedule.next_at()
+            due = self.life.parts.schedule.next_at()
             if due is None or due > end:
                 break
             self.clock.advance_to(due + 1e-6)  # beyond what rounding takes off
@@ -536,7 +536,9 @@ class World:
     def _idle(self) -> bool:
         """Whether the service has written and told everything it decided."""
         life = self.life
-        return life is not None and not life.writer.pending and not life.publisher.pending
+        return (
+            life is not None and not life.parts.writer.pending and not life.parts.publisher.pending
+        )
 
     def _compare_positions(self) -> None:
         for _ in range(2):  # the first may find fills that came after its question
