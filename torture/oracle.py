@@ -353,7 +353,7 @@ class Oracle:
         return [
             *self.after_a_crash(picture),
             *self._everything_ended(picture),
-            *self._told_once(),
+            *self._told_once(picture),
             *self._as_at_broker(picture),
             *self._ended_rightly(picture),
             *self._in_order(picture),
@@ -378,10 +378,17 @@ class Oracle:
         for entry in picture.pending - waiting:
             yield Violation("stuck", f"{entry} is pending")
 
-    def _told_once(self) -> Iterator[Violation]:
+    def _told_once(self, picture: Picture) -> Iterator[Violation]:
+        unknowable = {
+            picture.rows[coid].entry_id
+            for coid, order in self._book.orders.items()
+            if coid in picture.rows and self._is_beyond_knowing(order)
+        }
         finals = Counter(e.get("entry_id", "") for e in self._told.values() if e["final"] == "1")
         for entry, times in finals.items():
-            if times > 1 and entry in self.published:  # an orphan's end is told without an entry
+            if (
+                times > 1 and entry in self.published and entry not in unknowable
+            ):  # an orphan's end is told without an entry
                 told = [e["event"] for e in self._told.values() if e.get("entry_id", "") == entry]
                 yield Violation("told twice", f"{entry} has {times} ends: {told}")
 
@@ -474,6 +481,8 @@ class Oracle:
             lines.append(f"  row: {row}; dead letter: {picture.dead_letters.get(entry)}")
             acked, pending = entry in picture.acknowledged, entry in picture.pending
             lines.append(f"  acknowledged: {acked}, pending: {pending}")
+            if coid in self.forgotten:
+                lines.append("  its row was once lost with the power")
             posts = [p for p in self._book.posts if p.order == made.key and made.key]
             lines += [f"  POST at {p.at:.3f} as {p.client_order_id}: {p.fault}" for p in posts]
             orders = [o for o in self._book.orders.values() if o.key == made.key and made.key]
