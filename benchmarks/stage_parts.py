@@ -77,9 +77,12 @@ class Collector:
     def __init__(self) -> None:
         self.intents: list[Intent] = []
 
-    def send(self, intent: Intent, work: Work, lane: Lane, slot: Any, *, keeps_lane: bool) -> bool:
-        del work, lane, slot, keeps_lane
+    def begin(self, intent: Intent, work: Work, lane: Lane, *, keeps_lane: bool) -> None:
+        del work, lane, keeps_lane
         self.intents.append(intent)
+
+    def post(self, intent: Intent, work: Work, slot: Any) -> bool:
+        del intent, work, slot
         return True
 
 
@@ -184,6 +187,7 @@ class Parts:
             redis_ms=clock.epoch_ms,
             halts=Halts(SqliteLedger("sqlite://")),
             saga=None,
+            starved=self._lanes.starved,
             **collaborators,
         )
         self.release_all(0)

@@ -128,6 +128,16 @@ class AlpacaAPIClient:
 
     # --- orders: the short way ----------------------------------------------------------------
 
+    def connect(self) -> None:
+        """Have the calling thread's own connection ready; no request, nothing is sent.
+
+        Raises:
+            NotSent: the broker cannot be reached.
+        """
+        sender = self._order_sender()
+        if isinstance(sender, OrderConnection):
+            sender.connect()
+
     def submit_order(self, body: bytes) -> Json:
         """``POST /v2/orders`` with exactly these bytes, once; the Order.
 

@@ -75,6 +75,11 @@ class AlpacaAPIWrapper:
 
     # --- orders ---------------------------------------------------------------------------
 
+    def connect(self) -> None:
+        """Have the calling thread's connection for orders ready; the POST tells if it is not."""
+        with contextlib.suppress(NotSent):
+            self._client.connect()
+
     def submit(self, slot: Slot, body: bytes) -> Mapping[str, Any]:
         """POST an order once, on a slot that the caller already holds."""
         self.requests += 1

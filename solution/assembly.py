@@ -246,6 +246,7 @@ class Assembly:
             redis_ms=self.listener.redis_ms,
             halts=self.halts,
             saga=saga if settings.orders.exit_cancels_resting else None,
+            starved=self.lanes.starved,
         )
         work = worker(self.lanes, self.limiter, self.pipeline)
         self.workers = WorkerPool(settings.workers, work, clock=self._clock)

@@ -35,6 +35,7 @@ class Intake:
             received_ms=arrival.received_ms,
             redelivered=arrival.redelivered,
             fresh=not arrival.redelivered,
+            starved_at=self._lanes.starved(),
             fields=arrival.fields,
         )
         try:

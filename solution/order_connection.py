@@ -103,6 +103,18 @@ class OrderConnection:
         self._link: _Link | None = None
         self._handed_over = False
 
+    def connect(self) -> None:
+        """Replace a connection that the next request could not use; nothing is sent.
+
+        Raises:
+            NotSent: there is none to be had.
+        """
+        self._handed_over = False
+        try:
+            self._usable_link(Deadline(self._total_timeout, self._clock))
+        except OSError as error:
+            raise self._translate("connect", "", error) from error
+
     def request(self, method: str, path: str, body: bytes | None = None) -> Response:
         """Send one request, once, and return its complete answer, whatever the status.
 

@@ -255,24 +255,30 @@ def repost_without_gates() -> None:
 
 @_plant("The POST leaves before its row is durable.")
 def post_before_row() -> None:
-    def send(original: Any, self: Any, intent: Any, *rest: Any, **options: Any) -> Any:
-        begin = self._ledger.begin
+    unwritten: dict[str, Any] = {}
 
+    def begin(original: Any, self: Any, intent: Any, *rest: Any, **options: Any) -> None:
         class Later:
             """A ledger that has begun already, as far as the caller can see."""
 
-            def __getattr__(_, name: str) -> Any:  # noqa: N805 - self is the submitter
-                return (lambda _intent: None) if name == "begin" else getattr(ledger, name)
+            def begin(_, intent: Any) -> None:  # noqa: N805 - self is the submitter
+                unwritten[intent.client_order_id] = intent
 
         ledger, self._ledger = self._ledger, Later()
         try:
-            sent = original(self, intent, *rest, **options)
+            original(self, intent, *rest, **options)
         finally:
             self._ledger = ledger
-        begin(intent)
+
+    def post(original: Any, self: Any, intent: Any, *rest: Any) -> Any:
+        sent = original(self, intent, *rest)
+        late = unwritten.pop(intent.client_order_id, None)
+        if late is not None:
+            self._ledger.begin(late)
         return sent
 
-    _wrap("solution.trading.submit:Submitter.send", send)
+    _wrap("solution.trading.submit:Submitter.begin", begin)
+    _wrap("solution.trading.submit:Submitter.post", post)
 
 
 # --- gates -------------------------------------------------------------------------------------
@@ -293,11 +299,11 @@ def kill_without_barrier() -> None:
 
 @_plant("The rate budget is waited for between the gates and the POST.")
 def budget_after_gates() -> None:
-    def send(original: Any, self: Any, *arguments: Any) -> Any:
+    def post(original: Any, self: Any, *arguments: Any) -> Any:
         self._stop.wait(1.5)
         return original(self, *arguments)
 
-    _wrap("solution.trading.pipeline:Pipeline._send", send)
+    _wrap("solution.trading.pipeline:Pipeline._post", post)
 
 
 @_plant("An old signal that is delivered again trades.")

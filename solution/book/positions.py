@@ -214,6 +214,18 @@ class Portfolio:
         with self._mutex:
             return self._view(symbol)
 
+    def view_beside(self, symbol: str, client_order_id: str) -> Holdings:
+        """The same as if this order had reserved nothing."""
+        with self._mutex:
+            own = self._reservations.get(client_order_id)
+            if own is None:
+                return self._view(symbol)
+            self._reservations.drop(client_order_id)
+            try:
+                return self._view(symbol)
+            finally:
+                self._reservations.add(own)
+
     def _view(self, symbol: str) -> Holdings:
         account = self._account
         if account is None:

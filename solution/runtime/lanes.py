@@ -147,6 +147,8 @@ class Lanes(Generic[T]):
         self._idle: dict[_Sleeper, None] = {}
         self._on_their_way = 0  # idle takers that were woken and have not looked yet
         self._leader: _Sleeper | None = None
+        self._led_since = 0.0
+        self._starved = 0.0
         self._closed = False
 
     # The bringing side
@@ -280,6 +282,15 @@ class Lanes(Generic[T]):
             finally:
                 self._signal()
 
+    def starved(self) -> float:
+        """Seconds so far in which something was runnable and there was no slot for it.
+
+        The difference between two readings is how long an item waited for the budget alone.
+        """
+        with self._mutex:
+            now = 0.0 if self._leader is None else self._now() - self._led_since
+            return self._starved + now
+
     def wake(self) -> None:
         """Slots may be there earlier than next_free said: one taker looks again."""
         with self._mutex:
@@ -368,9 +379,11 @@ class Lanes(Generic[T]):
     def _lead(self, urgent: bool, seconds: float) -> None:
         """Sleep as the leader, until there may be budget."""
         sleeper = self._leader = _Sleeper(urgent=urgent)
+        self._led_since = self._now()
         try:
             self._wait(sleeper, seconds)
         finally:
+            self._starved += self._now() - self._led_since
             self._leader = None
 
     def _wait(self, sleeper: _Sleeper, seconds: float) -> None:

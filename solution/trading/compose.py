@@ -19,7 +19,7 @@ from solution.domain.signal import Signal
 from solution.domain.signal_rules import check_time_in_force, default_time_in_force
 from solution.errors import Refused
 from solution.trading.gates import ORDER_GATES, first_denial
-from solution.trading.gates.view import GateRules, View
+from solution.trading.gates.view import Denial, GateRules, View
 from solution.trading.pricing import collared, rounded
 from solution.trading.sizing import SHORT_SALE_MARKUP, Plan, Request, SizingRules, size
 from solution.trading.work import Work
@@ -37,6 +37,11 @@ class PipelineRules:
     limit_collar_bps: Decimal = Decimal(0)
     dry_run: bool = False
     ordered: bool = True
+
+
+DRIFT = Decimal("1.02")
+"""How far a price may run from the decision to a later POST of the same body before caps count with
+it. Sizes are clamped to the caps: without this the first cent would cost the signal."""
 
 
 def charged(plan: Plan) -> Decimal:
@@ -123,6 +128,30 @@ class Composer:
             raise Refused(denial.reason, denial.message)
         intent = self._intent(work, plan, tif)
         return self._reservation(work, plan), intent
+
+    def judge(self, intent: Intent, view: View, held: Holdings) -> Denial | None:
+        """The order gates over an order that was decided before and is about to be sent (again).
+
+        Args:
+            held: without what the order itself has reserved.
+        """
+        view.plan = self._as_planned(intent, view)
+        view.time_in_force = TimeInForce(intent.time_in_force)
+        view.holdings = held
+        view.position_cap = self._rules.sizing.position_cap(held.equity)
+        view.notional_cap = self._rules.sizing.notional_cap(held.equity)
+        return first_denial(ORDER_GATES, view)
+
+    def _as_planned(self, intent: Intent, view: View) -> Plan:
+        side, qty = Side(intent.side), intent.reserved_qty
+        opens = intent.reserved_cash > 0
+        price = intent.reserved_cash / qty if opens else Decimal(0)
+        if side is Side.SELL:
+            price /= SHORT_SALE_MARKUP
+        seen = view.quote and (view.quote.buy_price if side is Side.BUY else view.quote.sell_price)
+        if opens and seen:
+            price = max(price, seen / DRIFT)
+        return Plan(side=side, qty=qty, price=price, opens=opens, notional=intent.notional)
 
     def _is_collared(self, signal: Signal) -> bool:
         return signal.order_type is None and self._rules.limit_collar_bps > 0

@@ -46,5 +46,9 @@ class TradingDesk:
             self._prices.watch(symbol)  # from now on the poll keeps it fresh
         return found
 
+    def connect(self) -> None:
+        """Before the gates, so that what they saw does not wait for a handshake."""
+        self._wrapper.connect()
+
     def refresh_if_uncertain(self, symbol: str, *, urgent: bool) -> None:
         self._wrapper.refresh_if_uncertain(symbol, urgent=urgent)

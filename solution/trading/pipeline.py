@@ -30,7 +30,7 @@ from solution.trading.compose import Composer, PipelineRules
 from solution.trading.endings import Endings
 from solution.trading.exit_saga import ExitSaga
 from solution.trading.gates import SIGNAL_GATES, first_denial
-from solution.trading.gates.view import View
+from solution.trading.gates.view import Denial, View
 from solution.trading.halts import Halts
 from solution.trading.kill_switch import KillSwitch
 from solution.trading.submit import Submitter
@@ -59,6 +59,10 @@ class Desk(Protocol):
 
     def refresh_if_uncertain(self, symbol: str, *, urgent: bool) -> None: ...
 
+    def connect(self) -> None:
+        """Have this thread's connection for orders ready; never raises."""
+        ...
+
 
 class Pipeline:
     """Decides and sends. Stateless between signals but for the newest entry submitted per asset.
@@ -66,6 +70,7 @@ class Pipeline:
     Args:
         redis_ms: Redis time, so that ages compare two readings of one clock.
         saga: cancels resting orders in an exit's way; None leaves them (EXIT_CANCELS_RESTING).
+        starved: seconds of waiting for the rate budget so far; see :meth:`Lanes.starved`.
     """
 
     def __init__(  # noqa: PLR0913 - the collaborators of the order path, each used here
@@ -84,6 +89,7 @@ class Pipeline:
         redis_ms: Callable[[], int],
         halts: Halts,
         saga: ExitSaga | None,
+        starved: Callable[[], float],
     ) -> None:
         self._rules = rules
         self._composer = Composer(rules)
@@ -99,6 +105,7 @@ class Pipeline:
         self._redis_ms = redis_ms
         self._halts = halts
         self._saga = saga
+        self._starved = starved
         self._endings = Endings(
             composer=self._composer,
             ledger=ledger,
@@ -234,7 +241,8 @@ class Pipeline:
 
     def _decide(self, work: Work, lane: Lane, slot: Slot) -> None:
         self._check_order(work)
-        intent = self._reserve(work)
+        self._desk.connect()
+        intent, view = self._reserve(work)
         failpoints.hit("pipeline.decided")
         coid = intent.client_order_id
         sent = False
@@ -244,7 +252,7 @@ class Pipeline:
                 return
             self._last_look()
             sent = True
-            self._send(work, lane, slot, intent)
+            self._send(work, lane, slot, intent, view)
         except IdentityExists:
             # Another entry with this signal_id came through another lane at the same moment.
             self._portfolio.released(coid)
@@ -264,12 +272,11 @@ class Pipeline:
                 f"entry {newest[0]}-{newest[1]} of the same asset was sent before it was read",
             )
 
-    def _reserve(self, work: Work) -> Intent:
+    def _reserve(self, work: Work) -> tuple[Intent, View]:
         """Gates, size, gates, reservation; again when they took too long."""
         cleared = False
         while True:
             self._desk.refresh_if_uncertain(work.asset.symbol, urgent=work.signal.is_exit)
-            started = self._clock.monotonic()  # the refresh is no gate, and may be slow each time
             view = self._look(work)
             denial = first_denial(SIGNAL_GATES, view)
             if denial is not None:
@@ -281,9 +288,13 @@ class Pipeline:
             intent = self._portfolio.reserve(
                 work.asset.symbol, functools.partial(self._composer.decide, work, view)
             )
-            if self._clock.monotonic() - started <= GATES_TO_SEND:
-                return intent
+            if self._is_recent(view):
+                return intent, view
             self._portfolio.released(intent.client_order_id)
+
+    def _is_recent(self, view: View) -> bool:
+        """Whether what the gates saw may still be acted on."""
+        return self._clock.monotonic() - view.seen_at <= GATES_TO_SEND
 
     def _clear_the_way(self, work: Work) -> bool:
         """Cancel our own resting orders that an exit meets; whether there were any."""
@@ -295,29 +306,33 @@ class Pipeline:
             self._saga.clear(symbol, resting)
         return bool(resting)
 
-    def _look(self, work: Work) -> View:
+    def _look(self, work: Work, *, beside: str = "") -> View:
+        """The picture of this moment; ``beside`` is an order of its own that does not count."""
         signal, symbol, now = work.signal, work.asset.symbol, self._clock.monotonic()
         wall = self._clock.now()
         quote = self._desk.quote(symbol)
         if quote is not None:
             quote = usable(quote, wall, self._rules.gates.max_quote_age)
         exchange_at = _exchange_time(quote)
+        market = self._desk.market()
         # Both clocks: the monotonic one stands still while the machine is suspended.
         waited = max(now - work.received_at, (self._clock.epoch_ms() - work.received_ms) / 1000)
         return View(
             signal=signal,
             asset=work.asset,
             rules=self._rules.gates,
-            market=self._desk.market(),
+            market=market,
+            # The questions before this line may be slow each time (a price fetched on the spot).
+            seen_at=self._clock.monotonic(),
             age=(self._redis_ms() - signal.oldest_ms()) / 1000,
-            fresh_when_read=work.fresh,
+            starved=self._starved() - work.starved_at if work.fresh else 0.0,
             waited=waited,
             killed=self._kill.reason(),
             halted=self._halts.reason(symbol),
             quote=quote,
             price_age=self._clock.monotonic() - quote.received if quote else None,
             quote_age=(wall - exchange_at).total_seconds() if exchange_at else None,
-            unconfirmed=self._tracker.is_unconfirmed(symbol),
+            unconfirmed=self._tracker.is_unconfirmed(symbol, beside=beside),
         )
 
     def _last_look(self) -> None:
@@ -326,7 +341,7 @@ class Pipeline:
         if killed is not None:
             raise Refused(Reason.KILL_SWITCH, killed)
 
-    def _send(self, work: Work, lane: Lane, slot: Slot, intent: Intent) -> None:
+    def _send(self, work: Work, lane: Lane, slot: Slot, intent: Intent, view: View) -> None:
         now = self._clock.epoch_ms()
         intent.submitted_ms = intent.created_ms = intent.updated_ms = now
         key = (work.signal.stream, work.asset.id)
@@ -335,23 +350,24 @@ class Pipeline:
         # A market order for the day ends at once as well, while the market is open; should it rest
         # all the same (a halt), the first poll that finds it open lets go of the lane.
         at_once = intent.order_type == "market" and intent.time_in_force == "day"
-        keeps = ends_at_once(intent) or (at_once and self._desk.market().is_open is True)
-        if not self._submitter.send(intent, work, lane, slot, keeps_lane=keeps):
+        keeps = ends_at_once(intent) or (at_once and view.market.is_open is True)
+        self._submitter.begin(intent, work, lane, keeps_lane=keeps)
+        if self._is_recent(view):
+            self._post(work, lane, slot, intent)
+        else:  # the row took its time (a slow disk, a distant database): nothing checked may wait
+            self._post_if_allowed(work, lane, slot, intent)
+
+    def _post(self, work: Work, lane: Lane, slot: Slot, intent: Intent) -> None:
+        if not self._submitter.post(intent, work, slot):
             self._later(work, lane)
 
-    # --- the same body once more ---------------------------------------------------------------
-
-    def _resend(self, work: Work, lane: Lane, slot: Slot) -> None:
-        """POST the stored body of a row that provably has no order, if every gate still agrees."""
-        coid = work.resend
-        intent = self._tracker.retake(coid, lane, work)
-        if intent is None:
-            return  # news settled it, and the tracker has the lane
-        denial = self._still_allowed(work, coid)
+    def _post_if_allowed(self, work: Work, lane: Lane, slot: Slot, intent: Intent) -> None:
+        """POST the body of a durable row if every gate agrees (again)."""
+        coid = intent.client_order_id
+        denial = self._still_allowed(work, intent)
         failpoints.hit("pipeline.resend")
         if denial is None:
-            if not self._submitter.post(intent, work, slot):
-                self._later(work, lane)
+            self._post(work, lane, slot, intent)
             return
         tracked = self._tracker.get(coid)
         if tracked is not None and tracked.progress.state is State.UNKNOWN:
@@ -361,17 +377,27 @@ class Pipeline:
         else:
             self._tracker.stopped_before_resend(coid, denial.reason, denial.message)
 
-    def _still_allowed(self, work: Work, coid: str) -> Refused | None:
-        """The signal gates once more; age counts unless it waits for the rate budget only."""
-        self._desk.refresh_if_uncertain(work.asset.symbol, urgent=work.signal.is_exit)
+    # --- the same body once more ---------------------------------------------------------------
+
+    def _resend(self, work: Work, lane: Lane, slot: Slot) -> None:
+        """POST the stored body of a row that provably has no order, if every gate still agrees."""
+        intent = self._tracker.retake(work.resend, lane, work)
+        if intent is not None:  # else news settled it, and the tracker has the lane
+            self._desk.connect()
+            self._post_if_allowed(work, lane, slot, intent)
+
+    def _still_allowed(self, work: Work, intent: Intent) -> Denial | None:
+        """Every gate once more over the order as it stands in its row; None when all agree."""
+        symbol, coid = work.asset.symbol, intent.client_order_id
+        self._desk.refresh_if_uncertain(symbol, urgent=work.signal.is_exit)
         if not self._portfolio.covers(coid):
-            why = f"what is held of {work.asset.symbol} no longer covers the order decided before"
-            return Refused(Reason.NOTHING_TO_SELL, why)
-        view = self._look(work)
+            why = f"what is held of {symbol} no longer covers the order decided before"
+            return Denial(Reason.NOTHING_TO_SELL, why)
+        view = self._look(work, beside=coid)
         denial = first_denial(SIGNAL_GATES, view)
-        if denial is None and view.market.is_open is not True and not work.signal.extended_hours:
-            return Refused(Reason.MARKET_CLOSED, "the market is not known to be open")
-        return None if denial is None else Refused(denial.reason, denial.message)
+        if denial is None:
+            denial = self._composer.judge(intent, view, self._portfolio.view_beside(symbol, coid))
+        return denial
 
     def _later(self, work: Work, lane: Lane) -> None:
         """Nothing happened at the broker: the same body again, from the front of the lane."""

@@ -75,5 +75,7 @@ class Registry:
             if not waiting:
                 del self._unconfirmed[intent.symbol]
 
-    def is_unconfirmed(self, symbol: str) -> bool:
-        return bool(self._unconfirmed.get(symbol))
+    def is_unconfirmed(self, symbol: str, beside: str = "") -> bool:
+        """Whether an order of the symbol is in doubt, other than ``beside``."""
+        doubted = self._unconfirmed.get(symbol)
+        return bool(doubted) and doubted != {beside}

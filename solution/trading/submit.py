@@ -58,17 +58,12 @@ class Submitter:
         self._ledger = ledger
         self._tracker = tracker
 
-    def send(self, intent: Intent, work: Work, lane: Lane, slot: Slot, *, keeps_lane: bool) -> bool:
-        """Make the row durable and POST.
-
-        Returns:
-            True when the order is on its way or at its end; False when the broker could not be
-            reached or refused for the rate: the row stands, the lane is still the caller's, and
-            ``work.resend`` names it.
+    def begin(self, intent: Intent, work: Work, lane: Lane, *, keeps_lane: bool) -> None:
+        """Make the row durable; :meth:`post` must follow.
 
         Raises:
-            IdentityExists: the signal has a row already; nothing was sent.
-            LedgerError: nothing is durable; nothing was sent.
+            IdentityExists: the signal has a row already.
+            LedgerError: nothing is durable.
         """
         # The order of these two: a row without a tracker entry is recovered at the next start; an
         # event for an order that the tracker does not know yet would be lost.
@@ -80,10 +75,14 @@ class Submitter:
             self._tracker.withdraw(intent.client_order_id)
             raise
         failpoints.hit("submit.row_durable")
-        return self.post(intent, work, slot)
 
     def post(self, intent: Intent, work: Work, slot: Slot) -> bool:
-        """POST the stored body of a durable row; see :meth:`send`.
+        """POST the stored body of a durable row.
+
+        Returns:
+            True when the order is on its way or at its end; False when the broker could not be
+            reached or refused for the rate: the row stands, the lane is still the caller's, and
+            ``work.resend`` names it.
 
         Raises:
             LeaseLost: the process slept through a takeover. Nothing was sent; the other instance

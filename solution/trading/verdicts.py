@@ -64,9 +64,9 @@ class Verdicts:
             if tracked is not None:
                 tracked.absent = 0
 
-    def is_unconfirmed(self, symbol: str) -> bool:
-        """Whether an order of the symbol may be live without our knowing."""
-        return self._registry.is_unconfirmed(symbol)
+    def is_unconfirmed(self, symbol: str, *, beside: str = "") -> bool:
+        """Whether an order of the symbol other than ``beside`` may be live without our knowing."""
+        return self._registry.is_unconfirmed(symbol, beside)
 
     def open_orders(self) -> list[Tracked]:
         with self._mutex:

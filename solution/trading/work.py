@@ -17,7 +17,8 @@ class Work:
         received_at: monotonic seconds when this process read the entry.
         received_ms: the same on the wall clock, epoch milliseconds.
         redelivered: pending from an earlier delivery: its identity may have a row already.
-        fresh: it met its age limit when first read, and has waited only for budget since.
+        fresh: it met its age limit when first read, and the broker was never lost to it since.
+        starved_at: what :meth:`Lanes.starved` said then; what is added since was for budget alone.
         resend: client_order_id of a row whose stored body may be POSTed (again); "" for none.
         tries: how often the broker could not be reached for it.
         fields: the raw entry, kept should it become a dead letter.
@@ -30,6 +31,7 @@ class Work:
     received_ms: int
     redelivered: bool = False
     fresh: bool = True
+    starved_at: float = 0.0
     resend: str = ""
     tries: int = 0
     fields: tuple[tuple[bytes, bytes], ...] = ()

@@ -228,6 +228,9 @@ class FakeDesk:
     def refresh_if_uncertain(self, symbol: str, *, urgent: bool) -> None:
         self.refreshed.append(symbol)
 
+    def connect(self) -> None:
+        """There is nothing to connect to."""
+
     def _maybe_fail(self) -> None:
         if self.lookup_error is not None:
             raise self.lookup_error
@@ -350,7 +353,10 @@ class Rig:
             redis_ms=self.clock.epoch_ms,
             halts=self.halts,
             saga=ExitSaga(self.desk, self.tracker, "sp-", self.clock, self.stop),
+            starved=lambda: self.starved,
         )
+        self.starved = 0.0
+        """Seconds of waiting for the rate budget, as the lanes would count them."""
         self._sequence = itertools.count()
 
     # --- signals ----------------------------------------------------------------------------
@@ -380,6 +386,7 @@ class Rig:
             received_ms=self.clock.epoch_ms(),
             redelivered=redelivered,
             fresh=not redelivered,
+            starved_at=self.starved,
             fields=raw,
         )
         self.lanes.put(asset.id, work, urgent=signal.is_exit)

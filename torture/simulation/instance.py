@@ -109,6 +109,9 @@ class _Transport:
         query = "&".join(f"{name}={_quoted(text)}" for name, text in (params or {}).items())
         return self.outside.http(method, f"{path}?{query}" if query else path, body)
 
+    def connect(self) -> None:
+        """There is no connection."""
+
     def close(self) -> None:
         self._closed = True
 

@@ -16,13 +16,15 @@ def ticker_halted(view: View) -> Denial | None:
 
 
 def signal_age(view: View) -> Denial | None:
-    """A signal that was already too old, or was never read in time, must not trade."""
+    """A signal must not trade when it is too old; waiting for the rate budget does not age it."""
     limit = view.rules.max_signal_age
     if view.signal.max_age is not None:
         limit = min(limit, float(view.signal.max_age))
-    if view.fresh_when_read or view.age <= limit:
+    aged = view.age - view.starved
+    if aged <= limit:
         return None
-    return Denial(Reason.STALE_SIGNAL, f"{view.age:.1f} s old, the limit is {limit:g} s")
+    beside = f" beside {view.starved:.1f} s of waiting for the rate budget" if view.starved else ""
+    return Denial(Reason.STALE_SIGNAL, f"{aged:.1f} s old{beside}, the limit is {limit:g} s")
 
 
 def queue_wait(view: View) -> Denial | None:

@@ -36,8 +36,10 @@ class View:
 
     Args:
         age: seconds since the older of ``ts`` and the entry id.
-        fresh_when_read: the age limit was met when this process first read the entry.
-        waited: seconds since then.
+        starved: of these, those in which it waited for the rate budget alone; 0 for a signal that
+            was not fresh when read or has lost its broker since.
+        waited: seconds since it was read.
+        seen_at: when this picture was taken, monotonic seconds.
         halted: why this ticker trades no more until a person resumes it.
         price_age: seconds since we received ``quote``; None without one.
         unconfirmed: an earlier order of the asset may still be live.
@@ -50,8 +52,9 @@ class View:
     rules: GateRules
     market: Market
     age: float
-    fresh_when_read: bool
+    starved: float
     waited: float
+    seen_at: float = 0.0
     killed: str | None = None
     halted: str | None = None
     quote: Quote | None = None

@@ -8,6 +8,8 @@ from typing import Any
 import orjson
 import pytest
 
+from solution.book.reservations import Reservation
+from solution.domain.orders import Side
 from solution.domain.reasons import Reason
 from solution.domain.records import DeadLetter, State
 from solution.errors import (
@@ -336,17 +338,31 @@ def test_a_stale_redelivered_signal_ends_unsent(rig: Rig) -> None:
 
 
 def test_a_fresh_signal_that_waits_for_budget_keeps_its_place(rig: Rig) -> None:
-    """Age is judged when the entry is read; queueing does not make it stale."""
+    """The seconds without a slot for it do not make it stale."""
     entry = rig.publish()
     rig.clock.advance(300)
+    rig.starved += 245
     rig.work()
     assert rig.outcomes.told(entry) == ["submitted", "fill!"]
+
+
+def test_a_signal_that_waits_for_anything_else_grows_old(rig: Rig) -> None:
+    """Behind an order whose answer was lost, or a broker that is slow: the price has moved on."""
+    rig.starved += 1000  # before it was read
+    entry = rig.publish()
+    rig.clock.advance(300)
+    rig.starved += 239
+    rig.work()
+    assert rig.desk.posts == []
+    assert rig.outcomes.told(entry) == ["refused!"]
+    assert rig.outcomes.events[-1]["reason"] == "STALE_SIGNAL"
 
 
 def test_waiting_has_an_end(rig: Rig) -> None:
     """Beyond MAX_QUEUE_WAIT the signal is refused."""
     rig.publish()
     rig.clock.advance(601)
+    rig.starved += 601
     rig.work()
     assert rig.desk.posts == []
     assert rig.outcomes.events[-1]["reason"] == "QUEUE_WAIT_EXCEEDED"
@@ -383,12 +399,14 @@ def test_gates_that_took_too_long_look_again(rig: Rig) -> None:
     """More than 250 ms between the gates' look and the send: they run once more."""
     slow = iter([0.3, 0.0])
     looks: list[float] = []
+    reserve = rig.portfolio.reserve
 
-    def quote() -> None:
+    def slowly(*arguments: Any) -> Any:
         looks.append(rig.clock.monotonic())
         rig.clock.advance(next(slow))
+        return reserve(*arguments)
 
-    rig.desk.on_quote = quote
+    rig.portfolio.reserve = slowly  # type: ignore[method-assign]
     rig.send()
     assert len(looks) == 2
     assert len(rig.desk.posts) == 1
@@ -473,6 +491,7 @@ def test_the_rate_limit_of_the_broker_loses_nothing(rig: Rig) -> None:
     entry = rig.publish(max_age="1")
     rig.work()
     rig.clock.advance(30)
+    rig.starved += 30
     rig.work_all()
     assert len(set(rig.desk.posts)) == 1
     assert rig.outcomes.told(entry) == ["submitted", "fill!"]
@@ -498,6 +517,80 @@ def test_the_market_closing_before_the_next_try_ends_it(rig: Rig) -> None:
     rig.desk.is_open = False
     rig.work_all()
     assert rig.row(rig.only_coid()).reason == "MARKET_CLOSED"
+
+
+@pytest.mark.parametrize(("later", "sent"), [(0, True), (120, False)])
+def test_an_auction_order_goes_out_again_in_its_window(rig: Rig, later: int, sent: bool) -> None:
+    """The session rule of its own time in force counts at the second try, too: 09:27, 09:29."""
+    rig.clock.jump_wall(-33 * 60)
+    rig.desk.is_open = False
+    rig.desk.script.append(fail(TOO_MANY))
+    rig.desk.default = accept("accepted")
+    rig.send(time_in_force="opg", qty="10")
+    assert len(rig.desk.posts) == 1
+    rig.clock.advance(later)
+    rig.starved += later
+    rig.work_all()
+    assert len(rig.desk.posts) == 1 + sent
+    row = rig.row(rig.only_coid())
+    assert row.reason == ("" if sent else "MARKET_CLOSED")
+    assert row.state is (State.OPEN if sent else State.REFUSED)
+
+
+@pytest.mark.parametrize(("price", "sent"), [("101.9", True), ("103", False), ("80", True)])
+def test_a_price_that_ran_away_meets_the_caps_before_the_next_try(price: str, sent: bool) -> None:
+    """10 shares at 100 are the cap of 1 %: cents of drift are no reason to lose the signal."""
+    rig = Rig(RigRules(max_position_pct=Decimal("0.01")))
+    rig.desk.script.append(fail(TOO_MANY))
+    rig.send()
+    rig.desk.price = Decimal(price)
+    rig.work_all()
+    assert len(rig.desk.posts) == 1 + sent
+    assert rig.row(rig.only_coid()).reason == ("" if sent else "POSITION_CAP")
+
+
+def test_what_was_promised_to_others_meanwhile_counts_at_the_next_try() -> None:
+    """The order's own reservation does not stand in its way; another one's does."""
+    rig = Rig(RigRules(max_position_pct=Decimal("0.01")))
+    rig.desk.script.append(fail(TOO_MANY))
+    entry = rig.send()
+    other = Reservation("other", "NVDA", Side.BUY, Decimal(1), Decimal(100), opens=True)
+    rig.portfolio.restore(other)
+    rig.work_all()
+    assert len(rig.desk.posts) == 1
+    assert rig.outcomes.told(entry) == ["refused!"]
+    assert rig.outcomes.events[-1]["reason"] == "POSITION_CAP"
+
+
+def test_a_row_that_took_its_time_has_its_gates_asked_again(rig: Rig) -> None:
+    """A slow disk between the gates and the POST: what changed since stops it."""
+    begin = rig.ledger.begin
+
+    def slowly(intent: Any) -> None:
+        begin(intent)
+        rig.clock.advance(0.3)
+        rig.desk.is_open = False
+
+    rig.ledger.begin = slowly  # type: ignore[method-assign]
+    entry = rig.send()
+    assert rig.desk.posts == []
+    assert rig.outcomes.told(entry) == ["refused!"]
+    assert rig.outcomes.events[-1]["reason"] == "MARKET_CLOSED"
+    assert rig.portfolio.reserved()[0] == 0
+    assert rig.is_free()
+
+
+def test_a_row_that_took_its_time_is_sent_if_nothing_changed(rig: Rig) -> None:
+    """The gates pass again, its own reservation included."""
+    begin = rig.ledger.begin
+
+    def slowly(intent: Any) -> None:
+        begin(intent)
+        rig.clock.advance(0.3)
+
+    rig.ledger.begin = slowly  # type: ignore[method-assign]
+    entry = rig.send()
+    assert rig.outcomes.told(entry) == ["submitted", "fill!"]
 
 
 def test_news_that_settles_an_order_in_the_queue_frees_its_lane(rig: Rig) -> None:

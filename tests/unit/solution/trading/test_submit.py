@@ -140,9 +140,9 @@ def test_a_row_that_exists_already_leaves_the_other_order_alone(rig: Rig) -> Non
     rig.send()
     intent = rig.row(rig.only_coid())
     rig.publish(ticker="AAPL")
-    lease, slot = _taken(rig)
+    lease, _ = _taken(rig)
     with pytest.raises(IdentityExists):
-        rig.submitter.send(intent, lease.item, lease, slot, keeps_lane=True)
+        rig.submitter.begin(intent, lease.item, lease, keeps_lane=True)
     assert len(rig.desk.posts) == 1
 
 

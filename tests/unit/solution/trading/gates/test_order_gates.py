@@ -42,7 +42,7 @@ VIEW = View(
     rules=GateRules(),
     market=Market(is_open=True, at=NOON),
     age=0.0,
-    fresh_when_read=True,
+    starved=0.0,
     waited=0.0,
     plan=BUY,
     time_in_force=TimeInForce.IOC,

@@ -29,7 +29,7 @@ VIEW = View(
     rules=GateRules(),
     market=Market(is_open=True, at=datetime(2026, 3, 4, 17, 0, tzinfo=UTC)),
     age=0.0,
-    fresh_when_read=True,
+    starved=0.0,
     waited=0.0,
     quote=QUOTE,
     price_age=0.0,
@@ -75,23 +75,24 @@ def test_the_kill_switch_says_why() -> None:
 
 
 @pytest.mark.parametrize(
-    ("age", "max_age", "fresh", "reason"),
+    ("age", "max_age", "starved", "reason"),
     [
-        (60.0, None, False, None),
-        (60.001, None, False, Reason.STALE_SIGNAL),
-        (5.0, "5", False, None),
-        (5.001, "5", False, Reason.STALE_SIGNAL),
-        (60.001, "600", False, Reason.STALE_SIGNAL),
-        (500.0, "5", True, None),
-        (-3.0, None, False, None),
+        (60.0, None, 0.0, None),
+        (60.001, None, 0.0, Reason.STALE_SIGNAL),
+        (5.0, "5", 0.0, None),
+        (5.001, "5", 0.0, Reason.STALE_SIGNAL),
+        (60.001, "600", 0.0, Reason.STALE_SIGNAL),
+        (500.0, "5", 496.0, None),
+        (500.0, "5", 494.0, Reason.STALE_SIGNAL),
+        (-3.0, None, 0.0, None),
     ],
 )
 def test_an_old_signal_must_not_trade(
-    age: float, max_age: str | None, fresh: bool, reason: Reason | None
+    age: float, max_age: str | None, starved: float, reason: Reason | None
 ) -> None:
-    """max_age only shortens; one that was fresh when read waits for budget, and has its own end."""
+    """max_age only shortens; waiting for budget does not count, and has its own end."""
     signal = replace(SIGNAL, max_age=None if max_age is None else Decimal(max_age))
-    found = verdict(signal_gates.signal_age, age=age, signal=signal, fresh_when_read=fresh)
+    found = verdict(signal_gates.signal_age, age=age, signal=signal, starved=starved)
     assert found == reason
 
 
