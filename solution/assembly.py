@@ -309,8 +309,8 @@ class Assembly:
         ]
 
     def orphans(self) -> Orphans:
-        streams = self._settings.redis.streams
         """What gives orders without a row one."""
+        streams = self._settings.redis.streams
         return Orphans(
             composer=Composer(self.rules),
             ledger=self.ledger,
