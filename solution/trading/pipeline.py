@@ -313,6 +313,7 @@ class Pipeline:
             fresh_when_read=work.fresh,
             waited=waited,
             killed=self._kill.reason(),
+            account=self._portfolio.account(),
             halted=self._halts.reason(symbol),
             quote=quote,
             price_age=self._clock.monotonic() - quote.received if quote else None,

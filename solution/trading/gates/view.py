@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from solution.book.positions import Holdings
+from solution.book.positions import Account, Holdings
 from solution.book.prices import Quote
 from solution.domain.market import Market
 from solution.domain.orders import TimeInForce
@@ -38,6 +38,7 @@ class View:
         age: seconds since the older of ``ts`` and the entry id.
         fresh_when_read: the age limit was met when this process first read the entry.
         waited: seconds since then.
+        account: as the last snapshot says, so up to a minute old; None before the first.
         halted: why this ticker trades no more until a person resumes it.
         price_age: seconds since we received ``quote``; None without one.
         unconfirmed: an earlier order of the asset may still be live.
@@ -53,6 +54,7 @@ class View:
     fresh_when_read: bool
     waited: float
     killed: str | None = None
+    account: Account | None = None
     halted: str | None = None
     quote: Quote | None = None
     price_age: float | None = None
