@@ -27,8 +27,8 @@ BEGIN = "<!-- generated from solution/config_options.py by scripts/generate_docs
 END = "<!-- end of the generated part -->"
 
 SECTION_NOTES = {
-    "Later": "Parts this version does not have. Setting one to anything but its default stops the "
-    "start, so that nobody relies on a limit that is not enforced.",
+    "Later": "Parts this version does not have: all of it is off. Setting one to anything that "
+    "is not off stops the start, so that nobody relies on a limit that is not enforced.",
 }
 
 ENV_INTRO = (

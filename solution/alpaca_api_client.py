@@ -80,7 +80,7 @@ class AlpacaAPIClient:
     ``Rejected`` or one of its subclasses; see :func:`solution.alpaca_protocol.verdict`.
     """
 
-    def __init__(  # noqa: PLR0913  # keyword-only; the seam at which app.py hands in the settings
+    def __init__(  # noqa: PLR0913  # keyword-only: the seam at which settings come in
         self,
         *,
         trading_url: str,

@@ -6,6 +6,7 @@ Building it asks the broker for assets, account, positions and prices: what the 
 import functools
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import redis
@@ -69,7 +70,7 @@ class Assembly:
         clock: of all parts.
 
     Raises:
-        StartupError: the broker or the account is not as it must be.
+        StartupError: the broker or the account is not as it must be, or lists no such ticker.
     """
 
     # --- building -----------------------------------------------------------------------------
@@ -100,6 +101,7 @@ class Assembly:
         account_id = startup.load_world(
             self.wrapper, self.poller, self.portfolio, settings, self._stop
         ).id
+        self._settings = settings = startup.in_broker_spelling(settings, self.wrapper.find)
         recovery.bind_ledger(ledger, account_id, settings.broker.trading_url)
         self.lanes: Lanes[Work] = Lanes(
             settings.queue_size, ordered=settings.orders.ordering == "asset", clock=clock
@@ -207,7 +209,12 @@ class Assembly:
         self.rules = rules = PipelineRules(
             deployment=deployment,
             gates=startup.gate_rules(settings),
-            sizing=sizing,
+            # Made before the broker was asked, so that a function that is missing is told at once.
+            sizing=replace(
+                sizing,
+                weights=dict(settings.sizing.weights),
+                symbols=settings.sizing.symbols,
+            ),
             order_type=settings.orders.order_type,
             time_in_force=settings.orders.time_in_force,
             limit_collar_bps=settings.orders.limit_collar_bps,
@@ -303,8 +310,8 @@ class Assembly:
         ]
 
     def orphans(self) -> Orphans:
-        streams = self._settings.redis.streams
         """What gives orders without a row one."""
+        streams = self._settings.redis.streams
         return Orphans(
             composer=Composer(self.rules),
             ledger=self.ledger,

@@ -23,26 +23,22 @@ _ONLY_WITH_SIZING = {
 }
 
 
-def refuse_unbuilt(given: Mapping[str, Given]) -> list[str]:
-    """Stop at an option whose part is missing; warn where it is set to its documented default.
+def refuse_unbuilt(given: Mapping[str, Given]) -> None:
+    """Stop at an option whose part is missing, unless its value means off.
 
     A limit that is set and not enforced is worse than none: somebody relies on it.
 
     Raises:
         ConfigError: naming the option and the part.
     """
-    warnings = []
     for name, option in OPTIONS.items():
-        if not option.missing or name not in given:
-            continue
-        text = f"{given[name].variable} is set but this version has no {option.missing}"
-        if not _means_default(option, given[name].text):
-            raise ConfigError(f"{text}; unset it")
-        warnings.append(text)
-    return warnings
+        if option.missing and name in given and not _means_off(option, given[name].text):
+            raise ConfigError(
+                f"{given[name].variable} is set but this version has no {option.missing}; unset it"
+            )
 
 
-def _means_default(option: OptionInfo, text: str) -> bool:
+def _means_off(option: OptionInfo, text: str) -> bool:
     try:
         return bool(option.parse(text) == option.parse(option.default))
     except ValueError:

@@ -44,7 +44,10 @@ class OptionInfo:
     keeps_empty: bool = False
     """An empty value means something; for every other setting it means the default."""
     missing: str = ""
-    """The part of the product this version lacks, for an option that is not built yet."""
+    """The part of the product this version lacks, for an option that is not built yet.
+
+    Such an option's default means off: what is not there must not look as if it were on.
+    """
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -287,13 +290,16 @@ class Options(BaseSettings):
         missing="cancel-all",
     )
     max_daily_loss_pct: Annotated[Decimal | None, rule.FRACTION_CAP] = option(
-        "0.05", "Later", "Loss of a day that stops new entries.", missing="daily-loss gate"
+        "0", "Later", "Loss of a day that stops new entries.", missing="daily-loss gate"
     )
     max_trades_per_day: Annotated[int, rule.whole(0, 1_000_000)] = option(
-        "500", "Later", "Orders per day, 0 = no limit.", missing="daily-trades gate"
+        "0", "Later", "Orders per day, 0 = no limit.", missing="daily-trades gate"
     )
     circuit_breaker_failures: Annotated[int, rule.whole(0, 1_000)] = option(
-        "5", "Later", "Failures in a row that stop new entries.", missing="circuit breaker"
+        "0",
+        "Later",
+        "Failures in a row that stop new entries, 0 = never.",
+        missing="circuit breaker",
     )
     circuit_breaker_reset: Annotated[bool, rule.FLAG] = option(
         "false", "Later", "Close a tripped breaker at start.", missing="circuit breaker"

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,7 +22,7 @@ from solution.book.prices import PriceBook, Quote
 from solution.clock import Clock, Deadline
 from solution.config import Settings
 from solution.domain.orders import deployment_id
-from solution.domain.ports import Ledger
+from solution.domain.ports import AssetView, Ledger
 from solution.errors import (
     BrokerError,
     ConfigError,
@@ -167,7 +168,7 @@ def load_world(
         the account behind the keys.
 
     Raises:
-        StartupError: wrong keys, no broker, a blocked account, or an unknown configured symbol.
+        StartupError: wrong keys, no broker, or a blocked account.
     """
     host = settings.broker.trading_url
 
@@ -194,10 +195,59 @@ def load_world(
         raise StartupError(
             f"the account {account.id if account else ''} is blocked for trading at {host}"
         )
-    unknown = [s for s in settings.sizing.symbols if wrapper.find(s) is None]
-    if unknown:
-        raise StartupError(f"SYMBOLS names {unknown[0]}, which the broker does not list")
     return account
+
+
+def tickers_of(settings: Settings) -> dict[str, tuple[str, ...]]:
+    """The settings that name tickers, each with those it names, as the user spelled them."""
+    sizing, gates = settings.sizing, settings.gates
+    return {
+        "SYMBOLS": sizing.symbols,
+        "WEIGHTS": tuple(ticker for ticker, _ in sizing.weights),
+        "ALLOWED_SYMBOLS": tuple(sorted(gates.allowed_symbols)),
+        "DENIED_SYMBOLS": tuple(sorted(gates.denied_symbols)),
+    }
+
+
+def in_broker_spelling(settings: Settings, find: Callable[[str], AssetView | None]) -> Settings:
+    """The settings with every ticker as the broker spells it, for that is what signals become.
+
+    Compared with the user's spelling, a denied asset would trade.
+
+    Args:
+        find: an asset by any spelling.
+
+    Raises:
+        StartupError: a ticker that the broker does not list, or one asset weighed twice.
+    """
+    spelled = {
+        name: tuple(_symbol(name, ticker, find) for ticker in tickers)
+        for name, tickers in tickers_of(settings).items()
+    }
+    weighed, shares = spelled["WEIGHTS"], (share for _, share in settings.sizing.weights)
+    twice = [symbol for symbol in weighed if weighed.count(symbol) > 1]
+    if twice:
+        raise StartupError(f"WEIGHTS names {twice[0]} in two spellings")
+    return replace(
+        settings,
+        sizing=replace(
+            settings.sizing,
+            symbols=tuple(dict.fromkeys(spelled["SYMBOLS"])),
+            weights=tuple(zip(weighed, shares, strict=True)),
+        ),
+        gates=replace(
+            settings.gates,
+            allowed_symbols=frozenset(spelled["ALLOWED_SYMBOLS"]),
+            denied_symbols=frozenset(spelled["DENIED_SYMBOLS"]),
+        ),
+    )
+
+
+def _symbol(name: str, ticker: str, find: Callable[[str], AssetView | None]) -> str:
+    asset = find(ticker)
+    if asset is None:
+        raise StartupError(f"{name} names {ticker}, which the broker does not list")
+    return asset.symbol
 
 
 def log_world(portfolio: Portfolio, prices: PriceBook, symbols: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ import redis
 
 from solution.alpaca_api_client import AlpacaAPIClient
 from solution.alpaca_api_wrapper import account_of
+from solution.book.assets import Asset, AssetTable
 from solution.clock import Clock, Deadline
 from solution.commands.common import clean, redis_trouble
 from solution.config import Settings
@@ -23,7 +24,7 @@ from solution.feeds.trade_stream import TradeStream
 from solution.feeds.trade_updates import TradeUpdates
 from solution.ledger import open_reader
 from solution.redis_client import make_client
-from solution.startup import mode_of, sizing_rules
+from solution.startup import mode_of, sizing_rules, tickers_of
 from solution.trading.kill_switch import KillSwitch
 from solution.ui.snapshot import read_all
 
@@ -33,7 +34,7 @@ SKEW_WARNS = 1.0
 SKEW_FAILS = 5.0
 """Seconds; a signal more than 5 s in the future is refused."""
 ASKED_ONE_BY_ONE = 20
-"""Symbols; more are looked for in the whole list, which costs one request."""
+"""Tickers; more are looked for in the whole list, which costs one request."""
 OLDEST_REDIS = (6, 2)
 """XTRIM MINID and open ranges of XPENDING."""
 
@@ -253,7 +254,7 @@ def _check_broker(settings: Settings, clock: Clock) -> Iterator[Result]:
             ("account", lambda: _account(client, settings)),
             ("market", lambda: _market(client)),
             ("broker clock", lambda: _broker_clock(client, clock)),
-            ("symbols", lambda: _symbols(client, settings.sizing.symbols)),
+            ("symbols", lambda: _symbols(client, settings)),
             ("prices", lambda: _prices(client, settings, clock)),
         )
         for name, ask in asked:
@@ -311,24 +312,35 @@ def _instant(text: object) -> datetime | None:
     return at.astimezone(UTC) if at.tzinfo else None
 
 
-def _symbols(client: AlpacaAPIClient, symbols: tuple[str, ...]) -> Result:
-    missing, idle = [], []
-    known = None
-    if len(symbols) > ASKED_ONE_BY_ONE:
-        known = {str(a.get("symbol")): a for a in client.assets()}
-    for symbol in symbols:
-        try:
-            asset = client.asset(symbol) if known is None else known[symbol]
-        except (NotFound, KeyError):
-            missing.append(symbol)
-            continue
-        if asset.get("tradable") is not True or asset.get("status") != "active":
-            idle.append(symbol)
+def _symbols(client: AlpacaAPIClient, settings: Settings) -> Result:
+    """Every ticker that a setting names; as for the start, one that is inactive is not listed."""
+    named = [(ticker, name) for name, given in tickers_of(settings).items() for ticker in given]
+    tickers = list(dict.fromkeys(ticker for ticker, _ in named))
+    find = _finder(client, len(tickers))
+    found = {ticker: find(ticker) for ticker in tickers}
+    missing = [f"{ticker} ({name})" for ticker, name in named if found[ticker] is None]
+    # That a denied asset cannot be traded anyway is no news.
+    wanted = dict.fromkeys(ticker for ticker, name in named if name != "DENIED_SYMBOLS")
+    idle = [t for t in wanted if (asset := found[t]) is not None and not asset.tradable]
     if missing:
         return Result("symbols", Level.FAILED, f"the broker does not list {', '.join(missing)}")
     if idle:
         return Result("symbols", Level.WARNING, f"not tradable now: {', '.join(idle)}")
-    return Result("symbols", Level.OK, ", ".join(symbols))
+    return Result("symbols", Level.OK, ", ".join(tickers))
+
+
+def _finder(client: AlpacaAPIClient, count: int) -> Callable[[str], Asset | None]:
+    if count > ASKED_ONE_BY_ONE:
+        return AssetTable(Asset.of(raw) for raw in client.assets()).find
+
+    def ask(ticker: str) -> Asset | None:
+        try:
+            raw = client.asset(ticker)
+        except NotFound:
+            return None
+        return Asset.of(raw) if raw.get("status") == "active" else None
+
+    return ask
 
 
 def _prices(client: AlpacaAPIClient, settings: Settings, clock: Clock) -> Result:

@@ -1,4 +1,4 @@
-"""What the layers ask of each other; ``app.py`` joins them."""
+"""What the layers ask of each other; ``assembly.py`` joins them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal

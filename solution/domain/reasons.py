@@ -110,6 +110,11 @@ class Reason(_Explained):
         "The kill switch is on, or its file cannot be read.",
         "`signalpaca resume`, or unset `KILL_SWITCH`.",
     )
+    ACCOUNT_BLOCKED = (
+        "ACCOUNT_BLOCKED",
+        "The broker has blocked the account for trading, or its owner suspended it there.",
+        "See the account at the broker. It is read again every minute.",
+    )
     ORPHAN = (
         "ORPHAN",
         "The broker has an order with an id of ours that no signal in the streams explains.",
@@ -177,8 +182,8 @@ class Reason(_Explained):
     )
     SHORT_NOT_ALLOWED = (
         "SHORT_NOT_ALLOWED",
-        "The order would open a short position and `ALLOW_SHORT` forbids it.",
-        "`ALLOW_SHORT=explicit` and `action=short_sell`.",
+        "The order would open a short position and `ALLOW_SHORT`, or the account, forbids it.",
+        "`ALLOW_SHORT=explicit`, `action=short_sell`, and an account that may sell short.",
     )
     NOT_SHORTABLE = (
         "NOT_SHORTABLE",

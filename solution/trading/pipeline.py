@@ -328,6 +328,7 @@ class Pipeline:
             starved=self._starved() - work.starved_at if work.fresh else 0.0,
             waited=waited,
             killed=self._kill.reason(),
+            account=self._portfolio.account(),
             halted=self._halts.reason(symbol),
             quote=quote,
             price_age=self._clock.monotonic() - quote.received if quote else None,

@@ -4,8 +4,10 @@ import importlib.util
 import os
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from xml.parsers import expat
 
@@ -263,6 +265,30 @@ def test_every_python_snippet_compiles(block: Block) -> None:
 def test_the_claim_stands_in_exact_words(page: Path) -> None:
     """Neither more nor less."""
     assert CLAIM in " ".join(re.sub(r"^> ", "", text_of(page), flags=re.MULTILINE).split()).lower()
+
+
+def test_the_layers_are_those_of_the_import_contract() -> None:
+    """Line by line, and no module is left out."""
+    tools = tomllib.loads(text_of(ROOT / "pyproject.toml"))["tool"]
+    contracts = tools["importlinter"]["contracts"]
+    [layers] = [one["layers"] for one in contracts if one["type"] == "layers"]
+    page = text_of(ROOT / "docs/explanation/architecture.md")
+    drawn = page.split("## Layers")[1].split("```")[1].strip().splitlines()
+    for layer, line in zip(layers, drawn, strict=True):
+        patterns = re.findall(r"[\w*]+", line.split("  ")[0])
+        left_out = [
+            m for m in re.findall(r"\w+", layer) if not any(fnmatch(m, p) for p in patterns)
+        ]
+        assert not left_out
+        assert ("|" in layer) == ("|" in line)
+
+
+def test_every_file_that_the_architecture_names_exists() -> None:
+    """Below the service's package, with stars or without."""
+    page = text_of(ROOT / "docs/explanation/architecture.md")
+    named = re.findall(r"`([\w/*]+\.(?:py|sql))`", page)
+    assert len(named) > 5
+    assert not [name for name in named if not list((ROOT / "solution").glob(name))]
 
 
 def test_the_pictures_differ_in_colours_only() -> None:

@@ -11,6 +11,7 @@ from solution.trading.gates.view import Denial, Gate, View
 
 SIGNAL_GATES: tuple[Gate, ...] = (
     signal_gates.kill_switch,
+    signal_gates.account_blocked,
     signal_gates.ticker_halted,
     signal_gates.signal_age,
     signal_gates.queue_wait,

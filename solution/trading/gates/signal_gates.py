@@ -10,6 +10,14 @@ def kill_switch(view: View) -> Denial | None:
     return Denial(Reason.KILL_SWITCH, view.killed) if view.killed else None
 
 
+def account_blocked(view: View) -> Denial | None:
+    """An account that may not trade gets no orders, exits included: each would be refused."""
+    if view.account is None or not view.account.blocked:
+        return None
+    why = f"account {view.account.id} is blocked for trading at the broker"
+    return Denial(Reason.ACCOUNT_BLOCKED, why)
+
+
 def ticker_halted(view: View) -> Denial | None:
     """A ticker that was halted trades when a person says so, not before."""
     return Denial(Reason.TICKER_HALTED, view.halted) if view.halted else None
@@ -64,11 +72,14 @@ def tradable(view: View) -> Denial | None:
 
 
 def short_allowed(view: View) -> Denial | None:
-    """A short sale needs ``action=short_sell`` and ALLOW_SHORT other than false."""
+    """A short sale needs ``action=short_sell``, ALLOW_SHORT, and an account and asset that may."""
     if view.signal.action is not Action.SHORT_SELL:
         return None
     if not view.rules.allow_short:
         return Denial(Reason.SHORT_NOT_ALLOWED, "ALLOW_SHORT is false")
+    if view.account is not None and not view.account.shorting_enabled:
+        why = f"account {view.account.id} may not sell short at the broker"
+        return Denial(Reason.SHORT_NOT_ALLOWED, why)
     if not view.asset.shortable:
         return Denial(Reason.NOT_SHORTABLE, f"{view.asset.symbol} cannot be sold short")
     return None

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from solution.book.positions import Holdings
+from solution.book.positions import Account, Holdings
 from solution.book.prices import Quote
 from solution.domain.market import Market
 from solution.domain.orders import TimeInForce
@@ -40,6 +40,7 @@ class View:
             was not fresh when read or has lost its broker since.
         waited: seconds since it was read.
         seen_at: when this picture was taken, monotonic seconds.
+        account: as the last snapshot says, so up to a minute old; None before the first.
         halted: why this ticker trades no more until a person resumes it.
         price_age: seconds since we received ``quote``; None without one.
         unconfirmed: an earlier order of the asset may still be live.
@@ -56,6 +57,7 @@ class View:
     waited: float
     seen_at: float = 0.0
     killed: str | None = None
+    account: Account | None = None
     halted: str | None = None
     quote: Quote | None = None
     price_age: float | None = None

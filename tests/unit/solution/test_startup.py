@@ -1,13 +1,16 @@
-"""The start's patience, and who else is alive."""
+"""The start's patience, who else is alive, and where a sizing function is looked for."""
 
 import os
 import socket
+import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from solution import startup
+from solution.config import load_settings
 from solution.errors import NoBudget, RateLimited, Unauthorized
 
 
@@ -83,3 +86,15 @@ def test_a_wait_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_which_instance_is_alive_here(other: dict[str, Any], alive: bool) -> None:
     """Only a process of this machine can be asked."""
     assert startup._runs_here(other) is alive
+
+
+def test_a_sizing_function_is_found_in_the_current_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The console script `signalpaca` does not have it on its path, as `python -m` does."""
+    (tmp_path / "sizing_of_mine.py").write_text("def one_share(*_):\n    return 1\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if p not in {"", str(tmp_path)}])
+    settings = load_settings(environ={"SIZING": "sizing_of_mine:one_share"}, env_file=None)
+    custom: Any = startup.sizing_rules(settings).custom
+    assert custom(None, None, None) == 1

@@ -95,11 +95,13 @@ def test_missing_keys_stop_the_questions_to_the_broker(online: Shell) -> None:
 
 
 def test_symbols_that_do_not_exist(traded: Shell) -> None:
-    """They are named; an inactive one is a warning."""
-    report = traded.json("check", SYMBOLS="NVDA,NOSUCH")
+    """They are named with the setting, whichever it is; the start knows no inactive one either."""
+    report = traded.json("check", SYMBOLS="NVDA,NOSUCH", DENIED_SYMBOLS="TWTR", WEIGHTS="NVDDA:1")
     [row] = [r for r in report["checks"] if r["name"] == "symbols"]
-    assert (row["level"], row["detail"]) == ("failed", "the broker does not list NOSUCH")
-    assert levels(traded.json("check", SYMBOLS="NVDA,TWTR"))["symbols"] == "warning"
+    assert row["level"] == "failed"
+    assert row["detail"] == (
+        "the broker does not list NOSUCH (SYMBOLS), NVDDA (WEIGHTS), TWTR (DENIED_SYMBOLS)"
+    )
 
 
 def test_many_symbols_are_looked_up_in_one_list(
@@ -108,7 +110,19 @@ def test_many_symbols_are_looked_up_in_one_list(
     """One request instead of one per symbol."""
     monkeypatch.setattr(checks, "ASKED_ONE_BY_ONE", 1)
     assert levels(traded.json("check", SYMBOLS="NVDA,AAPL"))["symbols"] == "ok"
+    assert levels(traded.json("check", DENIED_SYMBOLS="BTCUSD"))["symbols"] == "ok"
     assert levels(traded.json("check", SYMBOLS="NVDA,NOSUCH"))["symbols"] == "failed"
+    assert levels(traded.json("check", ALLOWED_SYMBOLS="NVDA,TWTR"))["symbols"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("name", "level"), [("SYMBOLS", Level.WARNING), ("DENIED_SYMBOLS", Level.OK)]
+)
+def test_an_asset_that_is_not_tradable_now(name: str, level: Level) -> None:
+    """The service starts; a denied one need not trade."""
+    broker: Any = Broker()
+    one = settings(**{"SYMBOLS": "F", name: "GME"})
+    assert checks._symbols(broker, one).level is level
 
 
 def test_the_kill_switch_is_a_warning(shell: Shell) -> None:
@@ -232,6 +246,9 @@ class Broker:
 
     def clock(self) -> Mapping[str, Any]:
         return {"is_open": False, "timestamp": "soon", "next_open": "Monday"} | self._answers
+
+    def asset(self, symbol: str) -> Mapping[str, Any]:
+        return {"id": symbol, "symbol": symbol, "status": "active", "tradable": symbol != "GME"}
 
     def snapshots(self, _symbols: object) -> Mapping[str, Any]:
         return self._answers.get("snapshots", {})  # type: ignore[no-any-return]

@@ -1,6 +1,7 @@
 """Pipeline: one signal from its lane to its end, against a scripted broker."""
 
 import threading
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -393,6 +394,36 @@ def test_an_unreadable_kill_switch_counts_as_on(tmp_path: Path) -> None:
     assert rig.desk.posts == []
     assert rig.outcomes.events[-1]["reason"] == "KILL_SWITCH"
     assert "cannot be read" in rig.outcomes.events[-1]["message"]
+
+
+def account_says(rig: Rig, **flags: bool) -> None:
+    """A snapshot of the account with these flags."""
+    account = rig.portfolio.account()
+    assert account is not None
+    rig.portfolio.apply_snapshot(replace(account, **flags), {}, rig.clock.monotonic())
+
+
+def test_a_short_sale_at_an_account_that_may_not_is_refused_unsent(rig: Rig) -> None:
+    """The last snapshot said so; no POST is spent on the broker's no, and buys go on."""
+    account_says(rig, shorting_enabled=False)
+    entry = rig.send("s", action="short_sell")
+    assert rig.desk.posts == []
+    assert rig.outcomes.told(entry) == ["refused!"]
+    assert rig.outcomes.events[-1]["reason"] == "SHORT_NOT_ALLOWED"
+    assert "account acc may not sell short" in rig.outcomes.events[-1]["message"]
+    assert rig.outcomes.told(rig.send()) == ["submitted", "fill!"]
+
+
+def test_an_account_that_is_blocked_while_we_run_gets_no_orders(rig: Rig) -> None:
+    """Not even a sale, since the broker takes none; until a snapshot says otherwise."""
+    rig.send()
+    account_says(rig, blocked=True)
+    for direction in "bs":
+        rig.send(direction)
+        assert rig.outcomes.events[-1]["reason"] == "ACCOUNT_BLOCKED"
+    assert len(rig.desk.posts) == 1
+    account_says(rig, blocked=False)
+    assert rig.outcomes.told(rig.send()) == ["submitted", "fill!"]
 
 
 def test_gates_that_took_too_long_look_again(rig: Rig) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 import solution
 from solution.book.assets import Asset
+from solution.book.positions import Account
 from solution.book.prices import Quote
 from solution.domain.market import Market
 from solution.domain.orders import Side
@@ -22,6 +23,7 @@ from solution.trading.gates.view import Gate, GateRules, View
 NVDA = Asset("id", "NVDA", "us_equity", True, True, True)
 SIGNAL = Signal(stream="nvda", entry_id="1-0", ticker="NVDA", digest="d", side=Side.BUY)
 SHORT = replace(SIGNAL, side=Side.SELL, action=Action.SHORT_SELL)
+ACCOUNT = Account("a-1", Decimal(1), Decimal(1), Decimal(1))
 QUOTE = Quote("NVDA", Decimal(99), Decimal(100), None, None, None, 0.0)
 VIEW = View(
     signal=SIGNAL,
@@ -48,6 +50,7 @@ def test_the_order_of_the_gates_is_fixed() -> None:
     """The kill switch before all else; reasons are part of the contract."""
     assert [gate.__name__ for gate in SIGNAL_GATES] == [
         "kill_switch",
+        "account_blocked",
         "ticker_halted",
         "signal_age",
         "queue_wait",
@@ -72,6 +75,13 @@ def test_the_kill_switch_says_why() -> None:
     assert denial is not None
     assert (denial.reason, denial.message) == (Reason.KILL_SWITCH, "the file exists")
     assert verdict(signal_gates.kill_switch) is None
+
+
+@pytest.mark.parametrize(("blocked", "reason"), [(False, None), (True, Reason.ACCOUNT_BLOCKED)])
+def test_a_blocked_account_trades_nothing(blocked: bool, reason: Reason | None) -> None:
+    """As the last snapshot says."""
+    account = replace(ACCOUNT, blocked=blocked)
+    assert verdict(signal_gates.account_blocked, account=account) == reason
 
 
 @pytest.mark.parametrize(
@@ -174,6 +184,18 @@ def test_short_sales_are_explicit(
         asset=replace(NVDA, shortable=shortable),
     )
     assert found == reason
+
+
+@pytest.mark.parametrize(
+    ("signal", "may", "reason"),
+    [(SHORT, True, None), (SHORT, False, Reason.SHORT_NOT_ALLOWED), (SIGNAL, False, None)],
+)
+def test_the_account_must_be_one_that_may_sell_short(
+    signal: Signal, may: bool, reason: Reason | None
+) -> None:
+    """Otherwise it costs a POST to hear the broker's no."""
+    account = replace(ACCOUNT, shorting_enabled=may)
+    assert verdict(signal_gates.short_allowed, signal=signal, account=account) == reason
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,96 @@
+"""What the parts are built from: the settings, and what the broker says of them."""
+
+import threading
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+
+import pytest
+
+from paper_exchange.testing import Running, running
+from solution import startup
+from solution.assembly import Assembly
+from solution.clock import SystemClock
+from solution.config import load_settings
+from solution.errors import StartupError
+from solution.ledger.sqlite import SqliteLedger
+
+Build = Callable[..., Assembly]
+
+
+@pytest.fixture(scope="module")
+def exchange() -> Iterator[Running]:
+    """A real exchange, which lists BTC/USD and BRK.B."""
+    with running() as started:
+        yield started
+
+
+@pytest.fixture
+def build(exchange: Running) -> Iterator[Build]:
+    """Builds the parts as a start does; nothing of them is started."""
+    made: list[Assembly] = []
+
+    def build(**environ: str) -> Assembly:
+        settings = load_settings(
+            environ={
+                "ALPACA_API_KEY": "key",
+                "ALPACA_SECRET_KEY": "secret",
+                "ALPACA_TRADING_URL": exchange.url,
+                "ALPACA_DATA_URL": exchange.url,
+                **environ,
+            },
+            env_file=None,
+        )
+        one = Assembly(
+            settings,
+            SqliteLedger("sqlite://"),
+            startup.sizing_rules(settings),
+            consumer="test",
+            stop=threading.Event(),
+            on_fatal=lambda _service, _error: None,
+            clock=SystemClock(),
+        )
+        made.append(one)
+        return one
+
+    yield build
+    for one in made:
+        one.client.close()
+
+
+def test_gates_and_sizing_compare_with_the_brokers_spelling(build: Build) -> None:
+    """A signal for BTCUSD is one for BTC/USD: so is a list's."""
+    one = build(
+        SYMBOLS="btcusd,BTC/USD,BRK.B",
+        WEIGHTS="BTCUSD:0.2,brk.b:0.3",
+        ALLOWED_SYMBOLS="NVDA,BTCUSD",
+        DENIED_SYMBOLS="BTCUSD",
+    )
+    gates, sizing = one.rules.gates, one.rules.sizing
+    assert gates.allowed_symbols == {"NVDA", "BTC/USD"}
+    assert gates.denied_symbols == {"BTC/USD"}
+    assert sizing.symbols == ("BTC/USD", "BRK.B")
+    assert sizing.weights == {"BTC/USD": Decimal("0.2"), "BRK.B": Decimal("0.3")}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "ticker"),
+    [
+        ("SYMBOLS", "NVDA,NVDDA", "NVDDA"),
+        ("WEIGHTS", "NVDA:0.2,BRK/B:0.2", "BRK/B"),
+        ("ALLOWED_SYMBOLS", "NVDA,BRK-B", "BRK-B"),
+        ("DENIED_SYMBOLS", "BRK/B", "BRK/B"),
+    ],
+)
+def test_a_ticker_that_the_broker_does_not_list_stops_the_start(
+    build: Build, name: str, text: str, ticker: str
+) -> None:
+    """It would allow, deny or weigh nothing."""
+    with pytest.raises(StartupError) as caught:
+        build(**{name: text})
+    assert str(caught.value) == f"{name} names {ticker}, which the broker does not list"
+
+
+def test_an_asset_is_weighed_once(build: Build) -> None:
+    """Which of two weights counts would be anybody's guess."""
+    with pytest.raises(StartupError, match="WEIGHTS names BTC/USD in two spellings"):
+        build(WEIGHTS="BTCUSD:0.2,BTC/USD:0.3")
