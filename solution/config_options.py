@@ -179,13 +179,18 @@ class Options(BaseSettings):
         "For signals that name no type. `limit` takes its price from `LIMIT_COLLAR_BPS`.",
     )
     time_in_force: Annotated[str, rule.choice(*TimeInForce)] = option(
-        "ioc", "Orders", "For whole-share market and limit orders that name none."
+        "ioc",
+        "Orders",
+        "For whole-share market and limit orders that name none; with `LIMIT_COLLAR_BPS` for limit "
+        "orders only.",
     )
     limit_collar_bps: Annotated[Decimal, rule.decimal("0", "5000")] = option(
         "0",
         "Orders",
-        "Basis points; above 0 a market order is sent as a marketable limit that far beyond the "
-        "quote.",
+        "Basis points; above 0 a market order, whether the signal names the type or not, is sent "
+        "as a marketable limit that far beyond the quote: `ioc`, unless the signal names a time in "
+        "force (a bracket: `day`). Parts of a share and `notional` must be `day` orders, where a "
+        "limit would rest: they stay market orders.",
     )
     exit_cancels_resting: Annotated[bool, rule.FLAG] = option(
         "true",

@@ -15,7 +15,7 @@ from solution.domain.order_state import decimal_or_none
 from solution.domain.orders import OrderRequest, OrderType, Side, TimeInForce, client_order_id
 from solution.domain.reasons import Reason
 from solution.domain.records import Intent, State
-from solution.domain.signal import Signal
+from solution.domain.signal import Action, Signal
 from solution.domain.signal_rules import check_time_in_force, default_time_in_force
 from solution.errors import Refused
 from solution.trading.gates import ORDER_GATES, first_denial
@@ -23,6 +23,8 @@ from solution.trading.gates.view import GateRules, View
 from solution.trading.pricing import collared, rounded
 from solution.trading.sizing import SHORT_SALE_MARKUP, Plan, Request, SizingRules, size
 from solution.trading.work import Work
+
+_AT_MARKET = frozenset({None, OrderType.MARKET})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,13 +106,10 @@ class Composer:
         signal, sizing = work.signal, self._rules.sizing
         if view.quote is None:  # the price gate refused it already
             raise Refused(Reason.STALE_PRICE, f"no price of {work.asset.symbol}")
-        quote = self._worst(view.quote) if self._is_collared(signal) else view.quote
+        quote = self._worst(signal, view.quote)
         plan = size(Request(signal, held, quote, work.asset, sizing))
-        fractional = plan.fractional
-        tif = default_time_in_force(
-            signal, self._rules.time_in_force, fractional=fractional, crypto=False
-        )
-        check_time_in_force(signal, tif, fractional=fractional, crypto=False)
+        tif = self._time_in_force(signal, fractional=plan.fractional)
+        check_time_in_force(signal, tif, fractional=plan.fractional, crypto=False)
         # The picture is this decision's own: completed in place, since a copy costs as much as all
         # the gates together.
         view.plan = plan
@@ -124,18 +123,26 @@ class Composer:
         intent = self._intent(work, plan, tif)
         return self._reservation(work, plan), intent
 
-    def _is_collared(self, signal: Signal) -> bool:
-        return signal.order_type is None and self._rules.limit_collar_bps > 0
+    def _time_in_force(self, signal: Signal, *, fractional: bool) -> TimeInForce:
+        """A collared order does not rest at its worst price, whatever TIME_IN_FORCE says."""
+        collared_ioc = self._is_collared(signal)
+        configured = TimeInForce.IOC if collared_ioc else self._rules.time_in_force
+        return default_time_in_force(signal, configured, fractional=fractional, crypto=False)
 
-    def _worst(self, quote: Quote) -> Quote:
-        """Sizes, caps and reservations count with the worst price that the collar accepts."""
-        bps = self._rules.limit_collar_bps
-        buy, sell = quote.buy_price, quote.sell_price
-        return replace(
-            quote,
-            ask=buy and collared(buy, Side.BUY, bps),
-            bid=sell and collared(sell, Side.SELL, bps),
-        )
+    def _is_collared(self, signal: Signal) -> bool:
+        """Whether a market order is meant, said or not, and a limit is to be sent instead."""
+        return signal.order_type in _AT_MARKET and self._rules.limit_collar_bps > 0
+
+    def _worst(self, signal: Signal, quote: Quote) -> Quote:
+        """Buys are sized, capped and reserved at the highest price that the collar accepts.
+
+        Sales count at the bid, where they fill: a short sale valued at its collar would be larger
+        than its caps allow.
+        """
+        ask = quote.buy_price
+        if ask is None or signal.action is Action.SHORT_SELL or not self._is_collared(signal):
+            return quote
+        return replace(quote, ask=collared(ask, Side.BUY, self._rules.limit_collar_bps))
 
     def _reservation(self, work: Work, plan: Plan) -> Reservation:
         coid = self.client_order_id(work.signal)
@@ -159,11 +166,7 @@ class Composer:
 
     def _request(self, work: Work, plan: Plan, tif: TimeInForce, coid: str) -> OrderRequest:
         signal = work.signal
-        order_type = signal.order_type or self._rules.order_type
-        limit = signal.limit_price
-        if self._is_collared(signal) and not plan.fractional:
-            # A fraction must be a day order, where a limit would rest: it stays a market order.
-            order_type, limit = OrderType.LIMIT, plan.price
+        order_type, limit = self._terms(signal, plan)
         leaving = Side.SELL if plan.side is Side.BUY else Side.BUY
         return OrderRequest(
             symbol=work.asset.symbol,
@@ -182,3 +185,14 @@ class Composer:
             stop_loss_limit=rounded(signal.stop_loss_limit, leaving),
             extended_hours=signal.extended_hours,
         )
+
+    def _terms(self, signal: Signal, plan: Plan) -> tuple[OrderType, Decimal | None]:
+        """The order's type and its limit."""
+        if not self._is_collared(signal):
+            return signal.order_type or self._rules.order_type, signal.limit_price
+        if plan.fractional:
+            # A fraction must be a day order, where a limit would rest: it stays a market order.
+            return OrderType.MARKET, None
+        if plan.side is Side.BUY:
+            return OrderType.LIMIT, plan.price  # collared before it was sized
+        return OrderType.LIMIT, collared(plan.price, Side.SELL, self._rules.limit_collar_bps)
