@@ -224,7 +224,10 @@ class Options(BaseSettings):
         "", "Sizing", "Account currency per order of `SIZING=fixed_notional`."
     )
     sell_only_above_entry: Annotated[bool, rule.FLAG] = option(
-        "false", "Sizing", "`SIZING=all_in` sells only when the bid is above the average entry."
+        "false",
+        "Sizing",
+        "A bare `s` under `SIZING=all_in` sells only when the bid is above the average entry. A "
+        "size, a target or an `action` sells all the same.",
     )
     max_position_pct: Annotated[Decimal | None, rule.FRACTION_CAP] = option(
         "0.10", "Sizing", "Largest position; also the weight of a ticker that has none."

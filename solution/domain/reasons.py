@@ -228,7 +228,7 @@ class Reason(_Explained):
     NOT_ABOVE_ENTRY = (
         "NOT_ABOVE_ENTRY",
         "`SELL_ONLY_ABOVE_ENTRY` holds and the bid is not above the average entry price.",
-        "Wait, or unset it.",
+        "Wait, or sell with `action=sell_long` or a size.",
     )
     INSUFFICIENT_BUYING_POWER = (
         "INSUFFICIENT_BUYING_POWER",

@@ -329,12 +329,18 @@ def _sell_held(request: Request) -> Plan:
             f"{max(held.qty, ZERO):f} {request.asset.symbol} held, none free to sell",
         )
     price = request.price(Side.SELL)
-    rules = request.rules
-    if rules.sell_only_above_entry and request.signal.size is None and price <= held.avg_entry:
+    if _waits_for_profit(request) and price <= held.avg_entry:
         raise Refused(
             Reason.NOT_ABOVE_ENTRY, f"bid {price:f} is not above entry {held.avg_entry:f}"
         )
     return _reduce(request, Side.SELL, held.available_qty, price)
+
+
+def _waits_for_profit(request: Request) -> bool:
+    """SELL_ONLY_ABOVE_ENTRY: of ``all_in`` and the bare ``s`` only, so that one can always exit."""
+    rules, signal = request.rules, request.signal
+    bare = signal.size is None and signal.action is None
+    return rules.sell_only_above_entry and rules.policy == "all_in" and bare
 
 
 def _cover(request: Request) -> Plan:

@@ -432,14 +432,39 @@ def test_liquidate_takes_a_quantity() -> None:
     assert sized(qty(LIQUIDATE, "4"), holdings("-10")) == ("buy", "4")
 
 
+PATIENT: dict[str, Any] = {"policy": "all_in", "sell_only_above_entry": True}
+
+
 @pytest.mark.parametrize(("entry", "sells"), [("98.99", True), ("99", False), ("120", False)])
 def test_sell_only_above_entry(entry: str, sells: bool) -> None:
-    """A bare sale waits for a bid above the average entry; a stated size does not."""
+    """A bare sale waits for a bid above the average entry."""
     held = holdings("10", entry=entry)
-    tried = request(SELL, held, sell_only_above_entry=True)
-    outcome = size(tried).qty if sells else refusal(SELL, held, sell_only_above_entry=True)
+    outcome = size(request(SELL, held, **PATIENT)).qty if sells else refusal(SELL, held, **PATIENT)
     assert outcome == (10 if sells else Reason.NOT_ABOVE_ENTRY)
-    assert sized(qty(SELL, "3"), held, sell_only_above_entry=True) == ("sell", "3")
+
+
+@pytest.mark.parametrize(
+    ("signal", "shares"),
+    [
+        (qty(SELL, "3"), "3"),
+        (stated(SELL, SizeKind.WEIGHT, "0.001"), "1"),
+        (replace(SELL, action=Action.SELL_LONG), "10"),
+        (LIQUIDATE, "10"),
+        (replace(LIQUIDATE, side=Side.SELL), "10"),
+        (target("0"), "10"),
+        (target("0.001", SizeKind.TARGET_WEIGHT), "9"),
+    ],
+)
+def test_whoever_says_more_than_s_exits_below_entry_too(signal: Signal, shares: str) -> None:
+    """An exit must always be possible."""
+    assert sized(signal, holdings("10", entry="120"), **PATIENT) == ("sell", shares)
+
+
+@pytest.mark.parametrize("policy", ["weight", "position_pct", "fixed_qty", "fixed_notional"])
+def test_other_policies_do_not_wait_for_the_entry(policy: str) -> None:
+    """The option belongs to all_in; elsewhere it has no effect, as the start warns."""
+    below = holdings("10", entry="120")
+    assert sized(SELL, below, **PATIENT | {"policy": policy}) == ("sell", "10")
 
 
 LEGS: list[dict[str, Any]] = [{"take_profit": Decimal(120)}, {"stop_loss": Decimal(80)}]
