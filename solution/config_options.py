@@ -252,7 +252,10 @@ class Options(BaseSettings):
         "5", "Ages", "Seconds since a price was received after which it no longer counts."
     )
     max_quote_age: Annotated[float, rule.seconds("0", "604800")] = option(
-        "60", "Ages", "Seconds since the exchange's own time of a quote; 0 = not checked."
+        "60",
+        "Ages",
+        "Seconds since the exchange's own time of a quote; 0 = not checked. An order that waits "
+        "for a session or an auction is sized on the last known price.",
     )
 
     allow_short: Annotated[bool, rule.ALLOW_SHORT] = option(

@@ -147,7 +147,7 @@ class Reason(_Explained):
     )
     STALE_QUOTE = (
         "STALE_QUOTE",
-        "The exchange's last quote or trade is older than `MAX_QUOTE_AGE`.",
+        "In session, and the exchange's last quote or trade is older than `MAX_QUOTE_AGE`.",
         "The symbol is halted or illiquid; `MAX_QUOTE_AGE=0` turns the check off.",
     )
     NO_PRICE = (

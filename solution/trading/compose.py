@@ -16,9 +16,14 @@ from solution.domain.orders import OrderRequest, OrderType, Side, TimeInForce, c
 from solution.domain.reasons import Reason
 from solution.domain.records import Intent, State
 from solution.domain.signal import Action, Signal
-from solution.domain.signal_rules import check_time_in_force, default_time_in_force
+from solution.domain.signal_rules import (
+    check_time_in_force,
+    default_time_in_force,
+    stated_fraction,
+)
 from solution.errors import Refused
 from solution.trading.gates import ORDER_GATES, first_denial
+from solution.trading.gates.order_gates import market_open
 from solution.trading.gates.view import GateRules, View
 from solution.trading.pricing import collared, rounded
 from solution.trading.sizing import SHORT_SALE_MARKUP, Plan, Request, SizingRules, size
@@ -122,6 +127,22 @@ class Composer:
             raise Refused(denial.reason, denial.message)
         intent = self._intent(work, plan, tif)
         return self._reservation(work, plan), intent
+
+    def expected_time(self, signal: Signal, held: Decimal = Decimal(0)) -> TimeInForce:
+        """The time in force as far as it shows before the size; all of ``held`` may be sold."""
+        fractional = stated_fraction(signal) or held != held.to_integral_value()
+        return self._time_in_force(signal, fractional=fractional)
+
+    def check_session(self, view: View, held: Holdings) -> None:
+        """Before an exit's way is cleared: whether the session takes the exit at all.
+
+        Raises:
+            Refused: else a protective stop would be cancelled for nothing.
+        """
+        view.time_in_force = self.expected_time(view.signal, held.qty)
+        denial = market_open(view)
+        if denial is not None:
+            raise Refused(denial.reason, denial.message)
 
     def _time_in_force(self, signal: Signal, *, fractional: bool) -> TimeInForce:
         """A collared order does not rest at its worst price, whatever TIME_IN_FORCE says."""
