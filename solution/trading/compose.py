@@ -26,7 +26,7 @@ from solution.trading.gates import ORDER_GATES, first_denial
 from solution.trading.gates.order_gates import market_open
 from solution.trading.gates.view import GateRules, View
 from solution.trading.pricing import collared, rounded
-from solution.trading.sizing import SHORT_SALE_MARKUP, Plan, Request, SizingRules, size
+from solution.trading.sizing import Plan, Request, SizingRules, size
 from solution.trading.work import Work
 
 _AT_MARKET = frozenset({None, OrderType.MARKET})
@@ -44,11 +44,6 @@ class PipelineRules:
     limit_collar_bps: Decimal = Decimal(0)
     dry_run: bool = False
     ordered: bool = True
-
-
-def charged(plan: Plan) -> Decimal:
-    """What one share takes off the buying power."""
-    return plan.price * SHORT_SALE_MARKUP if plan.opens and plan.side is Side.SELL else plan.price
 
 
 def fill_in(intent: Intent, order: Mapping[str, Any], sent_ms: int) -> None:
@@ -167,7 +162,7 @@ class Composer:
 
     def _reservation(self, work: Work, plan: Plan) -> Reservation:
         coid = self.client_order_id(work.signal)
-        return Reservation(coid, work.asset.symbol, plan.side, plan.qty, charged(plan), plan.opens)
+        return Reservation(coid, work.asset.symbol, plan.side, plan.qty, plan.charge, plan.opens)
 
     def _intent(self, work: Work, plan: Plan, tif: TimeInForce) -> Intent:
         intent = self.blank(work, State.SUBMITTING)
@@ -182,7 +177,7 @@ class Composer:
         intent.cancel_after = work.signal.cancel_after
         intent.message = plan.note
         intent.reserved_qty = plan.qty
-        intent.reserved_cash = plan.qty * charged(plan) if plan.opens else Decimal(0)
+        intent.reserved_cash = plan.qty * plan.charge if plan.opens else Decimal(0)
         return intent
 
     def _request(self, work: Work, plan: Plan, tif: TimeInForce, coid: str) -> OrderRequest:
@@ -199,7 +194,8 @@ class Composer:
             notional=plan.notional,
             limit_price=rounded(limit, plan.side),
             stop_price=rounded(signal.stop_price, plan.side),
-            trail_price=rounded(signal.trail_price, plan.side),
+            # A distance, not a price: either way a shorter one is the safe one.
+            trail_price=rounded(signal.trail_price, Side.BUY),
             trail_percent=signal.trail_percent,
             take_profit=rounded(signal.take_profit, leaving),
             stop_loss=rounded(signal.stop_loss, leaving),

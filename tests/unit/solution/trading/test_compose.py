@@ -151,10 +151,21 @@ def test_a_collar_does_not_make_a_short_sale_larger(bps: str) -> None:
     """It fills at the bid of 100 however far below it the limit lies: 100 shares are the cap."""
     body, intent, _ = decide("s", bps=bps, fields={"action": "short_sell"})
     assert body["qty"] == "100"
-    assert intent.reserved_cash >= 100 * Decimal(103)
+    assert intent.reserved_cash == 100 * Decimal("1.03") * 101
 
 
 def test_a_collar_does_not_make_a_sale_larger() -> None:
     """5 % of equity at the bid of 100 are 50 shares."""
     body, _, _ = decide("s", held="200", bps="5000", fields={"weight": "0.05"})
     assert (body["qty"], body["limit_price"]) == ("50", "50.00")
+
+
+# --- the grid -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("direction", ["b", "s"])
+def test_a_trailing_distance_is_never_widened(direction: str) -> None:
+    """A sale whose stop follows at a greater distance brings less."""
+    fields = {"order_type": "trailing_stop", "trail_price": "1.009"}
+    body, _, _ = decide(direction, held="0" if direction == "b" else "5", fields=fields)
+    assert body["trail_price"] == "1.00"
