@@ -15,7 +15,7 @@ from solution.domain.order_state import decimal_or_none
 from solution.domain.orders import OrderRequest, OrderType, Side, TimeInForce, client_order_id
 from solution.domain.reasons import Reason
 from solution.domain.records import Intent, State
-from solution.domain.signal import Action, Signal
+from solution.domain.signal import Action, Signal, SizeKind
 from solution.domain.signal_rules import (
     check_time_in_force,
     default_time_in_force,
@@ -207,8 +207,8 @@ class Composer:
         """The order's type and its limit."""
         if not self._is_collared(signal):
             return signal.order_type or self._rules.order_type, signal.limit_price
-        if plan.fractional:
-            # A fraction must be a day order, where a limit would rest: it stays a market order.
+        if plan.fractional or signal.size_kind is SizeKind.NOTIONAL:
+            # These must be day orders, where a limit would rest: they stay market orders.
             return OrderType.MARKET, None
         if plan.side is Side.BUY:
             return OrderType.LIMIT, plan.price  # collared before it was sized

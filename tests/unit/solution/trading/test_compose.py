@@ -112,6 +112,13 @@ def test_a_fraction_stays_a_market_order(order_type: OrderType, fields: dict[str
     assert body["qty"] == "10.5"
 
 
+@pytest.mark.parametrize(("direction", "held"), [("b", "0"), ("s", "5")])
+def test_an_amount_of_money_stays_a_market_order(direction: str, held: str) -> None:
+    """It is a day order too, also where it sells whole shares: all five, here."""
+    body, _, _ = decide(direction, held=held, fields={"notional": "600"})
+    assert terms(body) == ("market", "day", None)
+
+
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
