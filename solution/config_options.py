@@ -182,13 +182,18 @@ class Options(BaseSettings):
         "For signals that name no type. `limit` takes its price from `LIMIT_COLLAR_BPS`.",
     )
     time_in_force: Annotated[str, rule.choice(*TimeInForce)] = option(
-        "ioc", "Orders", "For whole-share market and limit orders that name none."
+        "ioc",
+        "Orders",
+        "For whole-share market and limit orders that name none; with `LIMIT_COLLAR_BPS` for limit "
+        "orders only.",
     )
     limit_collar_bps: Annotated[Decimal, rule.decimal("0", "5000")] = option(
         "0",
         "Orders",
-        "Basis points; above 0 a market order is sent as a marketable limit that far beyond the "
-        "quote.",
+        "Basis points; above 0 a market order, whether the signal names the type or not, is sent "
+        "as a marketable limit that far beyond the quote: `ioc`, unless the signal names a time in "
+        "force (a bracket: `day`). Parts of a share and `notional` must be `day` orders, where a "
+        "limit would rest: they stay market orders.",
     )
     exit_cancels_resting: Annotated[bool, rule.FLAG] = option(
         "true",
@@ -222,7 +227,10 @@ class Options(BaseSettings):
         "", "Sizing", "Account currency per order of `SIZING=fixed_notional`."
     )
     sell_only_above_entry: Annotated[bool, rule.FLAG] = option(
-        "false", "Sizing", "`SIZING=all_in` sells only when the bid is above the average entry."
+        "false",
+        "Sizing",
+        "A bare `s` under `SIZING=all_in` sells only when the bid is above the average entry. A "
+        "size, a target or an `action` sells all the same.",
     )
     max_position_pct: Annotated[Decimal | None, rule.FRACTION_CAP] = option(
         "0.10", "Sizing", "Largest position; also the weight of a ticker that has none."
@@ -247,7 +255,10 @@ class Options(BaseSettings):
         "5", "Ages", "Seconds since a price was received after which it no longer counts."
     )
     max_quote_age: Annotated[float, rule.seconds("0", "604800")] = option(
-        "60", "Ages", "Seconds since the exchange's own time of a quote; 0 = not checked."
+        "60",
+        "Ages",
+        "Seconds since the exchange's own time of a quote; 0 = not checked. An order that waits "
+        "for a session or an auction is sized on the last known price.",
     )
 
     allow_short: Annotated[bool, rule.ALLOW_SHORT] = option(

@@ -152,7 +152,7 @@ class Reason(_Explained):
     )
     STALE_QUOTE = (
         "STALE_QUOTE",
-        "The exchange's last quote or trade is older than `MAX_QUOTE_AGE`.",
+        "In session, and the exchange's last quote or trade is older than `MAX_QUOTE_AGE`.",
         "The symbol is halted or illiquid; `MAX_QUOTE_AGE=0` turns the check off.",
     )
     NO_PRICE = (
@@ -233,7 +233,7 @@ class Reason(_Explained):
     NOT_ABOVE_ENTRY = (
         "NOT_ABOVE_ENTRY",
         "`SELL_ONLY_ABOVE_ENTRY` holds and the bid is not above the average entry price.",
-        "Wait, or unset it.",
+        "Wait, or sell with `action=sell_long` or a size.",
     )
     INSUFFICIENT_BUYING_POWER = (
         "INSUFFICIENT_BUYING_POWER",

@@ -107,7 +107,7 @@ def _leg_of(signal: Signal) -> str:
     return f"{name}={getattr(signal, name):f}"
 
 
-def _stated_fraction(signal: Signal) -> bool:
+def stated_fraction(signal: Signal) -> bool:
     """Whether the signal itself asks for a part of a share."""
     if signal.size is None or signal.size_kind is not SizeKind.QTY:
         return signal.size_kind is SizeKind.NOTIONAL
@@ -143,7 +143,7 @@ def _check_action(signal: Signal, action: Action) -> None:
         conflict(f"direction={signal.side}", this, "one buys, the other sells")
     if action is Action.LIQUIDATE and signal.size_kind not in {None, SizeKind.QTY}:
         conflict(this, _size_of(signal), "it closes the position, or qty of it")
-    if action is Action.SHORT_SELL and _stated_fraction(signal):
+    if action is Action.SHORT_SELL and stated_fraction(signal):
         conflict(this, _size_of(signal), "only whole shares can be sold short")
 
 
@@ -161,7 +161,7 @@ def check_terms(signal: Signal) -> None:
     if signal.extended_hours:
         _check_extended_hours(signal)
     crypto = "/" in signal.ticker
-    fractional = _stated_fraction(signal)
+    fractional = stated_fraction(signal)
     if crypto:
         _check_crypto(signal)
     if fractional:

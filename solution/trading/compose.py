@@ -15,14 +15,21 @@ from solution.domain.order_state import decimal_or_none
 from solution.domain.orders import OrderRequest, OrderType, Side, TimeInForce, client_order_id
 from solution.domain.reasons import Reason
 from solution.domain.records import Intent, State
-from solution.domain.signal import Signal
-from solution.domain.signal_rules import check_time_in_force, default_time_in_force
+from solution.domain.signal import Action, Signal, SizeKind
+from solution.domain.signal_rules import (
+    check_time_in_force,
+    default_time_in_force,
+    stated_fraction,
+)
 from solution.errors import Refused
-from solution.trading.gates import ORDER_GATES, first_denial
+from solution.trading.gates import ORDER_GATES, SIGNAL_GATES, first_denial
+from solution.trading.gates.order_gates import market_open
 from solution.trading.gates.view import Denial, GateRules, View
 from solution.trading.pricing import collared, rounded
 from solution.trading.sizing import SHORT_SALE_MARKUP, Plan, Request, SizingRules, size
 from solution.trading.work import Work
+
+_AT_MARKET = frozenset({None, OrderType.MARKET})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,11 +49,6 @@ class PipelineRules:
 DRIFT = Decimal("1.02")
 """How far a price may run from the decision to a later POST of the same body before caps count with
 it. Sizes are clamped to the caps: without this the first cent would cost the signal."""
-
-
-def charged(plan: Plan) -> Decimal:
-    """What one share takes off the buying power."""
-    return plan.price * SHORT_SALE_MARKUP if plan.opens and plan.side is Side.SELL else plan.price
 
 
 def fill_in(intent: Intent, order: Mapping[str, Any], sent_ms: int) -> None:
@@ -109,13 +111,10 @@ class Composer:
         signal, sizing = work.signal, self._rules.sizing
         if view.quote is None:  # the price gate refused it already
             raise Refused(Reason.STALE_PRICE, f"no price of {work.asset.symbol}")
-        quote = self._worst(view.quote) if self._is_collared(signal) else view.quote
+        quote = self._worst(signal, view.quote)
         plan = size(Request(signal, held, quote, work.asset, sizing))
-        fractional = plan.fractional
-        tif = default_time_in_force(
-            signal, self._rules.time_in_force, fractional=fractional, crypto=False
-        )
-        check_time_in_force(signal, tif, fractional=fractional, crypto=False)
+        tif = self._time_in_force(signal, fractional=plan.fractional)
+        check_time_in_force(signal, tif, fractional=plan.fractional, crypto=False)
         # The picture is this decision's own: completed in place, since a copy costs as much as all
         # the gates together.
         view.plan = plan
@@ -130,13 +129,16 @@ class Composer:
         return self._reservation(work, plan), intent
 
     def judge(self, intent: Intent, view: View, held: Holdings) -> Denial | None:
-        """The order gates over an order that was decided before and is about to be sent (again).
+        """All gates over an order that was decided before and is about to be sent (again).
 
         Args:
             held: without what the order itself has reserved.
         """
-        view.plan = self._as_planned(intent, view)
         view.time_in_force = TimeInForce(intent.time_in_force)
+        denial = first_denial(SIGNAL_GATES, view)
+        if denial is not None:
+            return denial
+        view.plan = self._as_planned(intent, view)
         view.holdings = held
         view.position_cap = self._rules.sizing.position_cap(held.equity)
         view.notional_cap = self._rules.sizing.notional_cap(held.equity)
@@ -149,26 +151,50 @@ class Composer:
         if side is Side.SELL:
             price /= SHORT_SALE_MARKUP
         seen = view.quote and (view.quote.buy_price if side is Side.BUY else view.quote.sell_price)
-        if opens and seen:
-            price = max(price, seen / DRIFT)
+        if opens:
+            price = max(price, (seen or Decimal(0)) / DRIFT, intent.limit_price or Decimal(0))
         return Plan(side=side, qty=qty, price=price, opens=opens, notional=intent.notional)
 
-    def _is_collared(self, signal: Signal) -> bool:
-        return signal.order_type is None and self._rules.limit_collar_bps > 0
+    def expected_time(self, signal: Signal, held: Decimal = Decimal(0)) -> TimeInForce:
+        """The time in force as far as it shows before the size; all of ``held`` may be sold."""
+        fractional = stated_fraction(signal) or held != held.to_integral_value()
+        return self._time_in_force(signal, fractional=fractional)
 
-    def _worst(self, quote: Quote) -> Quote:
-        """Sizes, caps and reservations count with the worst price that the collar accepts."""
-        bps = self._rules.limit_collar_bps
-        buy, sell = quote.buy_price, quote.sell_price
-        return replace(
-            quote,
-            ask=buy and collared(buy, Side.BUY, bps),
-            bid=sell and collared(sell, Side.SELL, bps),
-        )
+    def check_session(self, view: View, held: Holdings) -> None:
+        """Before an exit's way is cleared: whether the session takes the exit at all.
+
+        Raises:
+            Refused: else a protective stop would be cancelled for nothing.
+        """
+        view.time_in_force = self.expected_time(view.signal, held.qty)
+        denial = market_open(view)
+        if denial is not None:
+            raise Refused(denial.reason, denial.message)
+
+    def _time_in_force(self, signal: Signal, *, fractional: bool) -> TimeInForce:
+        """A collared order does not rest at its worst price, whatever TIME_IN_FORCE says."""
+        collared_ioc = self._is_collared(signal)
+        configured = TimeInForce.IOC if collared_ioc else self._rules.time_in_force
+        return default_time_in_force(signal, configured, fractional=fractional, crypto=False)
+
+    def _is_collared(self, signal: Signal) -> bool:
+        """Whether a market order is meant, said or not, and a limit is to be sent instead."""
+        return signal.order_type in _AT_MARKET and self._rules.limit_collar_bps > 0
+
+    def _worst(self, signal: Signal, quote: Quote) -> Quote:
+        """Buys are sized, capped and reserved at the highest price that the collar accepts.
+
+        Sales count at the bid, where they fill: a short sale valued at its collar would be larger
+        than its caps allow.
+        """
+        ask = quote.buy_price
+        if ask is None or signal.action is Action.SHORT_SELL or not self._is_collared(signal):
+            return quote
+        return replace(quote, ask=collared(ask, Side.BUY, self._rules.limit_collar_bps))
 
     def _reservation(self, work: Work, plan: Plan) -> Reservation:
         coid = self.client_order_id(work.signal)
-        return Reservation(coid, work.asset.symbol, plan.side, plan.qty, charged(plan), plan.opens)
+        return Reservation(coid, work.asset.symbol, plan.side, plan.qty, plan.charge, plan.opens)
 
     def _intent(self, work: Work, plan: Plan, tif: TimeInForce) -> Intent:
         intent = self.blank(work, State.SUBMITTING)
@@ -183,16 +209,12 @@ class Composer:
         intent.cancel_after = work.signal.cancel_after
         intent.message = plan.note
         intent.reserved_qty = plan.qty
-        intent.reserved_cash = plan.qty * charged(plan) if plan.opens else Decimal(0)
+        intent.reserved_cash = plan.qty * plan.charge if plan.opens else Decimal(0)
         return intent
 
     def _request(self, work: Work, plan: Plan, tif: TimeInForce, coid: str) -> OrderRequest:
         signal = work.signal
-        order_type = signal.order_type or self._rules.order_type
-        limit = signal.limit_price
-        if self._is_collared(signal) and not plan.fractional:
-            # A fraction must be a day order, where a limit would rest: it stays a market order.
-            order_type, limit = OrderType.LIMIT, plan.price
+        order_type, limit = self._terms(signal, plan)
         leaving = Side.SELL if plan.side is Side.BUY else Side.BUY
         return OrderRequest(
             symbol=work.asset.symbol,
@@ -204,10 +226,22 @@ class Composer:
             notional=plan.notional,
             limit_price=rounded(limit, plan.side),
             stop_price=rounded(signal.stop_price, plan.side),
-            trail_price=rounded(signal.trail_price, plan.side),
+            # A distance, not a price: either way a shorter one is the safe one.
+            trail_price=rounded(signal.trail_price, Side.BUY),
             trail_percent=signal.trail_percent,
             take_profit=rounded(signal.take_profit, leaving),
             stop_loss=rounded(signal.stop_loss, leaving),
             stop_loss_limit=rounded(signal.stop_loss_limit, leaving),
             extended_hours=signal.extended_hours,
         )
+
+    def _terms(self, signal: Signal, plan: Plan) -> tuple[OrderType, Decimal | None]:
+        """The order's type and its limit."""
+        if not self._is_collared(signal):
+            return signal.order_type or self._rules.order_type, signal.limit_price
+        if plan.fractional or signal.size_kind is SizeKind.NOTIONAL:
+            # These must be day orders, where a limit would rest: they stay market orders.
+            return OrderType.MARKET, None
+        if plan.side is Side.BUY:
+            return OrderType.LIMIT, plan.price  # collared before it was sized
+        return OrderType.LIMIT, collared(plan.price, Side.SELL, self._rules.limit_collar_bps)

@@ -283,7 +283,7 @@ class Pipeline:
                 raise Refused(denial.reason, denial.message)
             if not cleared:
                 cleared = True
-                if self._clear_the_way(work):
+                if self._clear_the_way(work, view):
                     continue  # it took its time: look again
             intent = self._portfolio.reserve(
                 work.asset.symbol, functools.partial(self._composer.decide, work, view)
@@ -296,13 +296,15 @@ class Pipeline:
         """Whether what the gates saw may still be acted on."""
         return self._clock.monotonic() - view.seen_at <= GATES_TO_SEND
 
-    def _clear_the_way(self, work: Work) -> bool:
+    def _clear_the_way(self, work: Work, view: View) -> bool:
         """Cancel our own resting orders that an exit meets; whether there were any."""
         if self._saga is None or self._rules.dry_run or not work.signal.is_exit:
             return False
         symbol = work.asset.symbol
-        resting = self._saga.in_the_way(work.signal, symbol, self._portfolio.view(symbol))
+        held = self._portfolio.view(symbol)
+        resting = self._saga.in_the_way(work.signal, symbol, held)
         if resting:
+            self._composer.check_session(view, held)
             self._saga.clear(symbol, resting)
         return bool(resting)
 
@@ -334,6 +336,7 @@ class Pipeline:
             price_age=self._clock.monotonic() - quote.received if quote else None,
             quote_age=(wall - exchange_at).total_seconds() if exchange_at else None,
             unconfirmed=self._tracker.is_unconfirmed(symbol, beside=beside),
+            time_in_force=self._composer.expected_time(signal),
         )
 
     def _last_look(self) -> None:
@@ -395,10 +398,7 @@ class Pipeline:
             why = f"what is held of {symbol} no longer covers the order decided before"
             return Denial(Reason.NOTHING_TO_SELL, why)
         view = self._look(work, beside=coid)
-        denial = first_denial(SIGNAL_GATES, view)
-        if denial is None:
-            denial = self._composer.judge(intent, view, self._portfolio.view_beside(symbol, coid))
-        return denial
+        return self._composer.judge(intent, view, self._portfolio.view_beside(symbol, coid))
 
     def _later(self, work: Work, lane: Lane) -> None:
         """Nothing happened at the broker: the same body again, from the front of the lane."""

@@ -17,9 +17,12 @@ _WIDE = Context(prec=80)
 
 
 def rounded(price: Decimal | None, side: Side) -> Decimal | None:
-    """The price on the grid, None for None."""
-    if price is None:
-        return None
+    """:func:`on_grid`, None for None."""
+    return None if price is None else on_grid(price, side)
+
+
+def on_grid(price: Decimal, side: Side) -> Decimal:
+    """The price that is sent for this one."""
     step = CENT if price >= 1 else SUB_CENT
     return price.quantize(step, ROUND_DOWN if side is Side.BUY else ROUND_UP, _WIDE)
 

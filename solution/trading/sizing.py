@@ -7,7 +7,7 @@ clamped to the caps; sizes stated in a signal pass through and are refused by th
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from decimal import ROUND_DOWN, Context, Decimal
+from decimal import ROUND_DOWN, Context, Decimal, localcontext
 
 from solution.book.positions import Holdings
 from solution.book.prices import Quote
@@ -16,13 +16,17 @@ from solution.domain.ports import AssetView
 from solution.domain.reasons import Reason
 from solution.domain.signal import Action, Signal, SizeKind
 from solution.errors import Refused, SignalError
+from solution.trading.pricing import on_grid
 
 ZERO = Decimal(0)
 SHARE = Decimal(1)
 FRACTION = Decimal("0.000000001")
 NO_LIMIT = Decimal("Infinity")
 SHORT_SALE_MARKUP = Decimal("1.03")
-"""Alpaca charges a short sale 1.03 × the ask (Placing Orders, "Buying power")."""
+"""Alpaca charges a short sale 1.03 × the ask, or its limit if that is more (Placing Orders,
+"Buying power")."""
+MOST_SHARES = Decimal(10) ** 30
+"""More than a number in a signal can say."""
 _WIDE = Context(prec=80)
 """For amounts as long as the signal contract allows, to nine decimals."""
 
@@ -73,7 +77,8 @@ class Plan:
     """The trade decided on. ``qty`` is shares and always set; with ``notional`` it is an estimate.
 
     ``opens`` tells whether the order adds exposure (a buy of a long, a short sale); ``stated``
-    whether the producer named the size; ``note`` explains a clamp.
+    whether the producer named the size; ``note`` explains a clamp; ``ask`` is what a short sale is
+    charged by, where it is known.
     """
 
     side: Side
@@ -83,19 +88,30 @@ class Plan:
     stated: bool = False
     notional: Decimal | None = None
     note: str = ""
+    ask: Decimal | None = None
 
     @property
     def value(self) -> Decimal:
         return self.notional if self.notional is not None else self.qty * self.price
 
     @property
+    def charge(self) -> Decimal:
+        """What the broker takes off the buying power for one share."""
+        return charge(self.side, self.price, self.ask) if self.opens else self.price
+
+    @property
     def cost(self) -> Decimal:
         """What the broker takes off the buying power."""
-        return self.value * (SHORT_SALE_MARKUP if self.side is Side.SELL else SHARE)
+        return self.notional if self.notional is not None else self.qty * self.charge
 
     @property
     def fractional(self) -> bool:
         return self.notional is not None or self.qty != self.qty.to_integral_value()
+
+
+def charge(side: Side, price: Decimal, ask: Decimal | None) -> Decimal:
+    """What the broker takes off the buying power for one share of an order that opens."""
+    return price if side is Side.BUY else max(price, SHORT_SALE_MARKUP * (ask or price))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,17 +132,20 @@ class Request:
     def price(self, side: Side) -> Decimal:
         """What a share costs or brings: the limit if there is one, else the far side, else last.
 
-        Exposure is never valued too low: a short sale's limit below the bid fills at the bid (and
-        is charged so by Alpaca), a buy that waits for a higher price fills there.
+        Exposure is never valued too low: a sale's limit below the bid fills at the bid, a short
+        sale's on the grid above it, a buy that waits for a higher price fills there.
         """
         limit, signal = self.signal.limit_price, self.signal
         if side is Side.BUY:
-            return limit if limit is not None else self._buy_price(self._seen(side))
+            return limit if limit is not None else self._buy_price(self.seen(side))
         if limit is None:
-            return self._seen(side)
-        return max(limit, self._seen(side)) if signal.action is Action.SHORT_SELL else limit
+            return self.seen(side)
+        if signal.action is Action.SHORT_SELL:
+            return max(on_grid(limit, side), self.seen(side))
+        return max(limit, self.quote.sell_price or ZERO)  # an exit needs no bid to have a limit
 
-    def _seen(self, side: Side) -> Decimal:
+    def seen(self, side: Side) -> Decimal:
+        """The far side, else the last trade."""
         found = self.quote.buy_price if side is Side.BUY else self.quote.sell_price
         if found is None or found <= 0:
             raise Refused(Reason.NO_PRICE, f"no positive price is known for {self.asset.symbol}")
@@ -185,17 +204,16 @@ def _open_short(request: Request) -> Plan:
 
 def _open(request: Request, side: Side) -> Plan:
     stated = request.signal.size_kind
-    price = request.price(side)
-    if stated is SizeKind.QTY:
-        return Plan(side=side, qty=_stated(request), price=price, opens=True, stated=True)
+    price, ask = request.price(side), request.quote.buy_price
     if stated is SizeKind.NOTIONAL:
         return _notional(request, side, price)
+    if stated is None:
+        qty, note = _clamp(request, _by_policy(request, price, side), price, side)
+        return Plan(side=side, qty=qty, price=price, opens=True, note=note, ask=ask)
+    qty = _stated(request)
     if stated is SizeKind.WEIGHT:
-        qty = _whole(_room_to_weight(request, _stated(request), price, side), price)
-        return Plan(side=side, qty=_positive(request, qty), price=price, opens=True, stated=True)
-    wanted = _by_policy(request, price, side)
-    qty, note = _clamp(request, wanted, price, side)
-    return Plan(side=side, qty=qty, price=price, opens=True, note=note)
+        qty = _positive(request, _whole(_room_to_weight(request, qty, price, side), price))
+    return Plan(side=side, qty=qty, price=price, opens=True, stated=True, ask=ask)
 
 
 def _stated(request: Request) -> Decimal:
@@ -235,7 +253,11 @@ def _shares_for(amount: Decimal, price: Decimal) -> Decimal:
 
 
 def _floored(request: Request, qty: Decimal) -> Decimal:
-    return qty.to_integral_value(ROUND_DOWN) if request.whole else qty
+    """To whole shares where fractions are refused, else to the broker's nine decimals."""
+    if request.whole:
+        return qty.to_integral_value(ROUND_DOWN)
+    cut = qty.quantize(FRACTION, ROUND_DOWN, _WIDE)
+    return qty if cut == qty else cut
 
 
 def _positive(request: Request, qty: Decimal) -> Decimal:
@@ -277,7 +299,8 @@ def _custom(request: Request) -> Decimal:
     if custom is None:
         raise Refused(Reason.SIZING_FAILED, f"no sizing policy {request.rules.policy!r}")
     try:
-        answer = custom(request.signal, request.holdings, request.quote)
+        with localcontext():  # a precision of its own would stay with this thread
+            answer = custom(request.signal, request.holdings, request.quote)
         # The text of a float is what its author meant: 10.1, not its fifty decimals.
         number = str(answer) if isinstance(answer, float) else answer
         qty = ZERO if number is None else Decimal(number)
@@ -285,10 +308,9 @@ def _custom(request: Request) -> Decimal:
         raise Refused(
             Reason.SIZING_FAILED, f"the sizing function raised {type(e).__name__}: {e}"
         ) from e
-    if not qty.is_finite() or qty < 0:
-        raise Refused(Reason.SIZING_FAILED, f"the sizing function returned {answer!r}")
-    cut = qty.quantize(FRACTION, ROUND_DOWN, _WIDE)
-    return qty if cut == qty else cut
+    if not qty.is_finite() or not 0 <= qty < MOST_SHARES:
+        raise Refused(Reason.SIZING_FAILED, f"the sizing function returned {qty:.6g}")
+    return qty
 
 
 def _clamp(request: Request, qty: Decimal, price: Decimal, side: Side) -> tuple[Decimal, str]:
@@ -306,7 +328,7 @@ def _clamp(request: Request, qty: Decimal, price: Decimal, side: Side) -> tuple[
     if qty * price > room:
         qty, note = _whole(room, price), "clamped to MAX_POSITION_PCT"
     qty = _positive(request, _floored(request, qty))
-    charged = price * (SHORT_SALE_MARKUP if side is Side.SELL else SHARE)
+    charged = charge(side, price, request.quote.buy_price)
     if qty * charged > held.buying_power:
         qty, note = _whole(held.buying_power, charged), "clamped to buying power"
         if qty <= 0:
@@ -329,12 +351,18 @@ def _sell_held(request: Request) -> Plan:
             f"{max(held.qty, ZERO):f} {request.asset.symbol} held, none free to sell",
         )
     price = request.price(Side.SELL)
-    rules = request.rules
-    if rules.sell_only_above_entry and request.signal.size is None and price <= held.avg_entry:
+    if _waits_for_profit(request) and price <= held.avg_entry:
         raise Refused(
             Reason.NOT_ABOVE_ENTRY, f"bid {price:f} is not above entry {held.avg_entry:f}"
         )
     return _reduce(request, Side.SELL, held.available_qty, price)
+
+
+def _waits_for_profit(request: Request) -> bool:
+    """SELL_ONLY_ABOVE_ENTRY: of ``all_in`` and the bare ``s`` only, so that one can always exit."""
+    rules, signal = request.rules, request.signal
+    bare = signal.size is None and signal.action is None
+    return rules.sell_only_above_entry and rules.policy == "all_in" and bare
 
 
 def _cover(request: Request) -> Plan:
@@ -390,7 +418,9 @@ def _to_target(request: Request) -> Plan:
             f"executions of {symbol} may not be in the position yet, so no difference is known",
         )
     if request.signal.size_kind is SizeKind.TARGET_WEIGHT:
-        target = _whole(target * held.equity, request.price(Side.BUY))
+        # A limit below the market may be a sale's: it must not make the target larger.
+        price = max(request.price(Side.BUY), request.seen(Side.BUY))
+        target = _whole(target * held.equity, price)
     standing = held.qty + held.pending_qty
     if held.qty >= 0:
         standing = max(standing, ZERO)  # a short sale that waits cannot be covered yet

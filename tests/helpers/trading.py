@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -137,6 +137,10 @@ class FakeDesk:
         """client_order_ids that lookups do not find (yet)."""
         self.is_open: bool | None = True
         self.price: Decimal | None = Decimal(100)
+        self.bid_ask: tuple[Decimal, Decimal] | None = None
+        """The quote where it is not the price."""
+        self.quoted_ago = self.traded_ago = self.received_ago = 0.0
+        """Seconds since the exchange quoted and traded, and since we heard of it."""
         self.on_quote: Callable[[], None] = lambda: None
         self.refreshed: list[str] = []
         self.on_cancel: Callable[[str], None] = lambda _: None
@@ -218,8 +222,12 @@ class FakeDesk:
         self.on_quote()
         if self.price is None:
             return None
-        at, now = self._clock.now(), self._clock.monotonic()
-        return Quote(symbol, self.price, self.price, self.price, at, at, now)
+        bid, ask = self.bid_ask or (self.price, self.price)
+        quoted, traded = (
+            self._clock.now() - timedelta(seconds=ago) for ago in (self.quoted_ago, self.traded_ago)
+        )
+        received = self._clock.monotonic() - self.received_ago
+        return Quote(symbol, bid, ask, self.price, quoted, traded, received)
 
     def refresh_account(self, priority: Priority) -> None:
         self._maybe_fail()
@@ -281,6 +289,7 @@ class RigRules:
     dry_run: bool = False
     max_signal_age: float = 60.0
     max_position_pct: Decimal = Decimal(0)
+    queue_when_closed: bool = False
     kill_switch_file: Path = Path("/nonexistent-directory/.kill_switch")
 
 
@@ -328,7 +337,9 @@ class Rig:
         )
         self.pipeline_rules = PipelineRules(
             deployment=DEPLOYMENT,
-            gates=GateRules(max_signal_age=rules.max_signal_age),
+            gates=GateRules(
+                max_signal_age=rules.max_signal_age, queue_when_closed=rules.queue_when_closed
+            ),
             sizing=SizingRules(
                 policy="fixed_qty",
                 weights={},

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from solution.domain.orders import TimeInForce
 from solution.domain.reasons import Reason
-from solution.session import cls_window_open, extended_session, opg_window_open
+from solution.session import cls_window_open, opg_window_open
 from solution.trading.gates.view import Denial, View
 
 _QUEUEABLE = frozenset({TimeInForce.DAY, TimeInForce.GTC})
@@ -22,15 +22,13 @@ def market_open(view: View) -> Denial | None:
         return _window(view, is_open=cls_window_open(view.market.at), hours="15:50-19:00 ET")
     if view.market.is_open is None:
         return Denial(Reason.SESSION_UNKNOWN, "the broker's clock could not be read")
-    if view.market.is_open or _may_wait_or_extend(view):
+    if view.trades_now or _may_queue(view):
         return None
     return Denial(Reason.MARKET_CLOSED, f"the market is closed for a {view.time_in_force} order")
 
 
-def _may_wait_or_extend(view: View) -> bool:
-    """Closed, and yet acceptable: an extended session runs, or the order may queue."""
-    if view.signal.extended_hours and extended_session(view.market.at) != "closed":
-        return True
+def _may_queue(view: View) -> bool:
+    """Closed, and yet acceptable: the order waits at the broker for the next session."""
     return view.time_in_force in _QUEUEABLE and view.rules.queue_when_closed
 
 

@@ -106,9 +106,13 @@ def price_age(view: View) -> Denial | None:
 
 
 def quote_age(view: View) -> Denial | None:
-    """The exchange itself must have spoken within MAX_QUOTE_AGE (0 = off)."""
+    """The exchange itself must have spoken within MAX_QUOTE_AGE (0 = off).
+
+    Nobody quotes while the market is closed: what waits for a session or an auction is sized on the
+    last known price, and what may not wait is refused by the session's own gate.
+    """
     limit = view.rules.max_quote_age
-    if not limit:
+    if not limit or not view.trades_now:
         return None
     if view.quote_age is None:
         return Denial(

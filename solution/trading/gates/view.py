@@ -11,7 +11,10 @@ from solution.domain.orders import TimeInForce
 from solution.domain.ports import AssetView
 from solution.domain.reasons import Reason
 from solution.domain.signal import Signal
+from solution.session import extended_session
 from solution.trading.sizing import NO_LIMIT, Plan
+
+AUCTIONS = frozenset({TimeInForce.OPG, TimeInForce.CLS})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +47,8 @@ class View:
         halted: why this ticker trades no more until a person resumes it.
         price_age: seconds since we received ``quote``; None without one.
         unconfirmed: an earlier order of the asset may still be live.
-        plan, time_in_force, holdings: None until the size is decided.
+        time_in_force: expected by signal and settings; certain once the size is decided.
+        plan, holdings: None until then.
         position_cap, notional_cap: account currency; infinite = no limit, 0 = nothing.
     """
 
@@ -68,6 +72,15 @@ class View:
     holdings: Holdings | None = None
     position_cap: Decimal = NO_LIMIT
     notional_cap: Decimal = NO_LIMIT
+
+    @property
+    def trades_now(self) -> bool:
+        """Whether the order could trade at once; else it waits for a session or an auction."""
+        if self.time_in_force in AUCTIONS:
+            return False
+        if self.market.is_open:
+            return True
+        return self.signal.extended_hours and extended_session(self.market.at) != "closed"
 
 
 @dataclass(frozen=True, slots=True)

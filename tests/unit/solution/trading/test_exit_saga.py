@@ -8,7 +8,7 @@ import pytest
 
 from solution.domain.records import State
 from solution.errors import OutcomeUnknown, Rejected
-from tests.helpers.trading import Rig, accept
+from tests.helpers.trading import Rig, RigRules, accept
 
 TAKE_PROFIT = {"order_type": "limit", "limit_price": "150", "time_in_force": "gtc", "qty": "10"}
 BUY_LOWER = {"order_type": "limit", "limit_price": "50", "time_in_force": "gtc", "qty": "2"}
@@ -98,6 +98,36 @@ def test_a_limit_sell_above_a_resting_buy_leaves_it(rig: Rig) -> None:
     rest(rig, "s", **TAKE_PROFIT)
     assert rig.row(resting).state is State.OPEN
     assert rig.desk.cancels == []
+
+
+@pytest.mark.parametrize(
+    ("is_open", "reason"), [(False, "MARKET_CLOSED"), (None, "SESSION_UNKNOWN")]
+)
+def test_an_exit_that_the_session_refuses_cancels_nothing(
+    rig: Rig, is_open: bool | None, reason: str
+) -> None:
+    """A protective order would be gone, and the position still there."""
+    resting = rest(rig, "s", **TAKE_PROFIT)
+    rig.desk.is_open = is_open
+    entry = rig.send("s")
+    assert rig.row(rig.coid_of(entry, "s")).reason == reason
+    assert rig.row(resting).state is State.OPEN
+    assert rig.desk.cancels == []
+
+
+@pytest.mark.parametrize(("held", "sells"), [("10", False), ("10.5", True)])
+def test_an_exit_that_may_queue_clears_its_way(held: str, sells: bool) -> None:
+    """A fraction is a day order and waits; whole shares are ioc and would be refused."""
+    rig = Rig(RigRules(queue_when_closed=True))
+    rig.snapshot(NVDA=held)
+    rig.clock.advance(0.001)
+    resting = rest(rig, "s", **TAKE_PROFIT)
+    rig.desk.on_cancel = lambda _: rig.desk.orders[resting].update(status="canceled")
+    rig.desk.is_open = False
+    rig.desk.script.append(accept("accepted"))
+    entry = rig.send("s")
+    assert (rig.row(resting).state is State.CANCELED) is sells
+    assert rig.outcomes.told(entry) == (["submitted"] if sells else ["refused!"])
 
 
 def test_an_entry_cancels_nothing(rig: Rig) -> None:

@@ -459,6 +459,55 @@ def test_a_slow_refresh_before_the_gates_is_not_held_against_them(rig: Rig) -> N
     assert len(rig.desk.posts) == 1
 
 
+def at_night(*, queue: bool = False, held: str = "0") -> Rig:
+    """20:00 in New York: the last trade at 16:00, a quote of 19:00 far from it."""
+    rig = Rig(RigRules(queue_when_closed=queue, max_position_pct=Decimal("0.05")))
+    rig.clock.advance(10 * 3600)
+    rig.snapshot(NVDA=held)
+    rig.clock.advance(0.001)
+    rig.desk.is_open = False
+    rig.desk.bid_ask = Decimal(10), Decimal(900)
+    rig.desk.quoted_ago, rig.desk.traded_ago = 3600, 4 * 3600
+    return rig
+
+
+def test_at_night_the_market_is_closed_and_not_the_quote_stale() -> None:
+    """Nobody quotes then; the session is why nothing trades."""
+    for rig in (at_night(), at_night(queue=True)):
+        rig.send()
+        assert rig.desk.posts == []
+        assert rig.outcomes.events[-1]["reason"] == "MARKET_CLOSED"
+
+
+@pytest.mark.parametrize(
+    ("queue", "tif"), [(True, "day"), (True, "gtc"), (False, "opg"), (False, "cls")]
+)
+def test_what_waits_for_a_session_is_sized_on_the_last_trade(queue: bool, tif: str) -> None:
+    """5 % of 100,000 at 100 are 50 shares; at the old ask of 900 they would be 5."""
+    rig = at_night(queue=queue)
+    rig.desk.script.append(accept("accepted"))
+    entry = rig.send(qty="50", time_in_force=tif)
+    assert rig.outcomes.told(entry) == ["submitted"]
+    assert rig.row(rig.only_coid()).reserved_cash == 5000
+    rig.send(qty="51", ticker="AAPL", time_in_force=tif)
+    assert rig.outcomes.events[-1]["reason"] == "POSITION_CAP"
+
+
+def test_what_waits_for_a_session_needs_a_price_that_we_just_got() -> None:
+    """MAX_PRICE_AGE holds at any hour: the feed must be there."""
+    rig = at_night(queue=True)
+    rig.desk.received_ago = 5.1
+    rig.send(time_in_force="day")
+    assert rig.outcomes.events[-1]["reason"] == "STALE_PRICE"
+
+
+def test_in_session_an_old_quote_is_stale(rig: Rig) -> None:
+    """A halted symbol: the order could trade the moment it wakes up, at any price."""
+    rig.desk.quoted_ago = rig.desk.traded_ago = 61
+    rig.send()
+    assert rig.outcomes.events[-1]["reason"] == "STALE_QUOTE"
+
+
 def test_a_dry_run_decides_everything_and_sends_nothing() -> None:
     """State DRY_RUN, one final event, the reservation given back."""
     rig = Rig(RigRules(dry_run=True))

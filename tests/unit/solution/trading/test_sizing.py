@@ -1,7 +1,7 @@
 """How many shares, and which way."""
 
 from dataclasses import replace
-from decimal import Decimal
+from decimal import Decimal, getcontext, localcontext
 from typing import Any
 
 import pytest
@@ -25,6 +25,7 @@ SELL = replace(BUY, side=Side.SELL)
 SHORT = replace(SELL, action=Action.SHORT_SELL)
 LIQUIDATE = replace(BUY, side=None, action=Action.LIQUIDATE)
 BID, ASK = Decimal(99), Decimal(100)
+ONE = Decimal(1)
 OPEN_RULES = SizingRules(
     weights={}, policy="weight", max_position_pct=ZERO, max_order_notional_pct=ZERO
 )
@@ -230,12 +231,41 @@ def test_a_size_is_clamped_to_buying_power() -> None:
 
 
 def test_a_short_sale_is_charged_more_than_its_value() -> None:
-    """1.03 times: 99 × 1.03 = 101.97 a share."""
+    """1.03 times the ask, 103 a share, although it brings 99; or its limit, if that is more."""
     rules = {"policy": "fixed_qty", "qty": Decimal(50)}
-    assert sized(SHORT, holdings(power="1019.70"), **rules) == ("sell", "10")
-    assert sized(SHORT, holdings(power="1019.69"), **rules) == ("sell", "9")
+    assert sized(SHORT, holdings(power="1030"), **rules) == ("sell", "10")
+    assert sized(SHORT, holdings(power="1029.99"), **rules) == ("sell", "9")
+    high = replace(SHORT, limit_price=Decimal(120))
+    assert sized(high, holdings(power="1200"), **rules) == ("sell", "10")
+    assert sized(high, holdings(power="1199.99"), **rules) == ("sell", "9")
     ten = {"policy": "fixed_qty", "qty": Decimal(10)}
     assert sized(SHORT, holdings(power="1000"), **ten) == ("sell", "9")
+
+
+@pytest.mark.parametrize(
+    ("signal", "charge"),
+    [
+        (SHORT, "103.00"),
+        (qty(SHORT, "5"), "103.00"),
+        (stated(SHORT, SizeKind.WEIGHT, "0.05"), "103.00"),
+        (replace(SHORT, limit_price=Decimal(120)), "120"),
+        (BUY, "100"),
+        (qty(BUY, "5"), "100"),
+        (replace(BUY, limit_price=Decimal(120)), "120"),
+    ],
+)
+def test_what_is_reserved_is_what_the_broker_charges(signal: Signal, charge: str) -> None:
+    """Short sales sent at the same moment must not promise the same buying power twice."""
+    plan = size(request(signal))
+    assert plan.charge == Decimal(charge)
+    assert plan.cost == plan.qty * plan.charge
+
+
+def test_a_short_sale_counts_at_the_limit_that_is_sent() -> None:
+    """1.001 is sent as 1.01: 10,000 are 9,900 shares, not 9,990."""
+    signal = replace(SHORT, limit_price=Decimal("1.001"))
+    plan = size(request(signal, market=quote(ONE, ONE), max_position_pct=Decimal("0.1")))
+    assert (plan.qty, plan.price) == (Decimal(9900), Decimal("1.01"))
 
 
 # --- whole shares ---------------------------------------------------------------------------------
@@ -271,6 +301,18 @@ def test_all_of_an_asset_without_fractions_can_be_left() -> None:
     """A split left half a share: the exit sells the whole ones instead of being refused."""
     assert sized(SELL, holdings("10.5"), asset=WHOLE_ONLY) == ("sell", "10")
     assert sized(LIQUIDATE, holdings("10.5"), asset=WHOLE_ONLY) == ("sell", "10")
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"policy": "fixed_qty", "qty": Decimal("0.1234567899")},
+        {"policy": "fixed_qty", "qty": Decimal(5), "max_order_qty": Decimal("0.1234567899")},
+    ],
+)
+def test_a_computed_fraction_has_the_broker_s_nine_decimals(rules: dict[str, Any]) -> None:
+    """QTY and MAX_ORDER_QTY may be written with more; the broker would refuse every order."""
+    assert sized(**rules) == ("buy", "0.123456789")
 
 
 @pytest.mark.parametrize("shares", ["7.9", "7.000000001"])
@@ -432,14 +474,39 @@ def test_liquidate_takes_a_quantity() -> None:
     assert sized(qty(LIQUIDATE, "4"), holdings("-10")) == ("buy", "4")
 
 
+PATIENT: dict[str, Any] = {"policy": "all_in", "sell_only_above_entry": True}
+
+
 @pytest.mark.parametrize(("entry", "sells"), [("98.99", True), ("99", False), ("120", False)])
 def test_sell_only_above_entry(entry: str, sells: bool) -> None:
-    """A bare sale waits for a bid above the average entry; a stated size does not."""
+    """A bare sale waits for a bid above the average entry."""
     held = holdings("10", entry=entry)
-    tried = request(SELL, held, sell_only_above_entry=True)
-    outcome = size(tried).qty if sells else refusal(SELL, held, sell_only_above_entry=True)
+    outcome = size(request(SELL, held, **PATIENT)).qty if sells else refusal(SELL, held, **PATIENT)
     assert outcome == (10 if sells else Reason.NOT_ABOVE_ENTRY)
-    assert sized(qty(SELL, "3"), held, sell_only_above_entry=True) == ("sell", "3")
+
+
+@pytest.mark.parametrize(
+    ("signal", "shares"),
+    [
+        (qty(SELL, "3"), "3"),
+        (stated(SELL, SizeKind.WEIGHT, "0.001"), "1"),
+        (replace(SELL, action=Action.SELL_LONG), "10"),
+        (LIQUIDATE, "10"),
+        (replace(LIQUIDATE, side=Side.SELL), "10"),
+        (target("0"), "10"),
+        (target("0.001", SizeKind.TARGET_WEIGHT), "9"),
+    ],
+)
+def test_whoever_says_more_than_s_exits_below_entry_too(signal: Signal, shares: str) -> None:
+    """An exit must always be possible."""
+    assert sized(signal, holdings("10", entry="120"), **PATIENT) == ("sell", shares)
+
+
+@pytest.mark.parametrize("policy", ["weight", "position_pct", "fixed_qty", "fixed_notional"])
+def test_other_policies_do_not_wait_for_the_entry(policy: str) -> None:
+    """The option belongs to all_in; elsewhere it has no effect, as the start warns."""
+    below = holdings("10", entry="120")
+    assert sized(SELL, below, **PATIENT | {"policy": policy}) == ("sell", "10")
 
 
 LEGS: list[dict[str, Any]] = [{"take_profit": Decimal(120)}, {"stop_loss": Decimal(80)}]
@@ -488,10 +555,19 @@ def test_exposure_is_valued_at_the_worst_price(signal: Signal, price: str) -> No
 
 
 def test_a_sale_is_valued_at_its_limit_or_the_bid() -> None:
-    """For amounts and weights of a reduction."""
+    """For amounts and weights of a reduction: whichever is more, as it fills there."""
     limit = replace(SELL, limit_price=Decimal(110))
     assert size(request(limit, holdings("10"))).price == 110
     assert size(request(SELL, holdings("10"))).price == 99
+    any_price = replace(SELL, limit_price=Decimal("0.01"))
+    assert size(request(any_price, holdings("10"))).price == 99
+    assert size(request(any_price, holdings("10"), market=quote(None, None))).price > 0
+
+
+def test_a_sale_at_any_price_sells_no_more_than_its_weight() -> None:
+    """1 % of equity at the bid of 99 are 10 shares; at the limit of 0.01 they would be all."""
+    signal = replace(stated(SELL, SizeKind.WEIGHT, "0.01"), limit_price=Decimal("0.01"))
+    assert sized(signal, holdings("500")) == ("sell", "10")
 
 
 def test_the_last_trade_stands_in_for_a_side_nobody_quotes() -> None:
@@ -566,6 +642,18 @@ def test_a_target_weight_is_in_whole_shares() -> None:
     market = quote(ask=Decimal("100.01"))
     assert sized(wanted, market=market) == ("buy", "49")
     assert sized(wanted, holdings("49.5"), market=market) == ("sell", "0.5")
+
+
+@pytest.mark.parametrize(
+    ("limit", "held", "expected"),
+    [("1", "80", ("sell", "30")), ("120", "80", ("sell", "39")), ("120", "30", ("buy", "11"))],
+)
+def test_a_limit_below_the_market_does_not_turn_a_target_weight_round(
+    limit: str, held: str, expected: tuple[str, str]
+) -> None:
+    """5 % of equity are 50 shares at the ask of 100, not 5,000 at a limit of 1."""
+    wanted = replace(target("0.05", SizeKind.TARGET_WEIGHT), limit_price=Decimal(limit))
+    assert sized(wanted, holdings(held)) == expected
 
 
 @pytest.mark.parametrize("held", ["10.5", "9.5"])
@@ -671,6 +759,28 @@ def test_a_custom_function_may_stand_aside(answer: Any) -> None:
 def test_nonsense_of_a_custom_function_costs_one_signal(answer: Any) -> None:
     """Whatever it returns: refused, nothing sent."""
     assert refusal(**custom(lambda *_: answer)) == Reason.SIZING_FAILED
+
+
+@pytest.mark.parametrize(
+    "answer", [Decimal("1e80"), 1e300, 10**5000], ids=["Decimal", "float", "int"]
+)
+def test_an_absurd_number_of_a_custom_function_costs_one_signal(answer: Any) -> None:
+    """And is called its mistake, not an error of the service."""
+    assert refusal(**custom(lambda *_: answer)) == Reason.SIZING_FAILED
+
+
+def test_a_custom_function_keeps_its_precision_to_itself() -> None:
+    """Two digits would let every later size of this worker exceed its cap."""
+
+    def mine(*_: object) -> Decimal:
+        getcontext().prec = 2
+        return Decimal(1_000_000)
+
+    cap = Decimal(12_345)
+    with localcontext() as context:
+        assert sized(max_order_notional=cap, **custom(mine)) == ("buy", "123")
+        assert getcontext() is context
+        assert context.prec == 28
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from solution.book.assets import Asset
 from solution.book.positions import Account
 from solution.book.prices import Quote
 from solution.domain.market import Market
-from solution.domain.orders import Side
+from solution.domain.orders import Side, TimeInForce
 from solution.domain.reasons import Reason
 from solution.domain.signal import Action, Signal
 from solution.trading.gates import SIGNAL_GATES, first_denial, signal_gates
@@ -245,6 +245,38 @@ def test_the_exchange_must_have_spoken(
     """MAX_QUOTE_AGE, 0 = off; a feed without times fails closed."""
     rules = GateRules(max_quote_age=limit)
     assert verdict(signal_gates.quote_age, quote_age=age, rules=rules) == reason
+
+
+NEW_YORK_7_PM = datetime(2026, 3, 5, 0, 0, tzinfo=UTC)
+SATURDAY = datetime(2026, 3, 7, 17, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("extended", [True, False])
+@pytest.mark.parametrize(
+    ("is_open", "moment", "tif", "trades"),
+    [
+        (True, VIEW.market.at, TimeInForce.IOC, {True, False}),
+        (True, VIEW.market.at, TimeInForce.DAY, {True, False}),
+        (True, VIEW.market.at, TimeInForce.CLS, set()),
+        (False, NEW_YORK_7_PM, TimeInForce.OPG, set()),
+        (False, NEW_YORK_7_PM, TimeInForce.DAY, {True}),
+        (False, NEW_YORK_7_PM, TimeInForce.IOC, {True}),
+        (False, SATURDAY, TimeInForce.DAY, set()),
+        (None, SATURDAY, TimeInForce.DAY, set()),
+    ],
+)
+def test_the_quote_ages_where_the_order_could_trade_now(
+    is_open: bool | None, moment: datetime, tif: TimeInForce, trades: set[bool], extended: bool
+) -> None:
+    """In session and in the extended hours it asks for; not while it waits for either."""
+    found = verdict(
+        signal_gates.quote_age,
+        quote_age=61.0,
+        market=Market(is_open=is_open, at=moment),
+        time_in_force=tif,
+        signal=replace(SIGNAL, extended_hours=extended),
+    )
+    assert found == (Reason.STALE_QUOTE if extended in trades else None)
 
 
 # --- the reasons themselves -----------------------------------------------------------------------

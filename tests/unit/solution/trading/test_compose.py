@@ -1,0 +1,178 @@
+"""From a decision to the exact request: type, limit, time in force, and what is reserved."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import orjson
+import pytest
+
+from solution.book.assets import Asset
+from solution.book.positions import Holdings
+from solution.book.prices import Quote
+from solution.domain.market import Market
+from solution.domain.orders import OrderType, TimeInForce
+from solution.domain.reasons import Reason
+from solution.domain.records import EntryRef, Intent
+from solution.domain.signal import parse
+from solution.errors import Refused
+from solution.trading.compose import Composer, PipelineRules
+from solution.trading.gates.view import GateRules, View
+from solution.trading.sizing import SizingRules
+from solution.trading.work import Work
+from tests.helpers.trading import entry_fields
+
+ZERO = Decimal(0)
+NVDA = Asset("id", "NVDA", "us_equity", True, True, True)
+QUOTE = Quote("NVDA", Decimal(100), Decimal(101), Decimal(100), None, None, 0.0)
+TEN_PERCENT = SizingRules(weights={}, max_order_notional_pct=ZERO)
+"""A bare buy wants 10,000 in NVDA, and no position may be larger."""
+
+
+def decide(
+    direction: str = "b", *, held: str = "0", bps: str = "100", **rules: Any
+) -> tuple[dict[str, Any], Intent, View]:
+    """What is sent, what is reserved and what the gates saw; fields of the signal: ``fields``."""
+    fields = rules.pop("fields", {})
+    settings = PipelineRules(
+        deployment="abcdefgh",
+        gates=GateRules(),
+        limit_collar_bps=Decimal(bps),
+        **{"sizing": TEN_PERCENT, **rules},
+    )
+    signal = parse("nvda", "1-0", entry_fields(direction, fields))
+    view = View(
+        signal=signal,
+        asset=NVDA,
+        rules=settings.gates,
+        market=Market(is_open=True, at=datetime(2026, 3, 4, 17, tzinfo=UTC)),
+        age=0.0,
+        starved=0.0,
+        waited=0.0,
+        quote=QUOTE,
+    )
+    qty = Decimal(held)
+    holdings = Holdings(
+        equity=Decimal(100_000),
+        cash=Decimal(100_000),
+        buying_power=Decimal(200_000),
+        qty=qty,
+        available_qty=max(ZERO, qty),
+        pending_qty=ZERO,
+        pending_buy_qty=ZERO,
+        avg_entry=Decimal(90),
+    )
+    work = Work(signal, NVDA, EntryRef("nvda", "1-0"), 0.0, 0)
+    _, intent = Composer(settings).decide(work, view, holdings)
+    return orjson.loads(intent.body), intent, view
+
+
+def terms(body: dict[str, Any]) -> tuple[str, str, str | None]:
+    return body["type"], body["time_in_force"], body.get("limit_price")
+
+
+# --- the collar -----------------------------------------------------------------------------------
+
+MARKET = {"order_type": "market"}
+
+
+@pytest.mark.parametrize("fields", [{}, MARKET], ids=["no type", "market"])
+@pytest.mark.parametrize("configured", [TimeInForce.IOC, TimeInForce.DAY, TimeInForce.GTC])
+@pytest.mark.parametrize(
+    ("direction", "held", "limit"),
+    [("b", "0", "102.01"), ("s", "5", "99.00"), ("b", "-5", "102.01")],
+)
+def test_a_collar_makes_every_market_order_a_limit_that_cannot_rest(
+    direction: str, held: str, limit: str, configured: TimeInForce, fields: dict[str, str]
+) -> None:
+    """One percent beyond the far side, ioc, whatever TIME_IN_FORCE is for other orders."""
+    body, _, _ = decide(direction, held=held, fields=fields, time_in_force=configured)
+    assert terms(body) == ("limit", "ioc", limit)
+
+
+@pytest.mark.parametrize("own", ["day", "gtc", "fok", "cls"])
+def test_the_signal_s_own_time_in_force_stands(own: str) -> None:
+    """Its producer wants it so."""
+    body, _, _ = decide(fields={**MARKET, "time_in_force": own})
+    assert terms(body) == ("limit", own, "102.01")
+
+
+def test_a_bracket_is_collared_and_for_the_day() -> None:
+    """The broker takes no other; its price stays bounded."""
+    body, _, _ = decide(fields={"stop_loss": "90"}, time_in_force=TimeInForce.GTC)
+    assert terms(body) == ("limit", "day", "102.01")
+
+
+@pytest.mark.parametrize("order_type", [OrderType.MARKET, OrderType.LIMIT])
+@pytest.mark.parametrize("fields", [{}, MARKET], ids=["no type", "market"])
+def test_a_fraction_stays_a_market_order(order_type: OrderType, fields: dict[str, str]) -> None:
+    """It must be a day order, where a limit would rest; and a limit without a price is refused."""
+    body, _, _ = decide("s", held="10.5", fields=fields, order_type=order_type)
+    assert terms(body) == ("market", "day", None)
+    assert body["qty"] == "10.5"
+
+
+@pytest.mark.parametrize(("direction", "held"), [("b", "0"), ("s", "5")])
+def test_an_amount_of_money_stays_a_market_order(direction: str, held: str) -> None:
+    """It is a day order too, also where it sells whole shares: all five, here."""
+    body, _, _ = decide(direction, held=held, fields={"notional": "600"})
+    assert terms(body) == ("market", "day", None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"order_type": "limit", "limit_price": "150"}, ("limit", "day", "150.00")),
+        ({"order_type": "stop", "stop_price": "150"}, ("stop", "day", None)),
+    ],
+)
+def test_other_orders_are_left_alone(
+    fields: dict[str, str], expected: tuple[str, str, str | None]
+) -> None:
+    """They have a price of their own, and TIME_IN_FORCE is for them."""
+    body, _, _ = decide(fields=fields, time_in_force=TimeInForce.DAY)
+    assert terms(body) == expected
+
+
+def test_without_a_collar_a_market_order_is_one() -> None:
+    """The default."""
+    body, _, _ = decide(bps="0", fields=MARKET, time_in_force=TimeInForce.DAY)
+    assert terms(body) == ("market", "day", None)
+
+
+@pytest.mark.parametrize("fields", [{}, MARKET], ids=["no type", "market"])
+def test_a_collared_buy_counts_at_its_limit(fields: dict[str, str]) -> None:
+    """10,000 buy 98 at 102.01, not 99 at 101; that is capped, and reserved."""
+    body, intent, view = decide(fields=fields)
+    assert body["qty"] == "98"
+    assert view.plan is not None
+    assert view.plan.price == Decimal("102.01")
+    assert intent.reserved_cash == 98 * Decimal("102.01")
+    with pytest.raises(Refused) as caught:
+        decide(fields={**fields, "qty": "99"})
+    assert caught.value.reason == Reason.POSITION_CAP
+
+
+@pytest.mark.parametrize("bps", ["0", "100", "5000"])
+def test_a_collar_does_not_make_a_short_sale_larger(bps: str) -> None:
+    """It fills at the bid of 100 however far below it the limit lies: 100 shares are the cap."""
+    body, intent, _ = decide("s", bps=bps, fields={"action": "short_sell"})
+    assert body["qty"] == "100"
+    assert intent.reserved_cash == 100 * Decimal("1.03") * 101
+
+
+def test_a_collar_does_not_make_a_sale_larger() -> None:
+    """5 % of equity at the bid of 100 are 50 shares."""
+    body, _, _ = decide("s", held="200", bps="5000", fields={"weight": "0.05"})
+    assert (body["qty"], body["limit_price"]) == ("50", "50.00")
+
+
+# --- the grid -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("direction", ["b", "s"])
+def test_a_trailing_distance_is_never_widened(direction: str) -> None:
+    """A sale whose stop follows at a greater distance brings less."""
+    fields = {"order_type": "trailing_stop", "trail_price": "1.009"}
+    body, _, _ = decide(direction, held="0" if direction == "b" else "5", fields=fields)
+    assert body["trail_price"] == "1.00"
