@@ -64,7 +64,11 @@ class AlpacaAPIWrapper:
         self._clock = clock
         self._assets_file = assets_file
         self._assets = AssetTable(())
+        # Held over the question, so that one thread asks; whoever knows the answer never takes it.
         self._clock_mutex = threading.Lock()
+        # A leaf. A cachetools cache is for one thread at a time: an entry that another thread drops
+        # between the look and the reading of one get() raises KeyError.
+        self._market_mutex = threading.Lock()
         self._market: TTLCache[str, _BrokerClock] = TTLCache(1, CLOCK_KEPT, clock.monotonic)
         self._refresh_mutex = threading.Lock()
         self._mine = threading.local()
@@ -190,7 +194,7 @@ class AlpacaAPIWrapper:
         others wait for it, since a decision without a session is none.
         """
         now = self._clock.now()
-        known = self._market.get("clock")
+        known = self._known_clock()
         if known is None or now >= known.changes_at:
             known = self._ask_clock(now)
         if known is None or now >= known.changes_at:
@@ -207,7 +211,7 @@ class AlpacaAPIWrapper:
 
     def _ask_clock(self, now: datetime) -> "_BrokerClock | None":
         with self._clock_mutex:
-            known = self._market.get("clock")
+            known = self._known_clock()
             if known is not None and now < known.changes_at:
                 return known
             try:
@@ -222,8 +226,14 @@ class AlpacaAPIWrapper:
         skew = abs((known.at - self._clock.now()).total_seconds())
         if skew > 2.0:
             log.warning("clock_skew", extra={"seconds": round(skew, 1)})
-        self._market["clock"] = known
+        with self._market_mutex:
+            self._market["clock"] = known
         return known
+
+    def _known_clock(self) -> "_BrokerClock | None":
+        """The last answer, while it is young enough."""
+        with self._market_mutex:
+            return self._market.get("clock")
 
     # --- assets ---------------------------------------------------------------------------
 

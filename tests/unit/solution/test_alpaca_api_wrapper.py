@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -397,6 +397,52 @@ def test_many_decisions_at_once_ask_once(fix: Fixture) -> None:
         thread.join(5)
     assert answers == [True] * 4
     assert fix.client.asked == ["clock"]
+
+
+class Alone:
+    """A cache that is for one thread at a time, and notices when two are in it."""
+
+    def __init__(self, cache: MutableMapping[str, Any]) -> None:
+        self.cache = cache
+        self.inside = threading.Lock()
+        self.met = 0
+
+    def _enter(self, act: Callable[[], Any]) -> Any:
+        if not self.inside.acquire(blocking=False):
+            self.met += 1
+            return act()
+        try:
+            threading.Event().wait(0.001)  # long enough for another thread to come in
+            return act()
+        finally:
+            self.inside.release()
+
+    def get(self, key: str) -> Any:
+        return self._enter(lambda: self.cache.get(key))
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._enter(lambda: self.cache.__setitem__(key, value))
+
+
+def test_threads_that_read_and_renew_the_clock_do_not_meet_in_the_cache(fix: Fixture) -> None:
+    """An answer that expires under a reader's hand would raise KeyError and end its signal."""
+    fix.client.opens = [(True, START + timedelta(hours=6))]
+    cache = fix.wrapper._market = Alone(fix.wrapper._market)  # type: ignore[assignment]
+    answers: list[bool | None] = []
+
+    def read() -> None:
+        answers.extend(fix.wrapper.market().is_open for _ in range(20))
+
+    def renew() -> None:
+        for _ in range(5):
+            fix.wrapper.refresh_clock()
+
+    threads = [threading.Thread(target=act) for act in (read, read, renew)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert (set(answers), cache.met) == ({True}, 0)
 
 
 # --- the asset list -----------------------------------------------------------------------
