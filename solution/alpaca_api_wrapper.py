@@ -32,6 +32,10 @@ log = logging.getLogger(__name__)
 ASSETS_KEPT = 86_400.0
 ASSETS_FILE_MAX = 64_000_000
 CLOCK_KEPT = 300.0
+CLOCK_STEP = 1.0
+"""Seconds by which our wall clock may stray from the monotonic one before it counts as set anew."""
+CLOCK_SKEW = 2.0
+"""Seconds between the broker's clock and ours that are worth a line in the log."""
 LIST_PAGE = 500
 LIST_PAGES_MAX = 40
 SLOT_WAIT = 5.0
@@ -70,6 +74,7 @@ class AlpacaAPIWrapper:
         # between the look and the reading of one get() raises KeyError.
         self._market_mutex = threading.Lock()
         self._market: TTLCache[str, _BrokerClock] = TTLCache(1, CLOCK_KEPT, clock.monotonic)
+        self._ahead = timedelta(0)
         self._refresh_mutex = threading.Lock()
         self._mine = threading.local()
         self.closing = threading.Event()
@@ -188,52 +193,56 @@ class AlpacaAPIWrapper:
     # --- market clock ---------------------------------------------------------------------
 
     def market(self) -> Market:
-        """Whether the market is open now, from the cached clock.
+        """Whether the market is open now, from the cached clock, and the broker's time.
 
-        Asked again when the cached answer's next transition has passed. One thread asks; the
-        others wait for it, since a decision without a session is none.
+        The broker's time decides, not ours: a clock of ours that is five minutes slow would trade
+        past the close. Asked again when the cached answer's next transition has passed. One thread
+        asks; the others wait for it, since a decision without a session is none.
         """
-        now = self._clock.now()
-        known = self._known_clock()
-        if known is None or now >= known.changes_at:
-            known = self._ask_clock(now)
-        if known is None or now >= known.changes_at:
-            return Market(None, now)
-        return Market(known.is_open, now)
+        known = self._known_clock() or self._ask_clock()
+        at = self._clock.now() + self._ahead
+        return Market(None if known is None else known.is_open, at)
 
     def refresh_clock(self) -> None:
         """Ask the broker's clock before the cached answer is too old."""
         try:
-            with self._slot(Priority.POLL):
-                self._keep_clock(self._client.clock())
+            self._keep_clock(Priority.POLL)
         except BrokerError as e:
             log.warning("clock_refresh_failed", extra={"detail": str(e)})
 
-    def _ask_clock(self, now: datetime) -> "_BrokerClock | None":
+    def _ask_clock(self) -> "_BrokerClock | None":
         with self._clock_mutex:
             known = self._known_clock()
-            if known is not None and now < known.changes_at:
+            if known is not None:
                 return known
             try:
-                with self._slot(Priority.EXIT):
-                    return self._keep_clock(self._client.clock())
+                self._keep_clock(Priority.EXIT)
             except BrokerError as e:
                 log.warning("clock_refresh_failed", extra={"detail": str(e)})
-                return None
+            return self._known_clock()
 
-    def _keep_clock(self, raw: Mapping[str, Any]) -> "_BrokerClock":
-        known = _BrokerClock.of(raw)
-        skew = abs((known.at - self._clock.now()).total_seconds())
-        if skew > 2.0:
+    def _keep_clock(self, priority: Priority) -> None:
+        with self._slot(priority):
+            asked, asked_at = self._clock.monotonic(), self._clock.now()
+            raw = self._client.clock()
+        took = self._clock.monotonic() - asked
+        known = _BrokerClock.of(raw, asked, asked_at)
+        ahead = known.ahead.total_seconds()
+        skew = max(ahead - took, -ahead)  # what the request's duration does not explain
+        if skew > CLOCK_SKEW:
             log.warning("clock_skew", extra={"seconds": round(skew, 1)})
         with self._market_mutex:
             self._market["clock"] = known
-        return known
+        self._ahead = known.ahead
 
     def _known_clock(self) -> "_BrokerClock | None":
-        """The last answer, while it is young enough."""
+        """The last answer, while it holds."""
         with self._market_mutex:
-            return self._market.get("clock")
+            known = self._market.get("clock")
+        now = self._clock.now()
+        if known is None or not known.holds(self._clock.monotonic(), now):
+            return None
+        return known
 
     # --- assets ---------------------------------------------------------------------------
 
@@ -315,23 +324,51 @@ class AlpacaAPIWrapper:
 
 
 class _BrokerClock:
-    """One answer of ``GET /v2/clock``: true until its next transition."""
+    """One answer of ``GET /v2/clock``: true until its next transition, by the broker's time.
 
-    __slots__ = ("at", "changes_at", "is_open")
+    ``ahead`` is how far the broker's clock is ahead of ours at the most: it wrote its time after it
+    was asked, so counting from the asking makes the broker's time too late by no more than the
+    request took, and never too early. Late, a transition is asked for once more; early, an order
+    would go out past the close.
+    """
 
-    def __init__(self, at: datetime, changes_at: datetime, *, is_open: bool) -> None:
-        self.at = at
+    __slots__ = ("_asked", "_asked_at", "ahead", "changes_at", "is_open")
+
+    def __init__(
+        self,
+        ahead: timedelta,
+        changes_at: datetime,
+        asked: float,
+        asked_at: datetime,
+        *,
+        is_open: bool,
+    ) -> None:
+        self.ahead = ahead
         self.changes_at = changes_at
         self.is_open = is_open
+        self._asked = asked
+        self._asked_at = asked_at
 
     @classmethod
-    def of(cls, raw: Mapping[str, Any]) -> "_BrokerClock":
+    def of(cls, raw: Mapping[str, Any], asked: float, asked_at: datetime) -> "_BrokerClock":
+        """Read an answer.
+
+        Args:
+            asked, asked_at: when it was asked for, by our monotonic and our wall clock.
+        """
         is_open = raw.get("is_open") is True
         at = _instant(raw.get("timestamp"))
         change = _instant(raw.get("next_close" if is_open else "next_open"))
         if at is None or change is None:
             raise OutcomeUnknown("the broker's clock names no readable times")
-        return cls(at, change, is_open=is_open)
+        return cls(at - asked_at, change, asked, asked_at, is_open=is_open)
+
+    def holds(self, monotonic: float, now: datetime) -> bool:
+        """Whether no transition has come since, and ``ahead`` can still be counted on."""
+        # Both clocks: the monotonic one stands still while the machine is suspended, and the wall
+        # clock may be set; either way the two no longer agree on how long ago the answer was.
+        strayed = (now - self._asked_at).total_seconds() - (monotonic - self._asked)
+        return abs(strayed) <= CLOCK_STEP and now + self.ahead < self.changes_at
 
 
 def account_of(raw: Mapping[str, Any]) -> Account:

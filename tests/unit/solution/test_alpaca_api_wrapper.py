@@ -16,6 +16,7 @@ from solution.alpaca_api_wrapper import AlpacaAPIWrapper
 from solution.book.assets import Asset
 from solution.book.positions import Portfolio
 from solution.book.reservations import Reservation
+from solution.domain.market import Market
 from solution.domain.orders import Side
 from solution.errors import BrokerError, NoBudget, NotFound, NotSent, OutcomeUnknown
 from solution.rate_limiter import Priority, RateLimiter
@@ -37,9 +38,14 @@ START = datetime(2026, 3, 4, 15, 0, tzinfo=UTC)
 
 
 class Client:
-    """The thin client with answers set by the test; remembers what was asked."""
+    """The thin client with answers set by the test; remembers what was asked.
 
-    def __init__(self) -> None:
+    Its market clock runs ``ahead`` of ours, and takes ``before`` it reads it and ``after``.
+    """
+
+    def __init__(self, clock: ManualClock) -> None:
+        self.time = clock
+        self.ahead = self.before = self.after = 0.0
         self.asked: list[str] = []
         self.error: BrokerError | None = None
         self.account_answer: dict[str, Any] = dict(ACCOUNT)
@@ -90,7 +96,9 @@ class Client:
     def clock(self) -> dict[str, Any]:
         self._ask("clock")
         is_open, change = self.opens.pop(0) if len(self.opens) > 1 else self.opens[0]
-        at = change - timedelta(hours=1)
+        self.time.advance(self.before)
+        at = self.time.now() + timedelta(seconds=self.ahead)
+        self.time.advance(self.after)
         name = "next_close" if is_open else "next_open"
         return {"timestamp": at.isoformat(), "is_open": is_open, name: change.isoformat()}
 
@@ -104,7 +112,7 @@ class Fixture:
 
     def __init__(self, folder: Path) -> None:
         self.clock = ManualClock(START)
-        self.client = Client()
+        self.client = Client(self.clock)
         self.limiter = RateLimiter(20, clock=self.clock)
         self.portfolio = Portfolio(self.clock)
         self.file = folder / "assets.json"
@@ -351,8 +359,62 @@ def test_a_clock_that_does_not_answer_leaves_the_session_unknown(fix: Fixture) -
     assert fix.wrapper.market().is_open is True
 
 
-def test_a_clock_behind_ours_is_not_believed(fix: Fixture) -> None:
-    """Its next transition has passed by our clock: unknown rather than wrong."""
+@pytest.mark.parametrize("ahead", [300.0, -300.0])
+def test_the_session_ends_by_the_brokers_clock(fix: Fixture, ahead: float) -> None:
+    """Ours may be five minutes off, either way: not a second past the close, nor one too early."""
+    close = START + timedelta(minutes=10)
+    fix.client.ahead = ahead
+    fix.client.opens = [(True, close)]
+    assert fix.wrapper.market() == Market(True, START + timedelta(seconds=ahead))
+    fix.clock.advance(599 - ahead)
+    assert fix.wrapper.market() == Market(True, close - timedelta(seconds=1))
+    fix.client.opens = [(False, close + timedelta(hours=17))]
+    fix.clock.advance(1)
+    assert fix.wrapper.market() == Market(False, close)
+
+
+def test_an_answer_that_took_long_makes_the_brokers_time_late_and_never_early(
+    fix: Fixture,
+) -> None:
+    """Nobody knows when the broker read its clock, so it counts as read when it was asked."""
+    close = START + timedelta(minutes=2)
+    fix.client.opens = [(True, close)]
+    fix.client.before, fix.client.after = 0.5, 3.0
+    assert fix.wrapper.market().at == fix.clock.now() + timedelta(seconds=0.5)
+    fix.client.before = fix.client.after = 0.0
+    fix.client.opens = [(False, close + timedelta(hours=17))]
+    fix.clock.advance((close - fix.clock.now()).total_seconds() - 0.5)
+    assert fix.wrapper.market().is_open is False  # asked once more, and from then on exact
+    assert fix.wrapper.market().at == fix.clock.now()
+
+
+@pytest.mark.parametrize("seconds", [-3600, -1.1, 1.1, 3600])
+def test_a_clock_of_ours_that_is_set_is_compared_anew(fix: Fixture, seconds: float) -> None:
+    """By NTP, or since the machine was suspended: the old difference holds no more."""
+    fix.client.opens = [(True, START + timedelta(hours=6))]
+    fix.client.ahead = 300.0
+    assert fix.wrapper.market().is_open is True
+    fix.clock.jump_wall(seconds)
+    fix.client.ahead -= seconds
+    assert fix.wrapper.market().at == START + timedelta(seconds=300)
+    assert fix.client.asked == ["clock"] * 2
+    fix.clock.advance(100)
+    assert fix.wrapper.market().is_open is True
+    assert fix.client.asked == ["clock"] * 2
+
+
+def test_without_an_answer_the_brokers_time_is_still_known(fix: Fixture) -> None:
+    """From the answer before: windows of the day are judged by it."""
+    fix.client.opens = [(True, START + timedelta(hours=6))]
+    fix.client.ahead = 300.0
+    fix.wrapper.refresh_clock()
+    fix.client.error = OutcomeUnknown("HTTP 504")
+    fix.clock.advance(301)
+    assert fix.wrapper.market() == Market(None, START + timedelta(seconds=601))
+
+
+def test_an_answer_that_contradicts_itself_is_not_believed(fix: Fixture) -> None:
+    """Its next transition has passed by its own time: unknown rather than wrong."""
     fix.client.opens = [(True, START - timedelta(seconds=1))]
     assert fix.wrapper.market().is_open is None
 
@@ -368,10 +430,15 @@ def test_the_clock_is_renewed_before_it_is_too_old(
 ) -> None:
     """refresh_clock() takes the cost off the next decision; a skew is logged."""
     fix.client.opens = [(True, START + timedelta(hours=6))]
+    fix.client.before = 5.0  # no skew: the answer took its time
+    fix.wrapper.refresh_clock()
+    assert "clock_skew" not in [record.message for record in caplog.records]
+    fix.client.ahead = -7.5
     fix.wrapper.refresh_clock()
     assert fix.wrapper.market().is_open is True
-    assert fix.client.asked == ["clock"]
-    assert "clock_skew" in [record.message for record in caplog.records]
+    assert fix.client.asked == ["clock"] * 2
+    [record] = [r for r in caplog.records if r.message == "clock_skew"]
+    assert record.seconds == 2.5  # type: ignore[attr-defined]
 
 
 def test_many_decisions_at_once_ask_once(fix: Fixture) -> None:
