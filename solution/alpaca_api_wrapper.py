@@ -75,7 +75,6 @@ class AlpacaAPIWrapper:
         self._market_mutex = threading.Lock()
         self._market: TTLCache[str, _BrokerClock] = TTLCache(1, CLOCK_KEPT, clock.monotonic)
         self._ahead = timedelta(0)
-        self._refresh_mutex = threading.Lock()
         self._mine = threading.local()
         self.closing = threading.Event()
         """Set when the service stops: nobody waits for budget any more."""
@@ -147,19 +146,27 @@ class AlpacaAPIWrapper:
     def refresh_account(self, priority: Priority = Priority.POLL) -> None:
         """Read account and positions and apply them as one snapshot.
 
+        Under no lock: an exit must neither wait for the budget that an entry waits for, nor for an
+        entry's requests. Of two snapshots on their way at once the portfolio keeps the one asked
+        for later, in whichever order the answers come.
+
         Raises:
             BrokerError: nothing was applied.
         """
-        with self._refresh_mutex:
-            with self._slot(priority):
-                requested_at = self._clock.monotonic()
+        wanted_at = self._clock.monotonic()
+        # Both before the first request: without the second one it would be spent for nothing.
+        with self._slots(priority, 2) as (first_slot, second_slot):
+            if self._portfolio.snapshot_at > wanted_at:
+                return  # another thread's, asked for while we waited
+            requested_at = self._clock.monotonic()
+            with self._spent(first_slot):
                 raw_account = self._client.account()
-            with self._slot(priority):
+            with self._spent(second_slot):
                 raw_positions = self._client.positions()
-            positions = {p.symbol: p for p in (self._position(r) for r in raw_positions)}
-            account = account_of(raw_account)
-            first = self._portfolio.account() is None
-            differing = self._portfolio.apply_snapshot(account, positions, requested_at)
+        positions = {p.symbol: p for p in (self._position(r) for r in raw_positions)}
+        account = account_of(raw_account)
+        first = self._portfolio.account() is None
+        differing = self._portfolio.apply_snapshot(account, positions, requested_at)
         for symbol, (ours, theirs) in differing.items():
             if not first:
                 self.differences += 1
@@ -298,11 +305,29 @@ class AlpacaAPIWrapper:
     @contextlib.contextmanager
     def _slot(self, priority: Priority) -> Iterator[None]:
         """A slot of the budget for one request; raises NoBudget when none comes in time."""
+        with self._slots(priority, 1) as (slot,), self._spent(slot):
+            yield
+
+    @contextlib.contextmanager
+    def _slots(self, priority: Priority, count: int) -> Iterator[list[Slot]]:
+        """So many slots or none; those that are not spent in the end go back."""
         # A poll takes what is left over and never waits for it: its thread has cancels to send.
         patience = 0.0 if priority is Priority.POLL else SLOT_WAIT
-        slot = self._limiter.acquire(priority, patience, self.closing)
-        if slot is None:
-            raise NoBudget("no slot in the rate budget")
+        slots: list[Slot] = []
+        try:
+            for _ in range(count):
+                slot = self._limiter.acquire(priority, patience, self.closing)
+                if slot is None:
+                    raise NoBudget("no slot in the rate budget")
+                slots.append(slot)
+            yield slots
+        finally:
+            for slot in slots:
+                slot.cancel()  # a no-op for what was spent
+
+    @contextlib.contextmanager
+    def _spent(self, slot: Slot) -> Iterator[None]:
+        """One request on a slot in hand."""
         self.requests += 1
         self._mine.slot = slot
         try:

@@ -333,6 +333,71 @@ def test_an_uncertain_position_is_asked_for_before_deciding(fix: Fixture) -> Non
     assert fix.portfolio.quantities() == {"NVDA": Decimal(5)}
 
 
+def aside(act: Callable[[], object]) -> threading.Thread:
+    """Started on a thread of its own."""
+    thread = threading.Thread(target=act, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_an_exit_does_not_wait_behind_an_entry_that_waits_for_budget(fix: Fixture) -> None:
+    """The entry's refresh stands in line for a slot; then the exit's picture is its, too."""
+    waits, goes = threading.Event(), threading.Event()
+    acquire = fix.limiter.acquire
+
+    def acquire_slowly(priority: Priority, *of: Any) -> Any:
+        if priority is Priority.ENTRY and not waits.is_set():
+            waits.set()
+            goes.wait(10)
+        return acquire(priority, *of)
+
+    fix.limiter.acquire = acquire_slowly  # type: ignore[method-assign]
+    entry = aside(lambda: fix.wrapper.refresh_account(Priority.ENTRY))
+    assert waits.wait(10)
+    fix.clock.advance(1)
+    leaving = aside(lambda: fix.wrapper.refresh_account(Priority.EXIT))
+    leaving.join(5)
+    assert not leaving.is_alive()
+    assert fix.portfolio.snapshot_at == fix.clock.monotonic()
+    goes.set()
+    entry.join(5)
+    assert fix.client.asked == ["account", "positions"]
+    assert fix.used() == 2
+
+
+def test_an_exit_does_not_wait_for_an_entrys_requests(fix: Fixture) -> None:
+    """And the answer that was asked for first, and comes last, undoes nothing."""
+    asks, answered = threading.Event(), threading.Event()
+
+    def slowly() -> None:
+        if not asks.is_set():
+            asks.set()
+            answered.wait(10)
+
+    fix.client.while_asked = slowly
+    entry = aside(lambda: fix.wrapper.refresh_account(Priority.ENTRY))
+    assert asks.wait(10)
+    fix.clock.advance(1)
+    fix.client.position_rows = [{"symbol": "NVDA", "qty": "7"}]
+    leaving = aside(lambda: fix.wrapper.refresh_account(Priority.EXIT))
+    leaving.join(5)
+    assert not leaving.is_alive()
+    fix.client.position_rows = [{"symbol": "NVDA", "qty": "3"}]
+    answered.set()
+    entry.join(5)
+    assert fix.portfolio.quantities() == {"NVDA": Decimal(7)}
+
+
+def test_half_a_picture_costs_no_budget(fix: Fixture) -> None:
+    """One slot is left and two are needed: nothing is asked, and the one goes back."""
+    for _ in range(18):
+        fix.wrapper.order("o", Priority.POLL)
+    with pytest.raises(NoBudget):
+        fix.wrapper.refresh_account(Priority.POLL)
+    assert "account" not in fix.client.asked
+    assert fix.used() == 18
+
+
 # --- the market clock ---------------------------------------------------------------------
 
 
