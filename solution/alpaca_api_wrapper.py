@@ -78,6 +78,8 @@ class AlpacaAPIWrapper:
         self._mine = threading.local()
         self.closing = threading.Event()
         """Set when the service stops: nobody waits for budget any more."""
+        self.account_wanted = False
+        """A signal waits for a fresh picture of the account and had no budget to ask for one."""
         self.requests = 0
         self.differences = 0
 
@@ -167,6 +169,7 @@ class AlpacaAPIWrapper:
         account = account_of(raw_account)
         first = self._portfolio.account() is None
         differing = self._portfolio.apply_snapshot(account, positions, requested_at)
+        self.account_wanted = False
         for symbol, (ours, theirs) in differing.items():
             if not first:
                 self.differences += 1
@@ -175,14 +178,27 @@ class AlpacaAPIWrapper:
                     extra={"symbol": symbol, "ours": f"{ours:f}", "broker": f"{theirs:f}"},
                 )
 
-    def refresh_if_uncertain(self, symbol: str, *, urgent: bool = False) -> None:
-        """A fill learned by poll may be in our number already: ask before deciding on it."""
+    def refresh_if_uncertain(self, symbol: str, *, urgent: bool = False) -> bool:
+        """A fill learned by poll may be in our number already: ask before deciding on it.
+
+        Returns:
+            False when it is still to be asked for, and only rate budget is missing. Never when
+            urgent: that is decided on what is certain.
+        """
         if not self._portfolio.is_uncertain(symbol):
-            return
+            return True
         try:
-            self.refresh_account(Priority.EXIT if urgent else Priority.ENTRY)
+            # What is not urgent tries once, as a poll: a worker that stood in line would be missing
+            # to an exit. The account keeper stands there instead.
+            self.refresh_account(Priority.EXIT if urgent else Priority.POLL)
+        except NoBudget as e:
+            if not urgent:
+                self.account_wanted = True
+                return False
+            log.warning("account_refresh_failed", extra={"detail": str(e)})
         except BrokerError as e:
             log.warning("account_refresh_failed", extra={"detail": str(e)})
+        return True
 
     def _position(self, raw: Mapping[str, Any]) -> Position:
         symbol = str(raw.get("symbol"))

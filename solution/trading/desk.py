@@ -46,5 +46,5 @@ class TradingDesk:
             self._prices.watch(symbol)  # from now on the poll keeps it fresh
         return found
 
-    def refresh_if_uncertain(self, symbol: str, *, urgent: bool) -> None:
-        self._wrapper.refresh_if_uncertain(symbol, urgent=urgent)
+    def refresh_if_uncertain(self, symbol: str, *, urgent: bool) -> bool:
+        return self._wrapper.refresh_if_uncertain(symbol, urgent=urgent)

@@ -34,6 +34,9 @@ TICK = 1.0
 
 
 class AccountDesk(Protocol):
+    account_wanted: bool
+    """A signal waits for the next picture of the account."""
+
     def refresh_account(self, priority: Priority) -> None: ...
     def refresh_clock(self) -> None: ...
 
@@ -71,7 +74,7 @@ class AccountKeeper(Service):
             self._clock_at = now
             self._desk.refresh_clock()
         age = now - self._portfolio.snapshot_at
-        moved = self._portfolio.stale_since() is not None
+        moved = self._portfolio.stale_since() is not None or self._desk.account_wanted
         if age >= AT_LEAST or (moved and age >= AFTER_FILLS):
             self._refresh(age)
         if self._duties is not None:
@@ -79,8 +82,10 @@ class AccountKeeper(Service):
         return TICK
 
     def _refresh(self, age: float) -> None:
-        # Entries may use up all that polls can have; an old picture then asks as one of them.
-        priority = Priority.ENTRY if age >= AT_LEAST / 2 else Priority.POLL
+        # Entries may use up all that polls can have; an old picture then asks as one of them. So
+        # does one that an entry waits for, and stands in line in its place.
+        as_entry = age >= AT_LEAST / 2 or self._desk.account_wanted
+        priority = Priority.ENTRY if as_entry else Priority.POLL
         try:
             self._desk.refresh_account(priority)
         except NoBudget:

@@ -38,6 +38,11 @@ class Work:
 class Lane(Protocol):
     """The hold on an asset's lane; its next signal runs only when this one lets go."""
 
+    @property
+    def urgent(self) -> bool:
+        """Whether an exit waits behind the signal in hand."""
+        ...
+
     def done(self) -> None: ...
 
     def requeue(self, item: Work) -> None:
@@ -47,6 +52,8 @@ class Lane(Protocol):
 
 class FreeLane:
     """Stands in where no lane is held: an order found in the ledger at start."""
+
+    urgent = False
 
     def done(self) -> None:
         """Nothing is held."""

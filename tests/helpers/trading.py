@@ -225,8 +225,9 @@ class FakeDesk:
         self._maybe_fail()
         self.snapshots += 1
 
-    def refresh_if_uncertain(self, symbol: str, *, urgent: bool) -> None:
+    def refresh_if_uncertain(self, symbol: str, *, urgent: bool) -> bool:
         self.refreshed.append(symbol)
+        return True
 
     def _maybe_fail(self) -> None:
         if self.lookup_error is not None:

@@ -398,6 +398,31 @@ def test_half_a_picture_costs_no_budget(fix: Fixture) -> None:
     assert fix.used() == 18
 
 
+@pytest.mark.parametrize("urgent", [False, True])
+def test_an_uncertain_position_without_budget(
+    fix: Fixture, monkeypatch: pytest.MonkeyPatch, urgent: bool
+) -> None:
+    """An entry is told to wait, tries once only, and the picture is wanted; an exit waits briefly
+    and goes by what is certain.
+    """
+    monkeypatch.setattr(module, "SLOT_WAIT", 5.0)
+    fix.wrapper.refresh_account()
+    fix.portfolio.moved_elsewhere("NVDA", Decimal(5))
+    waited: list[tuple[Priority, float]] = []
+
+    def acquire(priority: Priority, timeout: float, *_: object) -> None:
+        waited.append((priority, timeout))
+
+    with monkeypatch.context() as used_up:
+        used_up.setattr(fix.limiter, "acquire", acquire)
+        assert fix.wrapper.refresh_if_uncertain("NVDA", urgent=urgent) is urgent
+    assert waited == [(Priority.EXIT, 5.0) if urgent else (Priority.POLL, 0.0)]
+    assert fix.wrapper.account_wanted is not urgent
+    fix.clock.advance(1)
+    assert fix.wrapper.refresh_if_uncertain("NVDA", urgent=urgent)
+    assert fix.wrapper.account_wanted is False
+
+
 # --- the market clock ---------------------------------------------------------------------
 
 

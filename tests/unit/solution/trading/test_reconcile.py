@@ -24,6 +24,7 @@ class Desk:
         self.clock = clock
         self.asked: list[Priority] = []
         self.clocks = 0
+        self.account_wanted = False
         self.error: OutcomeUnknown | None = None
 
     def refresh_account(self, priority: Priority) -> None:
@@ -73,6 +74,14 @@ def test_after_a_fill_the_picture_is_renewed_within_ten_seconds(kept: Fixture) -
     assert kept.desk.asked == [Priority.POLL]
     kept.run(20)
     assert kept.desk.asked == [Priority.POLL]
+
+
+def test_a_picture_that_a_signal_waits_for_is_asked_for_in_its_place(kept: Fixture) -> None:
+    """As an entry, since a poll would come behind all of them; at most every ten seconds."""
+    kept.run(8)
+    kept.desk.account_wanted = True
+    kept.run(14)
+    assert kept.desk.asked == [Priority.ENTRY] * 2
 
 
 def test_a_broker_that_does_not_answer_is_asked_again(kept: Fixture) -> None:
