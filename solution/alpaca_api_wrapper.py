@@ -30,6 +30,7 @@ from solution.rate_limiter import Priority, RateLimiter, Slot
 log = logging.getLogger(__name__)
 
 ASSETS_KEPT = 86_400.0
+ASSETS_RETRY = 600.0
 ASSETS_FILE_MAX = 64_000_000
 CLOCK_KEPT = 300.0
 CLOCK_STEP = 1.0
@@ -67,7 +68,9 @@ class AlpacaAPIWrapper:
         self._portfolio = portfolio
         self._clock = clock
         self._assets_file = assets_file
+        # Replaced as a whole, never changed: whoever reads has the old list or the new one.
         self._assets = AssetTable(())
+        self._assets_due_ms = 0
         # Held over the question, so that one thread asks; whoever knows the answer never takes it.
         self._clock_mutex = threading.Lock()
         # A leaf. A cachetools cache is for one thread at a time: an entry that another thread drops
@@ -282,27 +285,59 @@ class AlpacaAPIWrapper:
         Raises:
             BrokerError: neither was to be had.
         """
-        rows = self._read_assets()
-        if rows is None:
-            with self._slot(Priority.ENTRY):
-                raw = self._client.assets()
-            assets = [Asset.of(r) for r in raw]
-            self._write_assets(assets)
+        kept = self._read_assets()
+        if kept is None:
+            self._ask_assets(Priority.ENTRY)
         else:
-            assets = rows
+            self._keep_assets(*kept)
+
+    def renew_assets(self) -> None:
+        """Ask for the list anew once it is a day old, from budget that nobody needs.
+
+        What cannot be had leaves the old one: stale flags and no new listings, for a while.
+        """
+        if self._clock.epoch_ms() < self._assets_due_ms:
+            return
+        try:
+            self._ask_assets(Priority.POLL)
+        except NoBudget:
+            log.debug("assets_wait")  # orders need the budget; asked again with the next call
+        except BrokerError as e:
+            self._assets_due_ms = self._clock.epoch_ms() + int(ASSETS_RETRY * 1000)
+            log.warning("assets_not_renewed", extra={"detail": str(e)})
+        else:
+            log.info("assets_renewed", extra={"assets": len(self._assets)})
+
+    def _ask_assets(self, priority: Priority) -> None:
+        with self._slot(priority):
+            raw = self._client.assets()
+        try:
+            assets = [Asset.of(r) for r in raw]
+        except KeyError as e:
+            raise OutcomeUnknown(f"the broker lists an asset without {e}") from e
+        if not assets and len(self._assets):
+            raise OutcomeUnknown("the broker lists no asset any more")
+        self._write_assets(assets)
+        self._keep_assets(assets, 0.0)
+
+    def _keep_assets(self, assets: Sequence[Asset], age: float) -> None:
+        self._assets_due_ms = self._clock.epoch_ms() + int((ASSETS_KEPT - age) * 1000)
         self._assets = AssetTable(assets)
 
-    def _read_assets(self) -> list[Asset] | None:
+    def _read_assets(self) -> tuple[list[Asset], float] | None:
+        """The list on disk and its age in seconds; None when it is too old or there is none."""
         file = self._assets_file
         if file is None:
             return None
         try:
             about = file.stat()
-            if time.time() - about.st_mtime > ASSETS_KEPT or about.st_size > ASSETS_FILE_MAX:
+            age = time.time() - about.st_mtime
+            if age > ASSETS_KEPT or about.st_size > ASSETS_FILE_MAX:
                 return None
-            return [Asset.of_row(row) for row in orjson.loads(file.read_bytes())] or None
+            assets = [Asset.of_row(row) for row in orjson.loads(file.read_bytes())]
         except (OSError, ValueError, TypeError):
             return None  # absent, cut off or foreign: ask the broker again
+        return (assets, age) if assets else None
 
     def _write_assets(self, assets: Sequence[Asset]) -> None:
         file = self._assets_file

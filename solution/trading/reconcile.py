@@ -1,4 +1,4 @@
-"""Keeps account, positions, open orders and the market clock in step with the broker.
+"""Keeps account, positions, open orders, assets and the market clock in step with the broker.
 
 All of it comes from budget that orders do not need. Where the broker and we differ, the broker's
 number stands from then on, and both are logged and counted.
@@ -39,6 +39,7 @@ class AccountDesk(Protocol):
 
     def refresh_account(self, priority: Priority) -> None: ...
     def refresh_clock(self) -> None: ...
+    def renew_assets(self) -> None: ...
 
 
 class EquityLog(Protocol):
@@ -77,6 +78,7 @@ class AccountKeeper(Service):
         moved = self._portfolio.stale_since() is not None or self._desk.account_wanted
         if age >= AT_LEAST or (moved and age >= AFTER_FILLS):
             self._refresh(age)
+        self._desk.renew_assets()
         if self._duties is not None:
             self._duties.step()
         return TICK

@@ -657,6 +657,82 @@ def test_an_empty_list_is_not_kept(fix: Fixture) -> None:
     assert not fix.file.exists()
 
 
+AMD = NVDA | {"id": "asset-AMD", "symbol": "AMD"}
+
+
+def test_a_service_that_runs_for_days_renews_the_list(fix: Fixture) -> None:
+    """Once a day: new listings are found, stale flags go; and the next start has it on disk."""
+    wrapper = fix.make(fix.file)
+    wrapper.load_assets()
+    fix.client.asset_rows = [NVDA | {"tradable": False}, AMD]
+    fix.clock.advance(86_399)
+    wrapper.renew_assets()
+    assert wrapper.find("AMD") is None
+    fix.clock.advance(1)
+    for _ in range(3):
+        wrapper.renew_assets()
+    again = fix.make(fix.file)
+    again.load_assets()
+    assert fix.client.asked == ["assets"] * 2
+    for each in (wrapper, again):
+        assert each.find("NVDA") == Asset.of(NVDA | {"tradable": False})
+        assert each.find("AMD") == Asset.of(AMD)
+        assert each.find("BTC/USD") is None
+
+
+def test_a_list_from_disk_is_renewed_when_it_is_a_day_old(fix: Fixture) -> None:
+    """Its own day, not one from the start that read it."""
+    fix.make(fix.file).load_assets()
+    written = fix.file.stat().st_mtime - 80_000
+    os.utime(fix.file, (written, written))
+    wrapper = fix.make(fix.file)
+    wrapper.load_assets()
+    fix.clock.advance(6_000)
+    wrapper.renew_assets()
+    assert fix.client.asked == ["assets"]
+    fix.clock.advance(401)
+    wrapper.renew_assets()
+    assert fix.client.asked == ["assets"] * 2
+
+
+@pytest.mark.parametrize("kind", ["error", "empty", "nonsense"])
+def test_a_renewal_that_fails_keeps_the_old_list(
+    fix: Fixture, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    """In memory and on disk; told, and tried again ten minutes later."""
+    wrapper = fix.make(fix.file)
+    wrapper.load_assets()
+    before = fix.file.read_bytes()
+    fix.clock.advance(86_400)
+    if kind == "error":
+        fix.client.error = OutcomeUnknown("HTTP 504")
+    else:
+        fix.client.asset_rows = [] if kind == "empty" else [{"name": "no asset"}]
+    for _ in range(3):
+        wrapper.renew_assets()
+    assert fix.client.asked == ["assets"] * 2
+    assert "assets_not_renewed" in [record.message for record in caplog.records]
+    assert wrapper.find("NVDA") is not None
+    assert fix.file.read_bytes() == before
+    fix.client.error, fix.client.asset_rows = None, [AMD]
+    fix.clock.advance(600)
+    wrapper.renew_assets()
+    assert wrapper.find("AMD") is not None
+
+
+def test_a_renewal_waits_for_budget_to_spare(fix: Fixture) -> None:
+    """Orders come first; as soon as there is some, it is asked for."""
+    fix.wrapper.load_assets()
+    fix.clock.advance(86_400)
+    for _ in range(19):
+        fix.wrapper.order("o", Priority.POLL)
+    fix.wrapper.renew_assets()
+    assert fix.client.asked.count("assets") == 1
+    fix.clock.advance(61)
+    fix.wrapper.renew_assets()
+    assert fix.client.asked.count("assets") == 2
+
+
 def test_without_a_list_the_start_fails(fix: Fixture) -> None:
     """Neither disk nor broker has it."""
     fix.client.error = NotFound(404, 40410000, "endpoint not found")

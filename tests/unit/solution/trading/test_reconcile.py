@@ -23,7 +23,7 @@ class Desk:
         self.portfolio = portfolio
         self.clock = clock
         self.asked: list[Priority] = []
-        self.clocks = 0
+        self.clocks = self.renewals = 0
         self.account_wanted = False
         self.error: OutcomeUnknown | None = None
 
@@ -35,6 +35,9 @@ class Desk:
 
     def refresh_clock(self) -> None:
         self.clocks += 1
+
+    def renew_assets(self) -> None:
+        self.renewals += 1
 
 
 class Fixture:
@@ -98,6 +101,12 @@ def test_the_market_clock_is_renewed_before_it_is_too_old(kept: Fixture) -> None
     """Every four minutes; decisions take it from memory for five."""
     kept.run(600)
     assert kept.desk.clocks == 2
+
+
+def test_the_asset_list_is_looked_after(kept: Fixture) -> None:
+    """Whether it is old enough is for the wrapper to say, which knows when it was asked for."""
+    kept.run(3)
+    assert kept.desk.renewals == 3
 
 
 # --- what follows from a snapshot -----------------------------------------------------------
