@@ -16,7 +16,7 @@ import orjson
 from solution import failpoints
 from solution.clock import Clock
 from solution.domain.order_state import decimal_or_none
-from solution.domain.records import Intent
+from solution.domain.records import Intent, State
 from solution.errors import BrokerError, NoBudget, NotFound, Rejected
 from solution.rate_limiter import Priority
 from solution.runtime.service import Service
@@ -86,10 +86,12 @@ class OrderWatch(Service):
         self._may_resend = may_resend
         self._on_conflict = on_conflict
         self._polls_left = 0
+        self._stream_told = False
 
     def step(self) -> float:
         now = self._clock.monotonic()
         self._polls_left = SINGLE_POLLS
+        self._mind_the_stream(now)
         due = [d for d in self._schedule.due(now) if self._tracker.get(d.client_order_id)]
         self._each([d for d in due if d.task is Task.CANCEL], self._cancel)
         self._many(due, Task.LOOKUP, self._found, self._absent)
@@ -99,6 +101,15 @@ class OrderWatch(Service):
         if upcoming is None:
             return LONGEST_STEP
         return min(LONGEST_STEP, max(0.0, upcoming - self._clock.monotonic()))
+
+    def _mind_the_stream(self, now: float) -> None:
+        """When it ends, polls planned while it told may be half a minute away: all are due now."""
+        tells = self._schedule.stream_alive()
+        if self._stream_told and not tells:
+            followed = self._tracker.open_orders()
+            resting = [t for t in followed if t.progress.state is State.OPEN]
+            self._schedule.poll_now([t.intent.client_order_id for t in resting], now)
+        self._stream_told = tells
 
     # --- asking ---------------------------------------------------------------------------
 

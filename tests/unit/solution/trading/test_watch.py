@@ -415,6 +415,20 @@ def test_without_a_stream_polls_are_at_most_five_seconds_apart(rig: Rig) -> None
     assert rig.outcomes.told(entry)[-1] == "fill!"
 
 
+def test_a_stream_that_ends_has_every_open_order_asked_for_at_once(rig: Rig) -> None:
+    """Their next polls were planned while it told: up to half a minute from now."""
+    rig.desk.script.append(accept("new"))
+    entry = rig.send(**LIMIT)
+    rig.advance(40)
+    rig.desk.asked.clear()
+    rig.desk.fill(rig.only_coid(), "50")
+    rig.watch.step()
+    rig.stream_alive = False
+    rig.watch.step()
+    assert rig.outcomes.told(entry)[-1] == "fill!"
+    assert len(rig.desk.asked) == 1
+
+
 def test_an_accepted_order_that_is_not_found_is_asked_for_again(
     rig: Rig, caplog: pytest.LogCaptureFixture
 ) -> None:
