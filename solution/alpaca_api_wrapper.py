@@ -30,8 +30,13 @@ from solution.rate_limiter import Priority, RateLimiter, Slot
 log = logging.getLogger(__name__)
 
 ASSETS_KEPT = 86_400.0
+ASSETS_RETRY = 600.0
 ASSETS_FILE_MAX = 64_000_000
 CLOCK_KEPT = 300.0
+CLOCK_STEP = 1.0
+"""Seconds by which our wall clock may stray from the monotonic one before it counts as set anew."""
+CLOCK_SKEW = 2.0
+"""Seconds between the broker's clock and ours that are worth a line in the log."""
 LIST_PAGE = 500
 LIST_PAGES_MAX = 40
 SLOT_WAIT = 5.0
@@ -63,13 +68,21 @@ class AlpacaAPIWrapper:
         self._portfolio = portfolio
         self._clock = clock
         self._assets_file = assets_file
+        # Replaced as a whole, never changed: whoever reads has the old list or the new one.
         self._assets = AssetTable(())
+        self._assets_due_ms = 0
+        # Held over the question, so that one thread asks; whoever knows the answer never takes it.
         self._clock_mutex = threading.Lock()
+        # A leaf. A cachetools cache is for one thread at a time: an entry that another thread drops
+        # between the look and the reading of one get() raises KeyError.
+        self._market_mutex = threading.Lock()
         self._market: TTLCache[str, _BrokerClock] = TTLCache(1, CLOCK_KEPT, clock.monotonic)
-        self._refresh_mutex = threading.Lock()
+        self._ahead = timedelta(0)
         self._mine = threading.local()
         self.closing = threading.Event()
         """Set when the service stops: nobody waits for budget any more."""
+        self.account_wanted = False
+        """A signal waits for a fresh picture of the account and had no budget to ask for one."""
         self.requests = 0
         self.differences = 0
 
@@ -143,19 +156,28 @@ class AlpacaAPIWrapper:
     def refresh_account(self, priority: Priority = Priority.POLL) -> None:
         """Read account and positions and apply them as one snapshot.
 
+        Under no lock: an exit must neither wait for the budget that an entry waits for, nor for an
+        entry's requests. Of two snapshots on their way at once the portfolio keeps the one asked
+        for later, in whichever order the answers come.
+
         Raises:
             BrokerError: nothing was applied.
         """
-        with self._refresh_mutex:
-            with self._slot(priority):
-                requested_at = self._clock.monotonic()
+        wanted_at = self._clock.monotonic()
+        # Both before the first request: without the second one it would be spent for nothing.
+        with self._slots(priority, 2) as (first_slot, second_slot):
+            if self._portfolio.snapshot_at > wanted_at:
+                return  # another thread's, asked for while we waited
+            requested_at = self._clock.monotonic()
+            with self._spent(first_slot):
                 raw_account = self._client.account()
-            with self._slot(priority):
+            with self._spent(second_slot):
                 raw_positions = self._client.positions()
-            positions = {p.symbol: p for p in (self._position(r) for r in raw_positions)}
-            account = account_of(raw_account)
-            first = self._portfolio.account() is None
-            differing = self._portfolio.apply_snapshot(account, positions, requested_at)
+        positions = {p.symbol: p for p in (self._position(r) for r in raw_positions)}
+        account = account_of(raw_account)
+        first = self._portfolio.account() is None
+        differing = self._portfolio.apply_snapshot(account, positions, requested_at)
+        self.account_wanted = False
         for symbol, (ours, theirs) in differing.items():
             if not first:
                 self.differences += 1
@@ -164,14 +186,27 @@ class AlpacaAPIWrapper:
                     extra={"symbol": symbol, "ours": f"{ours:f}", "broker": f"{theirs:f}"},
                 )
 
-    def refresh_if_uncertain(self, symbol: str, *, urgent: bool = False) -> None:
-        """A fill learned by poll may be in our number already: ask before deciding on it."""
+    def refresh_if_uncertain(self, symbol: str, *, urgent: bool = False) -> bool:
+        """A fill learned by poll may be in our number already: ask before deciding on it.
+
+        Returns:
+            False when it is still to be asked for, and only rate budget is missing. Never when
+            urgent: that is decided on what is certain.
+        """
         if not self._portfolio.is_uncertain(symbol):
-            return
+            return True
         try:
-            self.refresh_account(Priority.EXIT if urgent else Priority.ENTRY)
+            # What is not urgent tries once, as a poll: a worker that stood in line would be missing
+            # to an exit. The account keeper stands there instead.
+            self.refresh_account(Priority.EXIT if urgent else Priority.POLL)
+        except NoBudget as e:
+            if not urgent:
+                self.account_wanted = True
+                return False
+            log.warning("account_refresh_failed", extra={"detail": str(e)})
         except BrokerError as e:
             log.warning("account_refresh_failed", extra={"detail": str(e)})
+        return True
 
     def _position(self, raw: Mapping[str, Any]) -> Position:
         symbol = str(raw.get("symbol"))
@@ -189,45 +224,55 @@ class AlpacaAPIWrapper:
     # --- market clock ---------------------------------------------------------------------
 
     def market(self) -> Market:
-        """Whether the market is open now, from the cached clock.
+        """Whether the market is open now, from the cached clock, and the broker's time.
 
-        Asked again when the cached answer's next transition has passed. One thread asks; the
-        others wait for it, since a decision without a session is none.
+        The broker's time decides, not ours: a clock of ours that is five minutes slow would trade
+        past the close. Asked again when the cached answer's next transition has passed. One thread
+        asks; the others wait for it, since a decision without a session is none.
         """
-        now = self._clock.now()
-        known = self._market.get("clock")
-        if known is None or now >= known.changes_at:
-            known = self._ask_clock(now)
-        if known is None or now >= known.changes_at:
-            return Market(None, now)
-        return Market(known.is_open, now)
+        known = self._known_clock() or self._ask_clock()
+        at = self._clock.now() + self._ahead
+        return Market(None if known is None else known.is_open, at)
 
     def refresh_clock(self) -> None:
         """Ask the broker's clock before the cached answer is too old."""
         try:
-            with self._slot(Priority.POLL):
-                self._keep_clock(self._client.clock())
+            self._keep_clock(Priority.POLL)
         except BrokerError as e:
             log.warning("clock_refresh_failed", extra={"detail": str(e)})
 
-    def _ask_clock(self, now: datetime) -> "_BrokerClock | None":
+    def _ask_clock(self) -> "_BrokerClock | None":
         with self._clock_mutex:
-            known = self._market.get("clock")
-            if known is not None and now < known.changes_at:
+            known = self._known_clock()
+            if known is not None:
                 return known
             try:
-                with self._slot(Priority.EXIT):
-                    return self._keep_clock(self._client.clock())
+                self._keep_clock(Priority.EXIT)
             except BrokerError as e:
                 log.warning("clock_refresh_failed", extra={"detail": str(e)})
-                return None
+            return self._known_clock()
 
-    def _keep_clock(self, raw: Mapping[str, Any]) -> "_BrokerClock":
-        known = _BrokerClock.of(raw)
-        skew = abs((known.at - self._clock.now()).total_seconds())
-        if skew > 2.0:
+    def _keep_clock(self, priority: Priority) -> None:
+        with self._slot(priority):
+            asked, asked_at = self._clock.monotonic(), self._clock.now()
+            raw = self._client.clock()
+        took = self._clock.monotonic() - asked
+        known = _BrokerClock.of(raw, asked, asked_at)
+        ahead = known.ahead.total_seconds()
+        skew = max(ahead - took, -ahead)  # what the request's duration does not explain
+        if skew > CLOCK_SKEW:
             log.warning("clock_skew", extra={"seconds": round(skew, 1)})
-        self._market["clock"] = known
+        with self._market_mutex:
+            self._market["clock"] = known
+        self._ahead = known.ahead
+
+    def _known_clock(self) -> "_BrokerClock | None":
+        """The last answer, while it holds."""
+        with self._market_mutex:
+            known = self._market.get("clock")
+        now = self._clock.now()
+        if known is None or not known.holds(self._clock.monotonic(), now):
+            return None
         return known
 
     # --- assets ---------------------------------------------------------------------------
@@ -245,27 +290,59 @@ class AlpacaAPIWrapper:
         Raises:
             BrokerError: neither was to be had.
         """
-        rows = self._read_assets()
-        if rows is None:
-            with self._slot(Priority.ENTRY):
-                raw = self._client.assets()
-            assets = [Asset.of(r) for r in raw]
-            self._write_assets(assets)
+        kept = self._read_assets()
+        if kept is None:
+            self._ask_assets(Priority.ENTRY)
         else:
-            assets = rows
+            self._keep_assets(*kept)
+
+    def renew_assets(self) -> None:
+        """Ask for the list anew once it is a day old, from budget that nobody needs.
+
+        What cannot be had leaves the old one: stale flags and no new listings, for a while.
+        """
+        if self._clock.epoch_ms() < self._assets_due_ms:
+            return
+        try:
+            self._ask_assets(Priority.POLL)
+        except NoBudget:
+            log.debug("assets_wait")  # orders need the budget; asked again with the next call
+        except BrokerError as e:
+            self._assets_due_ms = self._clock.epoch_ms() + int(ASSETS_RETRY * 1000)
+            log.warning("assets_not_renewed", extra={"detail": str(e)})
+        else:
+            log.info("assets_renewed", extra={"assets": len(self._assets)})
+
+    def _ask_assets(self, priority: Priority) -> None:
+        with self._slot(priority):
+            raw = self._client.assets()
+        try:
+            assets = [Asset.of(r) for r in raw]
+        except KeyError as e:
+            raise OutcomeUnknown(f"the broker lists an asset without {e}") from e
+        if not assets and len(self._assets):
+            raise OutcomeUnknown("the broker lists no asset any more")
+        self._write_assets(assets)
+        self._keep_assets(assets, 0.0)
+
+    def _keep_assets(self, assets: Sequence[Asset], age: float) -> None:
+        self._assets_due_ms = self._clock.epoch_ms() + int((ASSETS_KEPT - age) * 1000)
         self._assets = AssetTable(assets)
 
-    def _read_assets(self) -> list[Asset] | None:
+    def _read_assets(self) -> tuple[list[Asset], float] | None:
+        """The list on disk and its age in seconds; None when it is too old or there is none."""
         file = self._assets_file
         if file is None:
             return None
         try:
             about = file.stat()
-            if time.time() - about.st_mtime > ASSETS_KEPT or about.st_size > ASSETS_FILE_MAX:
+            age = time.time() - about.st_mtime
+            if age > ASSETS_KEPT or about.st_size > ASSETS_FILE_MAX:
                 return None
-            return [Asset.of_row(row) for row in orjson.loads(file.read_bytes())] or None
+            assets = [Asset.of_row(row) for row in orjson.loads(file.read_bytes())]
         except (OSError, ValueError, TypeError):
             return None  # absent, cut off or foreign: ask the broker again
+        return (assets, age) if assets else None
 
     def _write_assets(self, assets: Sequence[Asset]) -> None:
         file = self._assets_file
@@ -284,11 +361,29 @@ class AlpacaAPIWrapper:
     @contextlib.contextmanager
     def _slot(self, priority: Priority) -> Iterator[None]:
         """A slot of the budget for one request; raises NoBudget when none comes in time."""
+        with self._slots(priority, 1) as (slot,), self._spent(slot):
+            yield
+
+    @contextlib.contextmanager
+    def _slots(self, priority: Priority, count: int) -> Iterator[list[Slot]]:
+        """So many slots or none; those that are not spent in the end go back."""
         # A poll takes what is left over and never waits for it: its thread has cancels to send.
         patience = 0.0 if priority is Priority.POLL else SLOT_WAIT
-        slot = self._limiter.acquire(priority, patience, self.closing)
-        if slot is None:
-            raise NoBudget("no slot in the rate budget")
+        slots: list[Slot] = []
+        try:
+            for _ in range(count):
+                slot = self._limiter.acquire(priority, patience, self.closing)
+                if slot is None:
+                    raise NoBudget("no slot in the rate budget")
+                slots.append(slot)
+            yield slots
+        finally:
+            for slot in slots:
+                slot.cancel()  # a no-op for what was spent
+
+    @contextlib.contextmanager
+    def _spent(self, slot: Slot) -> Iterator[None]:
+        """One request on a slot in hand."""
         self.requests += 1
         self._mine.slot = slot
         try:
@@ -310,23 +405,51 @@ class AlpacaAPIWrapper:
 
 
 class _BrokerClock:
-    """One answer of ``GET /v2/clock``: true until its next transition."""
+    """One answer of ``GET /v2/clock``: true until its next transition, by the broker's time.
 
-    __slots__ = ("at", "changes_at", "is_open")
+    ``ahead`` is how far the broker's clock is ahead of ours at the most: it wrote its time after it
+    was asked, so counting from the asking makes the broker's time too late by no more than the
+    request took, and never too early. Late, a transition is asked for once more; early, an order
+    would go out past the close.
+    """
 
-    def __init__(self, at: datetime, changes_at: datetime, *, is_open: bool) -> None:
-        self.at = at
+    __slots__ = ("_asked", "_asked_at", "ahead", "changes_at", "is_open")
+
+    def __init__(
+        self,
+        ahead: timedelta,
+        changes_at: datetime,
+        asked: float,
+        asked_at: datetime,
+        *,
+        is_open: bool,
+    ) -> None:
+        self.ahead = ahead
         self.changes_at = changes_at
         self.is_open = is_open
+        self._asked = asked
+        self._asked_at = asked_at
 
     @classmethod
-    def of(cls, raw: Mapping[str, Any]) -> "_BrokerClock":
+    def of(cls, raw: Mapping[str, Any], asked: float, asked_at: datetime) -> "_BrokerClock":
+        """Read an answer.
+
+        Args:
+            asked, asked_at: when it was asked for, by our monotonic and our wall clock.
+        """
         is_open = raw.get("is_open") is True
         at = _instant(raw.get("timestamp"))
         change = _instant(raw.get("next_close" if is_open else "next_open"))
         if at is None or change is None:
             raise OutcomeUnknown("the broker's clock names no readable times")
-        return cls(at, change, is_open=is_open)
+        return cls(at - asked_at, change, asked, asked_at, is_open=is_open)
+
+    def holds(self, monotonic: float, now: datetime) -> bool:
+        """Whether no transition has come since, and ``ahead`` can still be counted on."""
+        # Both clocks: the monotonic one stands still while the machine is suspended, and the wall
+        # clock may be set; either way the two no longer agree on how long ago the answer was.
+        strayed = (now - self._asked_at).total_seconds() - (monotonic - self._asked)
+        return abs(strayed) <= CLOCK_STEP and now + self.ahead < self.changes_at
 
 
 def account_of(raw: Mapping[str, Any]) -> Account:

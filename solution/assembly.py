@@ -160,7 +160,7 @@ class Assembly:
 
     def _build_tracking(self) -> None:
         broker = self._settings.broker
-        self.schedule = Schedule(lambda: self.stream.connected)
+        self.schedule = Schedule(lambda: self.stream.delivers)
         self.tracker = OrderTracker(
             self.writer,
             self.portfolio,

@@ -55,6 +55,8 @@ class StreamPolicy:
     ping_after: float = 10.0
     dead_after: float = 10.0
     """Counted from the ping."""
+    silent_after: float = 2.0
+    """Counted from the ping; from then on nobody relies on the stream."""
     first_pause: float = 0.25
     longest_pause: float = 8.0
     first_limited_pause: float = 5.0
@@ -125,6 +127,15 @@ class TradeStream(Service):
     def connected(self) -> bool:
         """Whether the server has confirmed that we hear the account's updates."""
         return self._listening_since is not None
+
+    @property
+    def delivers(self) -> bool:
+        """Whether it is connected and the server was heard when it had to be, pongs included.
+
+        A connection that died without a word is still called connected for up to 20 s.
+        """
+        age, policy = self.age(), self._policy
+        return self.connected and age is not None and age < policy.ping_after + policy.silent_after
 
     @property
     def last_message_at(self) -> float | None:

@@ -94,6 +94,11 @@ class Lease(Generic[T]):
     def item(self) -> T:
         return self._entry.item
 
+    @property
+    def urgent(self) -> bool:
+        """Whether an urgent item waits in the lane behind this one."""
+        return self._lane.urgent > 0
+
     def done(self) -> None:
         """Free the lane for its next item."""
         self._lanes._release(self, None)

@@ -50,5 +50,5 @@ class TradingDesk:
         """Before the gates, so that what they saw does not wait for a handshake."""
         self._wrapper.connect()
 
-    def refresh_if_uncertain(self, symbol: str, *, urgent: bool) -> None:
-        self._wrapper.refresh_if_uncertain(symbol, urgent=urgent)
+    def refresh_if_uncertain(self, symbol: str, *, urgent: bool) -> bool:
+        return self._wrapper.refresh_if_uncertain(symbol, urgent=urgent)

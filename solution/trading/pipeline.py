@@ -44,6 +44,8 @@ GATES_TO_SEND = 0.25
 """Seconds from the gates' look to the POST; later, they look again."""
 TURN_PAUSE = 0.02
 """Seconds before a signal looks again whether it may be decided now."""
+BUDGET_PAUSE = 0.1
+"""Seconds before a signal that lacks rate budget looks again: an exit may need its worker."""
 POISON_STARTS = 3
 """Starts without an end (the first one, of a fresh entry, is not counted) that make a dead letter
 of an entry."""
@@ -57,7 +59,9 @@ class Desk(Protocol):
         """From memory, or fetched once on the spot when too old."""
         ...
 
-    def refresh_if_uncertain(self, symbol: str, *, urgent: bool) -> None: ...
+    def refresh_if_uncertain(self, symbol: str, *, urgent: bool) -> bool:
+        """False when what is not urgent has to wait for rate budget first."""
+        ...
 
     def connect(self) -> None:
         """Have this thread's connection for orders ready; never raises."""
@@ -127,19 +131,24 @@ class Pipeline:
             lane.requeue(work)
             return
         try:
-            self._run(work, lane, slot)
+            waits = self._run(work, lane, slot)
         finally:
             self._turnstile.leave(identity)
+        if waits:
+            work.waits_since = min(work.waits_since, self._clock.monotonic())
+            self._stop.wait(BUDGET_PAUSE)
+            lane.requeue(work)
 
-    def _run(self, work: Work, lane: Lane, slot: Slot) -> None:
-        started = False
+    def _run(self, work: Work, lane: Lane, slot: Slot) -> bool:
+        """Whether it waits for rate budget: it keeps its place."""
+        started = waits = False
         try:
             if work.resend:
                 self._resend(work, lane, slot)
             elif not self._is_known(work, lane):
                 # Redelivered only: a fresh entry costs no write before its row.
                 started = work.redelivered and self._start(work)
-                self._decide(work, lane, slot)
+                waits = not self._decide(work, lane, slot)
         except Refused as e:
             self._endings.refuse(work, lane, e.reason, e.message)
         except SignalError as e:
@@ -153,6 +162,7 @@ class Pipeline:
         if started:
             # Not in a finally: what ends the process here is what the mark is for.
             self._ledger.clear_start(work.ref)
+        return waits
 
     def _start(self, work: Work) -> bool:
         """Count in the ledger that a redelivered entry without a row is being decided.
@@ -239,17 +249,21 @@ class Pipeline:
 
     # --- new decisions -----------------------------------------------------------------------
 
-    def _decide(self, work: Work, lane: Lane, slot: Slot) -> None:
+    def _decide(self, work: Work, lane: Lane, slot: Slot) -> bool:
+        """Whether it is decided; False when it waits for rate budget."""
         self._check_order(work)
         self._desk.connect()
-        intent, view = self._reserve(work)
+        found = self._reserve(work, lane)
+        if found is None:
+            return False
+        intent, view = found
         failpoints.hit("pipeline.decided")
         coid = intent.client_order_id
         sent = False
         try:
             if self._rules.dry_run:
                 self._endings.dry(work, lane, intent)
-                return
+                return True
             self._last_look()
             sent = True
             self._send(work, lane, slot, intent, view)
@@ -262,6 +276,7 @@ class Pipeline:
             if not sent:
                 self._portfolio.released(coid)
             raise
+        return True
 
     def _check_order(self, work: Work) -> None:
         """A lost buy must not follow its sell: older than the newest one sent ends here."""
@@ -272,15 +287,24 @@ class Pipeline:
                 f"entry {newest[0]}-{newest[1]} of the same asset was sent before it was read",
             )
 
-    def _reserve(self, work: Work) -> tuple[Intent, View]:
-        """Gates, size, gates, reservation; again when they took too long."""
+    def _reserve(self, work: Work, lane: Lane) -> tuple[Intent, View] | None:
+        """Gates, size, gates, reservation; again when they took too long.
+
+        Returns:
+            None when the signal may trade, but its position is in doubt and there is no rate
+            budget to ask for it now.
+        """
         cleared = False
         while True:
-            self._desk.refresh_if_uncertain(work.asset.symbol, urgent=work.signal.is_exit)
+            # As urgent as its lane: an exit behind it waits for it.
+            urgent = work.signal.is_exit or lane.urgent
+            settled = self._desk.refresh_if_uncertain(work.asset.symbol, urgent=urgent)
             view = self._look(work)
             denial = first_denial(SIGNAL_GATES, view)
             if denial is not None:
                 raise Refused(denial.reason, denial.message)
+            if not settled:
+                return None
             if not cleared:
                 cleared = True
                 if self._clear_the_way(work, view):
@@ -327,7 +351,7 @@ class Pipeline:
             # The questions before this line may be slow each time (a price fetched on the spot).
             seen_at=self._clock.monotonic(),
             age=(self._redis_ms() - signal.oldest_ms()) / 1000,
-            starved=self._starved() - work.starved_at if work.fresh else 0.0,
+            starved=self._starved_for(work, now) if work.fresh else 0.0,
             waited=waited,
             killed=self._kill.reason(),
             account=self._portfolio.account(),
@@ -338,6 +362,10 @@ class Pipeline:
             unconfirmed=self._tracker.is_unconfirmed(symbol, beside=beside),
             time_in_force=self._composer.expected_time(signal),
         )
+
+    def _starved_for(self, work: Work, now: float) -> float:
+        """Seconds it waited for the rate budget: for a slot, or to have its position asked for."""
+        return max(self._starved() - work.starved_at, now - work.waits_since)
 
     def _last_look(self) -> None:
         """The kill switch once more: it may have been thrown since the gates looked."""
@@ -393,7 +421,8 @@ class Pipeline:
     def _still_allowed(self, work: Work, intent: Intent) -> Denial | None:
         """Every gate once more over the order as it stands in its row; None when all agree."""
         symbol, coid = work.asset.symbol, intent.client_order_id
-        self._desk.refresh_if_uncertain(symbol, urgent=work.signal.is_exit)
+        # As urgent as an exit: it is rare, and its row waits for the answer.
+        self._desk.refresh_if_uncertain(symbol, urgent=True)
         if not self._portfolio.covers(coid):
             why = f"what is held of {symbol} no longer covers the order decided before"
             return Denial(Reason.NOTHING_TO_SELL, why)

@@ -1,4 +1,4 @@
-"""Keeps account, positions, open orders and the market clock in step with the broker.
+"""Keeps account, positions, open orders, assets and the market clock in step with the broker.
 
 All of it comes from budget that orders do not need. Where the broker and we differ, the broker's
 number stands from then on, and both are logged and counted.
@@ -34,8 +34,12 @@ TICK = 1.0
 
 
 class AccountDesk(Protocol):
+    account_wanted: bool
+    """A signal waits for the next picture of the account."""
+
     def refresh_account(self, priority: Priority) -> None: ...
     def refresh_clock(self) -> None: ...
+    def renew_assets(self) -> None: ...
 
 
 class EquityLog(Protocol):
@@ -71,16 +75,19 @@ class AccountKeeper(Service):
             self._clock_at = now
             self._desk.refresh_clock()
         age = now - self._portfolio.snapshot_at
-        moved = self._portfolio.stale_since() is not None
+        moved = self._portfolio.stale_since() is not None or self._desk.account_wanted
         if age >= AT_LEAST or (moved and age >= AFTER_FILLS):
             self._refresh(age)
+        self._desk.renew_assets()
         if self._duties is not None:
             self._duties.step()
         return TICK
 
     def _refresh(self, age: float) -> None:
-        # Entries may use up all that polls can have; an old picture then asks as one of them.
-        priority = Priority.ENTRY if age >= AT_LEAST / 2 else Priority.POLL
+        # Entries may use up all that polls can have; an old picture then asks as one of them. So
+        # does one that an entry waits for, and stands in line in its place.
+        as_entry = age >= AT_LEAST / 2 or self._desk.account_wanted
+        priority = Priority.ENTRY if as_entry else Priority.POLL
         try:
             self._desk.refresh_account(priority)
         except NoBudget:

@@ -22,6 +22,7 @@ FAILURE_FIRST = 0.25
 FAILURE_LONGEST = 5.0
 _MOST_DOUBLINGS = 10
 """Far beyond the longest pause; 2.0 ** 1024, a few hours of polling, overflows a float."""
+_NOT_YET = float("inf")
 
 
 class Task(StrEnum):
@@ -32,14 +33,18 @@ class Task(StrEnum):
 
 
 class Due:
-    """One thing to do about one order; ``attempt`` counts from 0."""
+    """One thing to do about one order; ``attempt`` counts from 0.
 
-    __slots__ = ("attempt", "client_order_id", "task")
+    ``since`` is when this attempt came up first; a lack of budget does not change it.
+    """
+
+    __slots__ = ("attempt", "client_order_id", "since", "task")
 
     def __init__(self, task: Task, client_order_id: str, attempt: int) -> None:
         self.task = task
         self.client_order_id = client_order_id
         self.attempt = attempt
+        self.since = _NOT_YET
 
 
 class Schedule:
@@ -53,11 +58,11 @@ class Schedule:
     """
 
     def __init__(self, stream_alive: Callable[[], bool]) -> None:
-        self._stream_alive = stream_alive
+        self.stream_alive = stream_alive
         self._mutex = threading.Lock()
         self._heap: list[tuple[float, int, Due]] = []
         self._numbers = itertools.count()
-        self._valid: dict[tuple[Task, str], tuple[float, int]] = {}
+        self._valid: dict[tuple[Task, str], tuple[float, int, Due]] = {}
         self.wake: Callable[[], None] = _nobody
 
     def follow(
@@ -70,7 +75,7 @@ class Schedule:
             age: seconds since the order was sent; its time to live counts from there, also when
                 it is found only later or after a restart.
         """
-        first = POLL_FIRST if self._stream_alive() else POLL_FIRST_WITHOUT_STREAM
+        first = POLL_FIRST if self.stream_alive() else POLL_FIRST_WITHOUT_STREAM
         self._push(at + first, Due(Task.POLL, intent.client_order_id, 0))
         if cancel_now:
             self._push(at, Due(Task.CANCEL, intent.client_order_id, 0))
@@ -121,7 +126,7 @@ class Schedule:
             return min(WATCH_LONGEST, WATCH_FIRST * 2.0 ** min(due.attempt, _MOST_DOUBLINGS))
         if due.task is Task.CANCEL:
             return CANCEL_RETRY
-        longest = POLL_LONGEST if self._stream_alive() else POLL_LONGEST_WITHOUT_STREAM
+        longest = POLL_LONGEST if self.stream_alive() else POLL_LONGEST_WITHOUT_STREAM
         return min(longest, 2.0 ** min(due.attempt, _MOST_DOUBLINGS))
 
     def due(self, now: float) -> list[Due]:
@@ -129,10 +134,12 @@ class Schedule:
         found = []
         with self._mutex:
             while self._heap and self._heap[0][0] <= now:
-                at, number, due = heapq.heappop(self._heap)
+                entry = heapq.heappop(self._heap)
+                at, _, due = entry
                 key = (due.task, due.client_order_id)
-                if self._valid.get(key) == (at, number):
+                if self._valid.get(key) is entry:
                     del self._valid[key]
+                    due.since = min(due.since, at)
                     found.append(due)
         return found
 
@@ -145,11 +152,15 @@ class Schedule:
         key = (due.task, due.client_order_id)
         with self._mutex:
             standing = self._valid.get(key)
-            if standing is not None and standing[0] <= at:
-                return
-            number = next(self._numbers)
-            self._valid[key] = at, number
-            heapq.heappush(self._heap, (at, number, due))
+            if standing is not None:
+                # Two that become one have waited as long as the longer of them: each reconnect asks
+                # for all open orders, and would begin their waiting anew.
+                due.since = standing[2].since = min(due.since, standing[2].since)
+                if standing[0] <= at:
+                    return
+            entry = at, next(self._numbers), due
+            self._valid[key] = entry
+            heapq.heappush(self._heap, entry)
 
 
 def _nobody() -> None:

@@ -1,12 +1,12 @@
 """Asks the broker about orders whose news did not come: polls, lookups, overdue cancels.
 
-Lookups of unclear POSTs come before polls in the rate budget, cancels before both. Several orders
-are asked for with one list request. A broker that does not answer decides nothing: the question
-is asked again.
+Lookups of unclear POSTs come before polls in the rate budget, cancels before both. A poll that got
+none for too long asks with the exits. Several orders are asked for with one list request. A broker
+that does not answer decides nothing: the question is asked again.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Protocol
@@ -16,7 +16,7 @@ import orjson
 from solution import failpoints
 from solution.clock import Clock
 from solution.domain.order_state import decimal_or_none
-from solution.domain.records import Intent
+from solution.domain.records import Intent, State
 from solution.errors import BrokerError, NoBudget, NotFound, Rejected
 from solution.rate_limiter import Priority
 from solution.runtime.service import Service
@@ -33,7 +33,12 @@ MANY = 3
 """From this many orders on, one list request is cheaper than asking one by one."""
 CREATED_SLACK_MS = 60_000
 SINGLE_POLLS = 5
-"""Polls by id in one step."""
+"""Polls by id in one step; the rest comes up again shortly. Cancels and lookups that have become
+due meanwhile must not wait behind a long row of polls."""
+LATE_IN_LANE = 2.0
+LATE = 5.0
+"""Seconds that a poll may lack budget. Entries that wait take each slot that polls could have; an
+order that has ended unseen holds its lane for as long, and with it the exits behind it."""
 FAILURES_NOTED = 5
 """In an order's history; an outage makes many more."""
 LONG_LIST = timedelta(minutes=15)
@@ -80,35 +85,54 @@ class OrderWatch(Service):
         self._clock = clock
         self._may_resend = may_resend
         self._on_conflict = on_conflict
+        self._polls_left = 0
+        self._stream_told = False
 
     def step(self) -> float:
         now = self._clock.monotonic()
+        self._polls_left = SINGLE_POLLS
+        self._mind_the_stream(now)
         due = [d for d in self._schedule.due(now) if self._tracker.get(d.client_order_id)]
         self._each([d for d in due if d.task is Task.CANCEL], self._cancel)
-        self._many(due, Task.LOOKUP, Priority.LOOKUP, self._found, self._absent)
-        self._many(due, Task.WATCH, Priority.POLL, self._found, self._still_absent)
-        self._many(due, Task.POLL, Priority.POLL, self._polled, self._gone)
+        self._many(due, Task.LOOKUP, self._found, self._absent)
+        self._many(due, Task.WATCH, self._found, self._still_absent)
+        self._many(due, Task.POLL, self._polled, self._gone)
         upcoming = self._schedule.next_at()
         if upcoming is None:
             return LONGEST_STEP
         return min(LONGEST_STEP, max(0.0, upcoming - self._clock.monotonic()))
 
+    def _mind_the_stream(self, now: float) -> None:
+        """When it ends, polls planned while it told may be half a minute away: all are due now."""
+        tells = self._schedule.stream_alive()
+        if self._stream_told and not tells:
+            followed = self._tracker.open_orders()
+            resting = [t for t in followed if t.progress.state is State.OPEN]
+            self._schedule.poll_now([t.intent.client_order_id for t in resting], now)
+        self._stream_told = tells
+
     # --- asking ---------------------------------------------------------------------------
 
-    def _each(
-        self, due: Sequence[Due], act: Callable[[Due, Tracked], None], most: int | None = None
-    ) -> None:
-        """Do each one; what cannot be done now goes back to the schedule, whatever happened.
+    def _priority(self, item: Due) -> Priority:
+        """Unclear POSTs are asked for before exits; polls take what is left over while they can."""
+        if item.task is Task.LOOKUP:
+            return Priority.LOOKUP
+        tracked = self._tracker.get(item.client_order_id)
+        if item.task is not Task.POLL or tracked is None:
+            return Priority.POLL
+        if not tracked.keeps_lane and self._schedule.stream_alive():
+            return Priority.POLL  # the stream tells, and nothing waits for it
+        late = LATE_IN_LANE if tracked.keeps_lane else LATE
+        waited = self._clock.monotonic() - item.since
+        return Priority.EXIT if waited >= late else Priority.POLL
 
-        Args:
-            most: at most so many; the rest comes up again shortly. Cancels and lookups that have
-                become due meanwhile must not wait behind a long row of polls.
-        """
-        for number, item in enumerate(due):
+    def _each(self, due: Iterable[Due], act: Callable[[Due, Tracked], None]) -> None:
+        """Do each one; what cannot be done now goes back to the schedule, whatever happened."""
+        for item in due:
             tracked = self._tracker.get(item.client_order_id)
             if tracked is None:
                 continue
-            if (self.alive and self.stopping) or (most is not None and number >= most):
+            if self.alive and self.stopping:
                 self._schedule.soon(item, self._clock.monotonic())
                 continue
             try:
@@ -133,7 +157,6 @@ class OrderWatch(Service):
         self,
         due: Sequence[Due],
         task: Task,
-        priority: Priority,
         found: Callable[[Due, Tracked, Mapping[str, Any]], None],
         absent: Callable[[Due, Tracked], None],
     ) -> None:
@@ -141,34 +164,29 @@ class OrderWatch(Service):
         if not items:
             return
         try:
-            listed = self._listed(task, items, priority)
+            listed = self._listed(task, items)
         except Exception as e:  # noqa: BLE001 - as in _each: all of them must come up again
             for item in items.values():
                 self._put_back(item, e)
             return
 
         def ask(item: Due, tracked: Tracked) -> None:
-            if listed is None:
-                # A single 404 is no complete list, so it is no proof for the watch.
-                missed = self._ask_again if task is Task.WATCH else absent
-                self._ask_one(item, tracked, priority, found, missed)
-                return
             # By id first: a replaced order is followed under its successor's.
-            order = listed.get(tracked.progress.order_id) or listed.get(item.client_order_id)
+            by_key = listed or {}
+            order = by_key.get(tracked.progress.order_id) or by_key.get(item.client_order_id)
             if order is not None:
                 found(item, tracked, order)
-            elif task is Task.POLL:
-                # Not among those listed: it has ended, or is older than the list.
-                self._ask_one(item, tracked, priority, found, absent)
+            elif task is Task.POLL or listed is None:
+                # What a poll does not find listed has ended, or is older than the list. A single
+                # 404 is no complete list, so it is no proof for the watch.
+                missed = self._ask_again if task is Task.WATCH else absent
+                self._ask_one(item, tracked, found, missed)
             else:
                 absent(item, tracked)
 
-        most = SINGLE_POLLS if task is Task.POLL else None
-        self._each(list(items.values()), ask, most if listed is None else None)
+        self._each(items.values(), ask)
 
-    def _listed(
-        self, task: Task, items: Mapping[str, Due], priority: Priority
-    ) -> dict[str, Mapping[str, Any]] | None:
+    def _listed(self, task: Task, items: Mapping[str, Due]) -> dict[str, Mapping[str, Any]] | None:
         """Orders by client_order_id and by id; None when they are to be asked for one by one.
 
         Raises:
@@ -180,6 +198,7 @@ class OrderWatch(Service):
         tracked = [t for coid in items if (t := self._tracker.get(coid))]
         oldest = min((t.intent.submitted_ms for t in tracked), default=0)
         since = datetime.fromtimestamp(oldest / 1000, UTC) - timedelta(seconds=60)
+        priority = min(self._priority(item) for item in items.values())
         if task is Task.POLL and self._clock.now() - since > LONG_LIST:
             # Everything since an old resting order would be a list without end.
             orders: Sequence[Mapping[str, Any]] | None = self._desk.open_orders(priority)
@@ -195,11 +214,15 @@ class OrderWatch(Service):
         self,
         due: Due,
         tracked: Tracked,
-        priority: Priority,
         found: Callable[[Due, Tracked, Mapping[str, Any]], None],
         absent: Callable[[Due, Tracked], None],
     ) -> None:
-        order_id = tracked.progress.order_id
+        if due.task is Task.POLL:
+            if not self._polls_left:
+                self._schedule.soon(due, self._clock.monotonic())
+                return
+            self._polls_left -= 1
+        order_id, priority = tracked.progress.order_id, self._priority(due)
         try:
             if order_id:
                 order = self._desk.order(order_id, priority)

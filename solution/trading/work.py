@@ -1,5 +1,6 @@
 """One signal on its way through this process."""
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,6 +20,7 @@ class Work:
         redelivered: pending from an earlier delivery: its identity may have a row already.
         fresh: it met its age limit when first read, and the broker was never lost to it since.
         starved_at: what :meth:`Lanes.starved` said then; what is added since was for budget alone.
+        waits_since: when it began to wait for budget to have its position asked for, monotonic.
         resend: client_order_id of a row whose stored body may be POSTed (again); "" for none.
         tries: how often the broker could not be reached for it.
         fields: the raw entry, kept should it become a dead letter.
@@ -32,6 +34,7 @@ class Work:
     redelivered: bool = False
     fresh: bool = True
     starved_at: float = 0.0
+    waits_since: float = math.inf
     resend: str = ""
     tries: int = 0
     fields: tuple[tuple[bytes, bytes], ...] = ()
@@ -39,6 +42,11 @@ class Work:
 
 class Lane(Protocol):
     """The hold on an asset's lane; its next signal runs only when this one lets go."""
+
+    @property
+    def urgent(self) -> bool:
+        """Whether an exit waits behind the signal in hand."""
+        ...
 
     def done(self) -> None: ...
 
@@ -49,6 +57,8 @@ class Lane(Protocol):
 
 class FreeLane:
     """Stands in where no lane is held: an order found in the ledger at start."""
+
+    urgent = False
 
     def done(self) -> None:
         """Nothing is held."""

@@ -233,8 +233,9 @@ class FakeDesk:
         self._maybe_fail()
         self.snapshots += 1
 
-    def refresh_if_uncertain(self, symbol: str, *, urgent: bool) -> None:
+    def refresh_if_uncertain(self, symbol: str, *, urgent: bool) -> bool:
         self.refreshed.append(symbol)
+        return True
 
     def connect(self) -> None:
         """There is nothing to connect to."""

@@ -131,6 +131,10 @@ class _Stream:
         self._on_connected = callbacks["on_connected"]
         self.connected = False
 
+    @property
+    def delivers(self) -> bool:
+        return self.connected
+
     def connect(self) -> None:
         self.connected = True
         self._on_connected()

@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -16,6 +16,7 @@ from solution.alpaca_api_wrapper import AlpacaAPIWrapper
 from solution.book.assets import Asset
 from solution.book.positions import Portfolio
 from solution.book.reservations import Reservation
+from solution.domain.market import Market
 from solution.domain.orders import Side
 from solution.errors import BrokerError, NoBudget, NotFound, NotSent, OutcomeUnknown
 from solution.rate_limiter import Priority, RateLimiter
@@ -37,9 +38,14 @@ START = datetime(2026, 3, 4, 15, 0, tzinfo=UTC)
 
 
 class Client:
-    """The thin client with answers set by the test; remembers what was asked."""
+    """The thin client with answers set by the test; remembers what was asked.
 
-    def __init__(self) -> None:
+    Its market clock runs ``ahead`` of ours, and takes ``before`` it reads it and ``after``.
+    """
+
+    def __init__(self, clock: ManualClock) -> None:
+        self.time = clock
+        self.ahead = self.before = self.after = 0.0
         self.asked: list[str] = []
         self.error: BrokerError | None = None
         self.account_answer: dict[str, Any] = dict(ACCOUNT)
@@ -90,7 +96,9 @@ class Client:
     def clock(self) -> dict[str, Any]:
         self._ask("clock")
         is_open, change = self.opens.pop(0) if len(self.opens) > 1 else self.opens[0]
-        at = change - timedelta(hours=1)
+        self.time.advance(self.before)
+        at = self.time.now() + timedelta(seconds=self.ahead)
+        self.time.advance(self.after)
         name = "next_close" if is_open else "next_open"
         return {"timestamp": at.isoformat(), "is_open": is_open, name: change.isoformat()}
 
@@ -104,7 +112,7 @@ class Fixture:
 
     def __init__(self, folder: Path) -> None:
         self.clock = ManualClock(START)
-        self.client = Client()
+        self.client = Client(self.clock)
         self.limiter = RateLimiter(20, clock=self.clock)
         self.portfolio = Portfolio(self.clock)
         self.file = folder / "assets.json"
@@ -325,6 +333,96 @@ def test_an_uncertain_position_is_asked_for_before_deciding(fix: Fixture) -> Non
     assert fix.portfolio.quantities() == {"NVDA": Decimal(5)}
 
 
+def aside(act: Callable[[], object]) -> threading.Thread:
+    """Started on a thread of its own."""
+    thread = threading.Thread(target=act, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_an_exit_does_not_wait_behind_an_entry_that_waits_for_budget(fix: Fixture) -> None:
+    """The entry's refresh stands in line for a slot; then the exit's picture is its, too."""
+    waits, goes = threading.Event(), threading.Event()
+    acquire = fix.limiter.acquire
+
+    def acquire_slowly(priority: Priority, *of: Any) -> Any:
+        if priority is Priority.ENTRY and not waits.is_set():
+            waits.set()
+            goes.wait(10)
+        return acquire(priority, *of)
+
+    fix.limiter.acquire = acquire_slowly  # type: ignore[method-assign]
+    entry = aside(lambda: fix.wrapper.refresh_account(Priority.ENTRY))
+    assert waits.wait(10)
+    fix.clock.advance(1)
+    leaving = aside(lambda: fix.wrapper.refresh_account(Priority.EXIT))
+    leaving.join(5)
+    assert not leaving.is_alive()
+    assert fix.portfolio.snapshot_at == fix.clock.monotonic()
+    goes.set()
+    entry.join(5)
+    assert fix.client.asked == ["account", "positions"]
+    assert fix.used() == 2
+
+
+def test_an_exit_does_not_wait_for_an_entrys_requests(fix: Fixture) -> None:
+    """And the answer that was asked for first, and comes last, undoes nothing."""
+    asks, answered = threading.Event(), threading.Event()
+
+    def slowly() -> None:
+        if not asks.is_set():
+            asks.set()
+            answered.wait(10)
+
+    fix.client.while_asked = slowly
+    entry = aside(lambda: fix.wrapper.refresh_account(Priority.ENTRY))
+    assert asks.wait(10)
+    fix.clock.advance(1)
+    fix.client.position_rows = [{"symbol": "NVDA", "qty": "7"}]
+    leaving = aside(lambda: fix.wrapper.refresh_account(Priority.EXIT))
+    leaving.join(5)
+    assert not leaving.is_alive()
+    fix.client.position_rows = [{"symbol": "NVDA", "qty": "3"}]
+    answered.set()
+    entry.join(5)
+    assert fix.portfolio.quantities() == {"NVDA": Decimal(7)}
+
+
+def test_half_a_picture_costs_no_budget(fix: Fixture) -> None:
+    """One slot is left and two are needed: nothing is asked, and the one goes back."""
+    for _ in range(18):
+        fix.wrapper.order("o", Priority.POLL)
+    with pytest.raises(NoBudget):
+        fix.wrapper.refresh_account(Priority.POLL)
+    assert "account" not in fix.client.asked
+    assert fix.used() == 18
+
+
+@pytest.mark.parametrize("urgent", [False, True])
+def test_an_uncertain_position_without_budget(
+    fix: Fixture, monkeypatch: pytest.MonkeyPatch, urgent: bool
+) -> None:
+    """An entry is told to wait, tries once only, and the picture is wanted; an exit waits briefly
+    and goes by what is certain.
+    """
+    monkeypatch.setattr(module, "SLOT_WAIT", 5.0)
+    fix.wrapper.refresh_account()
+    fix.portfolio.moved_elsewhere("NVDA", Decimal(5))
+    waited: list[tuple[Priority, float]] = []
+
+    def acquire(priority: Priority, timeout: float, *_: object) -> None:
+        waited.append((priority, timeout))
+
+    with monkeypatch.context() as used_up:
+        used_up.setattr(fix.limiter, "acquire", acquire)
+        assert fix.wrapper.refresh_if_uncertain("NVDA", urgent=urgent) is urgent
+    assert waited == [(Priority.EXIT, 5.0) if urgent else (Priority.POLL, 0.0)]
+    assert fix.wrapper.account_wanted is not urgent
+    fix.clock.advance(1)
+    assert fix.wrapper.refresh_if_uncertain("NVDA", urgent=urgent)
+    assert fix.wrapper.account_wanted is False
+
+
 # --- the market clock ---------------------------------------------------------------------
 
 
@@ -351,8 +449,62 @@ def test_a_clock_that_does_not_answer_leaves_the_session_unknown(fix: Fixture) -
     assert fix.wrapper.market().is_open is True
 
 
-def test_a_clock_behind_ours_is_not_believed(fix: Fixture) -> None:
-    """Its next transition has passed by our clock: unknown rather than wrong."""
+@pytest.mark.parametrize("ahead", [300.0, -300.0])
+def test_the_session_ends_by_the_brokers_clock(fix: Fixture, ahead: float) -> None:
+    """Ours may be five minutes off, either way: not a second past the close, nor one too early."""
+    close = START + timedelta(minutes=10)
+    fix.client.ahead = ahead
+    fix.client.opens = [(True, close)]
+    assert fix.wrapper.market() == Market(True, START + timedelta(seconds=ahead))
+    fix.clock.advance(599 - ahead)
+    assert fix.wrapper.market() == Market(True, close - timedelta(seconds=1))
+    fix.client.opens = [(False, close + timedelta(hours=17))]
+    fix.clock.advance(1)
+    assert fix.wrapper.market() == Market(False, close)
+
+
+def test_an_answer_that_took_long_makes_the_brokers_time_late_and_never_early(
+    fix: Fixture,
+) -> None:
+    """Nobody knows when the broker read its clock, so it counts as read when it was asked."""
+    close = START + timedelta(minutes=2)
+    fix.client.opens = [(True, close)]
+    fix.client.before, fix.client.after = 0.5, 3.0
+    assert fix.wrapper.market().at == fix.clock.now() + timedelta(seconds=0.5)
+    fix.client.before = fix.client.after = 0.0
+    fix.client.opens = [(False, close + timedelta(hours=17))]
+    fix.clock.advance((close - fix.clock.now()).total_seconds() - 0.5)
+    assert fix.wrapper.market().is_open is False  # asked once more, and from then on exact
+    assert fix.wrapper.market().at == fix.clock.now()
+
+
+@pytest.mark.parametrize("seconds", [-3600, -1.1, 1.1, 3600])
+def test_a_clock_of_ours_that_is_set_is_compared_anew(fix: Fixture, seconds: float) -> None:
+    """By NTP, or since the machine was suspended: the old difference holds no more."""
+    fix.client.opens = [(True, START + timedelta(hours=6))]
+    fix.client.ahead = 300.0
+    assert fix.wrapper.market().is_open is True
+    fix.clock.jump_wall(seconds)
+    fix.client.ahead -= seconds
+    assert fix.wrapper.market().at == START + timedelta(seconds=300)
+    assert fix.client.asked == ["clock"] * 2
+    fix.clock.advance(100)
+    assert fix.wrapper.market().is_open is True
+    assert fix.client.asked == ["clock"] * 2
+
+
+def test_without_an_answer_the_brokers_time_is_still_known(fix: Fixture) -> None:
+    """From the answer before: windows of the day are judged by it."""
+    fix.client.opens = [(True, START + timedelta(hours=6))]
+    fix.client.ahead = 300.0
+    fix.wrapper.refresh_clock()
+    fix.client.error = OutcomeUnknown("HTTP 504")
+    fix.clock.advance(301)
+    assert fix.wrapper.market() == Market(None, START + timedelta(seconds=601))
+
+
+def test_an_answer_that_contradicts_itself_is_not_believed(fix: Fixture) -> None:
+    """Its next transition has passed by its own time: unknown rather than wrong."""
     fix.client.opens = [(True, START - timedelta(seconds=1))]
     assert fix.wrapper.market().is_open is None
 
@@ -368,10 +520,15 @@ def test_the_clock_is_renewed_before_it_is_too_old(
 ) -> None:
     """refresh_clock() takes the cost off the next decision; a skew is logged."""
     fix.client.opens = [(True, START + timedelta(hours=6))]
+    fix.client.before = 5.0  # no skew: the answer took its time
+    fix.wrapper.refresh_clock()
+    assert "clock_skew" not in [record.message for record in caplog.records]
+    fix.client.ahead = -7.5
     fix.wrapper.refresh_clock()
     assert fix.wrapper.market().is_open is True
-    assert fix.client.asked == ["clock"]
-    assert "clock_skew" in [record.message for record in caplog.records]
+    assert fix.client.asked == ["clock"] * 2
+    [record] = [r for r in caplog.records if r.message == "clock_skew"]
+    assert record.seconds == 2.5  # type: ignore[attr-defined]
 
 
 def test_many_decisions_at_once_ask_once(fix: Fixture) -> None:
@@ -397,6 +554,52 @@ def test_many_decisions_at_once_ask_once(fix: Fixture) -> None:
         thread.join(5)
     assert answers == [True] * 4
     assert fix.client.asked == ["clock"]
+
+
+class Alone:
+    """A cache that is for one thread at a time, and notices when two are in it."""
+
+    def __init__(self, cache: MutableMapping[str, Any]) -> None:
+        self.cache = cache
+        self.inside = threading.Lock()
+        self.met = 0
+
+    def _enter(self, act: Callable[[], Any]) -> Any:
+        if not self.inside.acquire(blocking=False):
+            self.met += 1
+            return act()
+        try:
+            threading.Event().wait(0.001)  # long enough for another thread to come in
+            return act()
+        finally:
+            self.inside.release()
+
+    def get(self, key: str) -> Any:
+        return self._enter(lambda: self.cache.get(key))
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self._enter(lambda: self.cache.__setitem__(key, value))
+
+
+def test_threads_that_read_and_renew_the_clock_do_not_meet_in_the_cache(fix: Fixture) -> None:
+    """An answer that expires under a reader's hand would raise KeyError and end its signal."""
+    fix.client.opens = [(True, START + timedelta(hours=6))]
+    cache = fix.wrapper._market = Alone(fix.wrapper._market)  # type: ignore[assignment]
+    answers: list[bool | None] = []
+
+    def read() -> None:
+        answers.extend(fix.wrapper.market().is_open for _ in range(20))
+
+    def renew() -> None:
+        for _ in range(5):
+            fix.wrapper.refresh_clock()
+
+    threads = [threading.Thread(target=act) for act in (read, read, renew)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert (set(answers), cache.met) == ({True}, 0)
 
 
 # --- the asset list -----------------------------------------------------------------------
@@ -452,6 +655,82 @@ def test_an_empty_list_is_not_kept(fix: Fixture) -> None:
     fix.client.asset_rows = []
     fix.make(fix.file).load_assets()
     assert not fix.file.exists()
+
+
+AMD = NVDA | {"id": "asset-AMD", "symbol": "AMD"}
+
+
+def test_a_service_that_runs_for_days_renews_the_list(fix: Fixture) -> None:
+    """Once a day: new listings are found, stale flags go; and the next start has it on disk."""
+    wrapper = fix.make(fix.file)
+    wrapper.load_assets()
+    fix.client.asset_rows = [NVDA | {"tradable": False}, AMD]
+    fix.clock.advance(86_399)
+    wrapper.renew_assets()
+    assert wrapper.find("AMD") is None
+    fix.clock.advance(1)
+    for _ in range(3):
+        wrapper.renew_assets()
+    again = fix.make(fix.file)
+    again.load_assets()
+    assert fix.client.asked == ["assets"] * 2
+    for each in (wrapper, again):
+        assert each.find("NVDA") == Asset.of(NVDA | {"tradable": False})
+        assert each.find("AMD") == Asset.of(AMD)
+        assert each.find("BTC/USD") is None
+
+
+def test_a_list_from_disk_is_renewed_when_it_is_a_day_old(fix: Fixture) -> None:
+    """Its own day, not one from the start that read it."""
+    fix.make(fix.file).load_assets()
+    written = fix.file.stat().st_mtime - 80_000
+    os.utime(fix.file, (written, written))
+    wrapper = fix.make(fix.file)
+    wrapper.load_assets()
+    fix.clock.advance(6_000)
+    wrapper.renew_assets()
+    assert fix.client.asked == ["assets"]
+    fix.clock.advance(401)
+    wrapper.renew_assets()
+    assert fix.client.asked == ["assets"] * 2
+
+
+@pytest.mark.parametrize("kind", ["error", "empty", "nonsense"])
+def test_a_renewal_that_fails_keeps_the_old_list(
+    fix: Fixture, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    """In memory and on disk; told, and tried again ten minutes later."""
+    wrapper = fix.make(fix.file)
+    wrapper.load_assets()
+    before = fix.file.read_bytes()
+    fix.clock.advance(86_400)
+    if kind == "error":
+        fix.client.error = OutcomeUnknown("HTTP 504")
+    else:
+        fix.client.asset_rows = [] if kind == "empty" else [{"name": "no asset"}]
+    for _ in range(3):
+        wrapper.renew_assets()
+    assert fix.client.asked == ["assets"] * 2
+    assert "assets_not_renewed" in [record.message for record in caplog.records]
+    assert wrapper.find("NVDA") is not None
+    assert fix.file.read_bytes() == before
+    fix.client.error, fix.client.asset_rows = None, [AMD]
+    fix.clock.advance(600)
+    wrapper.renew_assets()
+    assert wrapper.find("AMD") is not None
+
+
+def test_a_renewal_waits_for_budget_to_spare(fix: Fixture) -> None:
+    """Orders come first; as soon as there is some, it is asked for."""
+    fix.wrapper.load_assets()
+    fix.clock.advance(86_400)
+    for _ in range(19):
+        fix.wrapper.order("o", Priority.POLL)
+    fix.wrapper.renew_assets()
+    assert fix.client.asked.count("assets") == 1
+    fix.clock.advance(61)
+    fix.wrapper.renew_assets()
+    assert fix.client.asked.count("assets") == 2
 
 
 def test_without_a_list_the_start_fails(fix: Fixture) -> None:

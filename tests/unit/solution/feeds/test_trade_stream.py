@@ -266,6 +266,20 @@ def test_silence_is_pinged_and_then_given_up(world: World) -> None:
     assert world.stream.state == "waiting 0.2 s: no answer to a ping for 10 s"
 
 
+def test_a_silent_connection_delivers_nothing_long_before_it_is_given_up(world: World) -> None:
+    """Two seconds after a ping without an answer; any word from the server makes it good again."""
+    connection = world.connection()
+    assert not world.stream.delivers
+    world.steps(4)
+    world.clock.advance(1.9)
+    assert world.stream.delivers
+    world.clock.advance(0.2)
+    assert (world.stream.connected, world.stream.delivers) == (True, False)
+    connection.script.append([])
+    world.steps(1)
+    assert world.stream.delivers
+
+
 def test_an_answered_ping_keeps_the_connection(world: World) -> None:
     """A pong (a read without a message) counts as life, but not as a message."""
     connection = world.connection()

@@ -68,6 +68,19 @@ def budget(
     )
 
 
+def test_a_lease_knows_of_an_urgent_item_behind_it() -> None:
+    """In its own lane, as soon as it is there, and its own urgency aside."""
+    lanes: Lanes[str] = Lanes(10)
+    lanes.put("a", "first", urgent=True)
+    lease = must_take(lanes)
+    assert not lease.urgent
+    lanes.put("b", "elsewhere", urgent=True)
+    lanes.put("a", "second", urgent=False)
+    assert not lease.urgent
+    lanes.put("a", "third", urgent=True)
+    assert lease.urgent
+
+
 class Taker(threading.Thread):
     """A thread in take(); what it got stands in `got`."""
 

@@ -369,6 +369,69 @@ def test_waiting_has_an_end(rig: Rig) -> None:
     assert rig.outcomes.events[-1]["reason"] == "QUEUE_WAIT_EXCEEDED"
 
 
+class Doubt:
+    """A position that is to be asked for first, while there is no budget to ask."""
+
+    def __init__(self, rig: Rig, tries: int) -> None:
+        self.tries = tries
+        self.urgent: list[bool] = []
+        self.used: list[int] = []
+        self.limiter = rig.limiter = RateLimiter(20, clock=rig.clock)
+        rig.desk.refresh_if_uncertain = self  # type: ignore[method-assign]
+
+    def __call__(self, symbol: str, *, urgent: bool) -> bool:
+        self.urgent.append(urgent)
+        self.used.append(self.limiter.view().used)
+        return urgent or len(self.urgent) > self.tries
+
+
+def test_a_signal_whose_position_cannot_be_asked_for_yet_keeps_its_place(rig: Rig) -> None:
+    """Only budget is missing: it waits at the front of its lane, and traded it is in the end."""
+    doubt = Doubt(rig, 3)
+    first, second = rig.publish(), rig.publish()
+    rig.work()
+    assert rig.outcomes.told(first) == []
+    assert doubt.limiter.view().used == 0  # its slot went back
+    rig.work_all()
+    assert rig.outcomes.told(first) == ["submitted", "fill!"]
+    assert rig.outcomes.told(second) == ["submitted", "fill!"]
+    assert doubt.urgent == [False] * 5
+    assert doubt.used == [1, 1, 1, 1, 2]
+
+
+def test_waiting_for_a_position_has_an_end(rig: Rig) -> None:
+    """The gates judge it each time: MAX_QUEUE_WAIT holds, and so does the kill switch."""
+    Doubt(rig, 10**9)
+    entry = rig.publish()
+    rig.work()
+    rig.clock.advance(601)
+    rig.work()
+    assert rig.outcomes.told(entry) == ["refused!"]
+    assert rig.outcomes.events[-1]["reason"] == "QUEUE_WAIT_EXCEEDED"
+
+
+def test_an_exit_behind_it_makes_a_doubtful_entry_urgent(rig: Rig) -> None:
+    """The exit waits for it, so it may use what exits may, and does not wait for more."""
+    doubt = Doubt(rig, 10**9)
+    rig.publish()
+    rig.work()
+    leaving = rig.publish("s")
+    rig.work_all(2)
+    assert doubt.urgent == [False, True, True]
+    assert rig.outcomes.told(leaving) == ["submitted", "fill!"]
+
+
+def test_a_redelivered_signal_that_waits_for_its_position_was_not_poison(rig: Rig) -> None:
+    """A start is counted as a crash only when the process died in it."""
+    Doubt(rig, 5)
+    entry = f"{rig.clock.epoch_ms()}-0"
+    rig.redeliver(entry)
+    assert not rig.ledger.open_starts()
+    rig.work_all()
+    assert rig.outcomes.told(entry) == ["submitted", "fill!"]
+    assert not rig.ledger.open_starts()
+
+
 def test_the_kill_switch_thrown_after_the_gates_stops_the_post(tmp_path: Path) -> None:
     """The file is looked at once more immediately before the POST."""
     rig = Rig(RigRules(kill_switch_file=tmp_path / "kill"))
@@ -448,10 +511,11 @@ def test_a_slow_refresh_before_the_gates_is_not_held_against_them(rig: Rig) -> N
     """Asking the account anew comes before the look, so it cannot make the gates run for ever."""
     looks: list[str] = []
 
-    def refresh(symbol: str, *, urgent: bool) -> None:
+    def refresh(symbol: str, *, urgent: bool) -> bool:
         assert urgent is False
         looks.append(symbol)
         rig.clock.advance(1.0)
+        return True
 
     rig.desk.refresh_if_uncertain = refresh  # type: ignore[method-assign]
     rig.send()

@@ -23,7 +23,8 @@ class Desk:
         self.portfolio = portfolio
         self.clock = clock
         self.asked: list[Priority] = []
-        self.clocks = 0
+        self.clocks = self.renewals = 0
+        self.account_wanted = False
         self.error: OutcomeUnknown | None = None
 
     def refresh_account(self, priority: Priority) -> None:
@@ -34,6 +35,9 @@ class Desk:
 
     def refresh_clock(self) -> None:
         self.clocks += 1
+
+    def renew_assets(self) -> None:
+        self.renewals += 1
 
 
 class Fixture:
@@ -75,6 +79,14 @@ def test_after_a_fill_the_picture_is_renewed_within_ten_seconds(kept: Fixture) -
     assert kept.desk.asked == [Priority.POLL]
 
 
+def test_a_picture_that_a_signal_waits_for_is_asked_for_in_its_place(kept: Fixture) -> None:
+    """As an entry, since a poll would come behind all of them; at most every ten seconds."""
+    kept.run(8)
+    kept.desk.account_wanted = True
+    kept.run(14)
+    assert kept.desk.asked == [Priority.ENTRY] * 2
+
+
 def test_a_broker_that_does_not_answer_is_asked_again(kept: Fixture) -> None:
     """Failures are counted and the thread goes on; the next second tries again."""
     kept.desk.error = OutcomeUnknown("HTTP 504")
@@ -89,6 +101,12 @@ def test_the_market_clock_is_renewed_before_it_is_too_old(kept: Fixture) -> None
     """Every four minutes; decisions take it from memory for five."""
     kept.run(600)
     assert kept.desk.clocks == 2
+
+
+def test_the_asset_list_is_looked_after(kept: Fixture) -> None:
+    """Whether it is old enough is for the wrapper to say, which knows when it was asked for."""
+    kept.run(3)
+    assert kept.desk.renewals == 3
 
 
 # --- what follows from a snapshot -----------------------------------------------------------

@@ -181,6 +181,26 @@ def test_tasks_and_orders_do_not_displace_each_other(plan: Plan) -> None:
     assert found == [("cancel", "a"), ("cancel", "b"), ("poll", "a"), ("poll", "b")]
 
 
+def test_what_lacks_budget_has_waited_since_it_was_due(plan: Plan) -> None:
+    """Also when a reconnect asks for it anew, which comes before the next try or after it."""
+    plan.follow()
+    plan.clock.advance_to(POLL_FIRST + 0.1)
+    (due,) = plan.due()
+    assert due.since == POLL_FIRST
+    plan.schedule.soon(due, plan.clock.monotonic())
+    plan.schedule.poll_now(["a"], plan.clock.monotonic())
+    (due,) = plan.due()
+    assert due.since == POLL_FIRST
+    plan.schedule.poll_now(["a"], plan.clock.monotonic())
+    plan.schedule.soon(due, plan.clock.monotonic())
+    (due,) = plan.due()
+    assert due.since == POLL_FIRST
+    plan.schedule.again(due, plan.clock.monotonic())
+    plan.clock.advance(60)
+    (due,) = plan.due()
+    assert due.since == POLL_FIRST + 0.1 + 1.0
+
+
 # --- order ----------------------------------------------------------------------------------------
 
 

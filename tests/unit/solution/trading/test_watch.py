@@ -9,6 +9,8 @@ import pytest
 
 from solution.domain.records import Intent, State
 from solution.errors import NoBudget, OutcomeUnknown, Rejected
+from solution.rate_limiter import Priority, RateLimiter, Slot
+from solution.trading import watch
 from solution.trading.watch import differs, is_older
 from tests.helpers.trading import ASSETS, Rig, RigRules, accept, accept_then, fail
 
@@ -413,6 +415,20 @@ def test_without_a_stream_polls_are_at_most_five_seconds_apart(rig: Rig) -> None
     assert rig.outcomes.told(entry)[-1] == "fill!"
 
 
+def test_a_stream_that_ends_has_every_open_order_asked_for_at_once(rig: Rig) -> None:
+    """Their next polls were planned while it told: up to half a minute from now."""
+    rig.desk.script.append(accept("new"))
+    entry = rig.send(**LIMIT)
+    rig.advance(40)
+    rig.desk.asked.clear()
+    rig.desk.fill(rig.only_coid(), "50")
+    rig.watch.step()
+    rig.stream_alive = False
+    rig.watch.step()
+    assert rig.outcomes.told(entry)[-1] == "fill!"
+    assert len(rig.desk.asked) == 1
+
+
 def test_an_accepted_order_that_is_not_found_is_asked_for_again(
     rig: Rig, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -549,6 +565,101 @@ def test_orders_that_rest_for_long_are_found_among_the_open_ones(rig: Rig) -> No
     assert asked[0] == "open POLL"
     assert sum(one.startswith("order ") for one in asked) == 1
     assert rig.outcomes.told(entries[-1])[-1] == "fill!"
+
+
+class NoPolls(RateLimiter):
+    """Entries take each slot that a poll could have."""
+
+    def try_acquire(self, priority: Priority) -> Slot | None:
+        return None if priority is Priority.POLL else super().try_acquire(priority)
+
+
+def starve(rig: Rig) -> None:
+    """From now on no poll gets a slot."""
+    limiter = NoPolls(200, clock=rig.clock)
+
+    def budgeted(ask: Callable[..., Any]) -> Callable[..., Any]:
+        def asked(*of: Any) -> Any:
+            slot = limiter.acquire(of[-1], 0.0)
+            if slot is None:
+                raise NoBudget("no slot in the rate budget")
+            with slot:
+                return ask(*of)
+
+        return asked
+
+    for name in ("lookup", "order", "orders_since", "open_orders"):
+        setattr(rig.desk, name, budgeted(getattr(rig.desk, name)))
+
+
+@pytest.mark.parametrize(("stream_alive", "due"), [(False, 0.5), (True, 2.0)])
+def test_an_order_that_ended_unseen_does_not_keep_an_exit_waiting(
+    rig: Rig, stream_alive: bool, due: float
+) -> None:
+    """No budget for polls: two seconds after its poll was due it is asked for with the exits."""
+    starve(rig)
+    rig.stream_alive = stream_alive
+    rig.desk.script.append(accept("new"))
+    entry = rig.send()
+    rig.desk.fill(rig.only_coid())
+    leaving = rig.publish("s")
+    rig.advance(due + 1.9)
+    assert rig.desk.asked == []
+    assert not rig.work()
+    rig.advance(0.4)
+    assert rig.desk.asked == ["order order-1 EXIT"]
+    assert rig.outcomes.told(entry) == ["submitted", "fill!"]
+    assert rig.outcomes.told(leaving) == ["submitted", "fill!"]
+
+
+def test_a_resting_order_is_heard_of_without_stream_and_budget(rig: Rig) -> None:
+    """It holds no lane: five seconds after it was due, and again."""
+    starve(rig)
+    rig.stream_alive = False
+    rig.desk.script.append(accept("new"))
+    entry = rig.send(**LIMIT)
+    rig.advance(5.4)
+    assert rig.desk.asked == []
+    rig.advance(0.2)
+    assert rig.desk.asked == ["order order-1 EXIT"]
+    rig.desk.fill(rig.only_coid(), "50")
+    rig.advance(10)
+    assert rig.outcomes.told(entry)[-1] == "fill!"
+
+
+def test_while_the_stream_tells_a_resting_order_needs_no_budget_of_others(rig: Rig) -> None:
+    """Nothing waits for its poll."""
+    starve(rig)
+    rig.desk.script.append(accept("new"))
+    rig.send(**LIMIT)
+    rig.advance(120)
+    assert rig.desk.asked == []
+
+
+def test_many_late_polls_are_one_request(rig: Rig) -> None:
+    """The list is asked for with the exits, for all of them."""
+    starve(rig)
+    rig.stream_alive = False
+    entries = many(rig)
+    for coid in rig.desk.orders:
+        rig.desk.fill(coid)
+    rig.advance(2.8)
+    assert rig.desk.asked == ["list EXIT"]
+    assert all(rig.outcomes.told(entry)[-1] == "fill!" for entry in entries)
+
+
+def test_a_list_that_lacks_many_asks_for_few_of_them_at_once(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of them waits for a slot, and a cancel may become due meanwhile."""
+    monkeypatch.setattr(watch, "SINGLE_POLLS", 3)
+    many(rig)
+    rig.desk.hidden.update(rig.desk.orders)
+    rig.clock.advance(2.1)
+    rig.watch.step()
+    assert len(rig.desk.asked) == 4
+    rig.advance(0.3)
+    assert len(rig.desk.asked) == 5
 
 
 # --- cancelling -------------------------------------------------------------------------
