@@ -58,17 +58,17 @@ class Intake:
             at=changes.rfc3339(self._clock.epoch_ms()),
             fields=fields,
         )
-        self._outcomes.put(changes.dead_letter(letter))
+        change = changes.dead_letter(letter)
+        self._outcomes.put(change)
         failpoints.hit("intake.dead_letter")
-        log.warning(
-            "dead_letter",
-            extra={
-                "signal_id": ref.entry_id,
-                "stream": ref.stream,
-                "reason": str(error.reason),
-                "detail": error.message,
-            },
-        )
+        about = {
+            "stream": ref.stream,
+            "entry_id": ref.entry_id,
+            "reason": str(error.reason),
+            "detail": error.message,
+        }
+        signal_id = next((event.signal_id for event in change.events), "")
+        log.warning("dead_letter", extra=about | ({"signal_id": signal_id} if signal_id else {}))
 
     def acknowledge(self, ref: EntryRef) -> None:
         """Its end is on record already."""

@@ -74,8 +74,7 @@ class Endings:
             at=outcomes.rfc3339(self._clock.epoch_ms()),
             fields=work.fields,
         )
-        signal = work.signal
-        change = outcomes.dead_letter(letter, signal_id=signal.signal_id, ticker=signal.ticker)
+        change = outcomes.dead_letter(letter)
         if work.redelivered:
             # It may have been told an end before: refused beside another entry of its signal_id.
             change.repeats = (work.ref,)
@@ -86,7 +85,7 @@ class Endings:
         log.warning(
             "dead_letter",
             extra={
-                "signal_id": signal.signal_id or work.ref.entry_id,
+                "signal_id": work.signal.signal_id or work.ref.entry_id,
                 "reason": str(error.reason),
                 "detail": error.message,
             },
