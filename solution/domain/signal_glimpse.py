@@ -14,6 +14,7 @@ from solution.domain.signal_fields import (
     MAX_ENTRY_BYTES,
     READERS,
     Fields,
+    digest,
     own_field,
 )
 from solution.domain.signal_json import members
@@ -35,6 +36,31 @@ class Glimpse(NamedTuple):
 
 def glimpse(fields: Fields) -> Glimpse:
     """Look at an entry; raises nothing, whatever it holds."""
+    try:
+        return _look(fields)
+    except Exception:  # noqa: BLE001 - a mistake in a reader must not cost the record of an entry
+        return Glimpse()
+
+
+def content_digest(fields: Fields) -> str:
+    """The digest of a signal with these fields, be it valid in this version or not.
+
+    Returns:
+        empty where the entry can never have been a signal.
+    """
+    if len(fields) > 1 and any(raw.lower() == _JSON for raw, _ in fields):
+        return ""  # json stands alone
+    flat = _flat(fields)
+    given = {raw.lower(): value for raw, value in flat if value is not None}
+    if len(given) < len(flat):
+        return ""  # a name given twice, a value that is no scalar
+    try:
+        return digest({raw.decode(): value for raw, value in given.items()})
+    except UnicodeDecodeError:
+        return ""
+
+
+def _look(fields: Fields) -> Glimpse:
     flat = _flat(fields)
     times = Counter(raw.lower() for raw, _ in flat)
     once = [(raw, value) for raw, value in flat if value is not None and times[raw.lower()] == 1]

@@ -64,7 +64,8 @@ class ListenerPorts:
         acknowledge: an entry whose end is on record already.
         has_dead_letter: whether the entry was dead-lettered before, with these fields (None: they
             are gone). Redis may give an id again that it lost.
-        has_row: whether the ledger has a row made from the entry; asked when its content is gone.
+        leave_to_row: whether the entry's signal has a row in the ledger; the entry is then
+            acknowledged with the row's outcome. None for fields that are gone.
         is_known: whether the ledger has a row for the identity.
         find_asset: by any spelling.
         is_dead: whether a consumer of the group can no longer be alive.
@@ -76,7 +77,7 @@ class ListenerPorts:
     dead_letter: Callable[[EntryRef, Fields, SignalError], None]
     acknowledge: Callable[[EntryRef], None]
     has_dead_letter: Callable[[EntryRef, Fields | None], bool]
-    has_row: Callable[[EntryRef], bool]
+    leave_to_row: Callable[[EntryRef, Fields | None], bool]
     is_known: Callable[[str], bool]
     find_asset: Callable[[str], AssetView | None]
     is_dead: Callable[[str], bool]
@@ -318,6 +319,7 @@ class SignalListener(Service):
             return
         for stream in self._watch.judge(tails, self.redis_ms()):
             group.rewind(stream)
+            self._anew[stream] = self.redis_ms()
             log.warning("group_set_back", extra={"stream": stream, "group": self._rules.group})
 
     def _held_of(self, stream: str) -> int:
@@ -410,33 +412,37 @@ class SignalListener(Service):
 
     def _hand_on(self, ref: EntryRef, fields: Fields | None, *, redelivered: bool) -> bool:
         """To a lane, or to the dead letters; False when there is no room."""
-        if not redelivered and self._ended_before(ref, fields):
+        again = redelivered or self._may_be_old(ref)
+        # Rows are found by their identity; a dead letter has none, and its entry must not trade
+        # now. (Redelivered, the pipeline asks.)
+        if again and not redelivered and self._ports.has_dead_letter(ref, fields):
             self._ports.acknowledge(ref)
             return True
         try:
             arrival = self._judge.judge(ref, fields, redelivered=redelivered)
         except SignalError as e:
-            lost = fields is None and self._ports.has_row(ref)
-            if lost or (redelivered and self._ports.has_dead_letter(ref, fields)):
-                self._ports.acknowledge(ref)
-            else:
-                self._ports.dead_letter(ref, fields or (), e)
-            return True
+            error = e
         except LedgerError:
             raise
         except Exception as e:  # a mistake of ours must cost this entry, not all that follow it
             log.exception("entry_crashed", extra={"stream": ref.stream, "entry_id": ref.entry_id})
             error = SignalError(Reason.INTERNAL_ERROR, f"{type(e).__name__} while reading it")
+        else:
+            return self._ports.deliver(arrival)
+        # Whoever sees the future may have seen it before: a failover can set Redis's clock back.
+        again |= fields is None or error.reason == Reason.FUTURE_TIMESTAMP
+        if not (again and self._is_settled(ref, fields)):
             self._ports.dead_letter(ref, fields or (), error)
-            return True
-        return self._ports.deliver(arrival)
+        return True
 
-    def _ended_before(self, ref: EntryRef, fields: Fields | None) -> bool:
-        """A group made anew reads everything as for the first time, dead letters too.
-
-        Rows are found by their identity; a dead letter has none, and its entry must not trade now.
-        """
+    def _may_be_old(self, ref: EntryRef) -> bool:
+        """A group made anew, or set back, reads everything as for the first time."""
         made = self._anew.get(ref.stream)
-        if made is None or entry_key(ref.entry_id)[0] > made:
-            return False
-        return self._ports.has_dead_letter(ref, fields)
+        return made is not None and entry_key(ref.entry_id)[0] <= made
+
+    def _is_settled(self, ref: EntryRef, fields: Fields | None) -> bool:
+        """Whether an entry has its end, or an order that will come to one: it gets no second."""
+        if self._ports.has_dead_letter(ref, fields):
+            self._ports.acknowledge(ref)
+            return True
+        return self._ports.leave_to_row(ref, fields)

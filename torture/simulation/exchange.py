@@ -98,6 +98,8 @@ class Exchange:
         self.by_coid: dict[str, Order] = {}
         self.posts: list[Post] = []
         self.holdings: dict[str, Decimal] = dict.fromkeys(SYMBOLS, Decimal(12))
+        self.delisted: set[str] = set()
+        """Symbols that are no longer in the list of assets."""
         self.events: list[bytes] = []
         self.lookups: list[tuple[float, str]] = []
         """When which client_order_id was asked for and not found; "" for a complete list."""
@@ -242,7 +244,7 @@ class Exchange:
             "/v2/account": self._account,
             "/v2/positions": self._positions,
             "/v2/clock": self._clock_now,
-            "/v2/assets": _assets,
+            "/v2/assets": lambda: [a for a in _assets() if a["symbol"] not in self.delisted],
             "/v2/stocks/snapshots": lambda: self._snapshots(asked["symbols"].split(",")),
             "/v2/account/activities/FILL": list,
         }

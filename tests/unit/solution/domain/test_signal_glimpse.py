@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solution.domain.signal import Signal, parse
-from solution.domain.signal_fields import MAX_ENTRY_BYTES, READERS
-from solution.domain.signal_glimpse import Glimpse, glimpse
+from solution.domain.signal_fields import MAX_ENTRY_BYTES, READERS, digest
+from solution.domain.signal_glimpse import Glimpse, content_digest, glimpse
 from solution.errors import SignalError
 
 Pairs = Sequence[tuple[bytes, bytes]]
@@ -123,7 +123,7 @@ def test_of_a_valid_signal_it_says_what_the_parser_says(pairs: Pairs) -> None:
         seen = glimpse(entry)
         for signal in parsed(entry):
             about = (signal.signal_id, signal.ticker, signal.strategy, signal.extra)
-            assert seen == Glimpse(*about)
+            assert (seen, content_digest(entry)) == (Glimpse(*about), signal.digest)
 
 
 @deterministic
@@ -131,3 +131,35 @@ def test_of_a_valid_signal_it_says_what_the_parser_says(pairs: Pairs) -> None:
 def test_no_bytes_raise_anything(pairs: Pairs) -> None:
     """Names and values of any kind."""
     assert glimpse(pairs).ticker == ""
+    assert len(content_digest(pairs)) in {0, 64}
+
+
+def test_content_has_a_digest_though_it_is_no_signal_now() -> None:
+    """A version with other rules may have made an order of it; names and values are enough."""
+    fields = [(b"Old_Name", b"\xff"), (b"ticker", b"NVDA")]
+    assert content_digest(fields) == digest({"old_name": b"\xff", "ticker": b"NVDA"})
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [(b"ticker", b"A"), (b"TICKER", b"A")],
+        [(b"\xff", b"A")],
+        [(b"json", b"{}"), (b"x_a", b"1")],
+        [(b"json", b'{"ticker":["A"]}')],
+        [(b"json", b'{"x_a":1,"X_A":1}')],
+    ],
+)
+def test_what_never_was_a_signal_has_no_digest(fields: Pairs) -> None:
+    """A name twice, a name that is no text, json beside others, a nested member."""
+    assert content_digest(fields) == ""
+
+
+def test_a_mistake_in_a_reader_costs_no_dead_letter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a dead letter is told as must never keep it from being written."""
+
+    def broken(_name: str, _raw: bytes) -> str:
+        raise RecursionError("a mistake")
+
+    monkeypatch.setitem(READERS, "ticker", ("ticker", broken))  # type: ignore[arg-type]
+    assert glimpse(NAMED) == Glimpse()

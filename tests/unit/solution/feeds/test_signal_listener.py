@@ -135,6 +135,7 @@ class Fixture:
         self.acknowledged: list[str] = []
         self.dead_before: set[str] = set()
         self.rows: set[str] = set()
+        self.left: list[str] = []
         self.known: set[str] = set()
         self.clients: list[Client] = []
         monkeypatch.setattr(module, "StreamGroup", lambda *_: self.group)
@@ -145,7 +146,7 @@ class Fixture:
             dead_letter=self._dead_letter,
             acknowledge=lambda ref: self.acknowledged.append(ref.entry_id),
             has_dead_letter=lambda ref, _fields: ref.entry_id in self.dead_before,
-            has_row=lambda ref: ref.entry_id in self.rows,
+            leave_to_row=self._leave_to_row,
             is_known=lambda identity: identity in self.known,
             find_asset=ASSETS.get,
             is_dead=lambda consumer: consumer.startswith(DEAD),
@@ -174,6 +175,11 @@ class Fixture:
         if self.takes:
             self.arrivals.append(arrival)
         return self.takes
+
+    def _leave_to_row(self, ref: EntryRef, _fields: Any) -> bool:
+        found = ref.entry_id in self.rows
+        self.left += [ref.entry_id] if found else []
+        return found
 
     def _dead_letter(self, ref: EntryRef, _fields: Any, error: SignalError) -> None:
         self.letters.append((ref.entry_id, str(error.reason)))
@@ -383,13 +389,63 @@ def test_a_dead_letter_that_comes_again_is_only_acknowledged(fix: Fixture) -> No
     assert fix.acknowledged == [entry]
 
 
-def test_lost_content_of_an_entry_with_an_order_is_no_dead_letter(fix: Fixture) -> None:
-    """Trimmed while pending: the order's row goes on by itself, the entry is acknowledged."""
-    entry = fix.group.add(fix.now_id(9), None, owner=DEAD)
+UNLISTED = ((b"ticker", b"ZZZZ"), (b"direction", b"b"))
+
+
+@pytest.mark.parametrize("owner", [ME, DEAD])
+@pytest.mark.parametrize(
+    ("fields", "ago"),
+    [(None, 9), (UNLISTED, 9), (BUY, -9), ((b"tiker", b"NVDA"), 9)],
+)
+def test_a_redelivered_entry_with_a_row_is_no_dead_letter(
+    fix: Fixture, owner: str, fields: Any, ago: float
+) -> None:
+    """Trimmed, delisted, from the future since the clock went back, refused by a new version.
+
+    The row's order goes on by itself, and sees to the entry's end.
+    """
+    entry = fix.group.add(fix.now_id(ago), fields, owner=owner)
     fix.rows.add(entry)
     fix.listener.step()
-    assert fix.letters == []
-    assert fix.acknowledged == [entry]
+    assert (fix.letters, fix.ids(), fix.acknowledged) == ([], [], [])
+    assert (fix.left, fix.listener.holding()) == ([entry], 1)
+
+
+def test_a_redelivered_entry_without_a_row_is_a_dead_letter(fix: Fixture) -> None:
+    """What is no signal now and never had an order ends as it would have before."""
+    entry = fix.group.add(fix.now_id(9), UNLISTED, owner=DEAD)
+    fix.listener.step()
+    assert (fix.letters, fix.left) == ([(entry, "UNKNOWN_TICKER")], [])
+
+
+def test_a_new_entry_from_the_future_may_have_a_row(fix: Fixture) -> None:
+    """After a failover Redis may deliver it again as new, by a clock that stands behind."""
+    entry = fix.group.add(fix.now_id(-9))
+    fix.rows.add(entry)
+    fix.listener.step()
+    assert (fix.letters, fix.left) == ([], [entry])
+
+
+def test_a_new_entry_that_is_no_signal_costs_no_look_at_the_rows(fix: Fixture) -> None:
+    """A flood of nonsense must not become a flood of questions to the ledger."""
+    entry = fix.group.add(fix.now_id(), UNLISTED)
+    fix.rows.add(entry)
+    fix.listener.step()
+    assert (fix.letters, fix.left) == ([(entry, "UNKNOWN_TICKER")], [])
+
+
+@pytest.mark.parametrize("how", ["made anew", "set back"])
+def test_a_group_that_delivers_all_again_repeats_no_end(fix: Fixture, how: str) -> None:
+    """Entries come as new: one with a dead letter must not trade, one with a row is left to it."""
+    dead = fix.group.add(fix.now_id(8))
+    ended = fix.group.add(fix.now_id(7), UNLISTED)
+    fix.dead_before.add(dead)
+    fix.rows.add(ended)
+    fix.group.created = ["nvda"] if how == "made anew" else []
+    fix.group.tail = Tail((5, 0), (9, 0), None, None, None) if how == "set back" else None
+    fix.listener.step()
+    assert (fix.ids(), fix.letters) == ([], [])
+    assert (fix.acknowledged, fix.left) == ([dead], [ended])
 
 
 def test_a_mistake_of_ours_costs_one_entry(fix: Fixture, monkeypatch: pytest.MonkeyPatch) -> None:
