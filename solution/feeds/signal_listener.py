@@ -113,6 +113,7 @@ class SignalListener(Service):
         self._group: StreamGroup | None = None
         self._held_mutex = threading.Lock()
         self._held: dict[str, dict[str, Fields | None]] = {s: {} for s in rules.streams}
+        self._unburied: dict[str, set[str]] = {s: set() for s in rules.streams}
         self._watch = StreamWatch()
         self._judge = EntryJudge(
             max_signal_age=rules.max_signal_age,
@@ -299,11 +300,13 @@ class SignalListener(Service):
             mine = counts.pop(group.consumer, 0)
             # After a lost connection a count deceives: an acknowledgement whose reply was lost is
             # still held here and not pending there, and would hide an entry whose reply was lost.
-            if mine > self._held_of(stream) or (mine and self._exact):
+            # So would a dead peer's entry whose content is gone: held here, pending for the dead.
+            dead = {consumer for consumer in counts if self._ports.is_dead(consumer)}
+            if mine > self._held_of(stream) or (mine and (self._exact or dead)):
                 complete &= self._reread(group, stream)
-            dead = [consumer for consumer in counts if self._ports.is_dead(consumer)]
             if dead:
                 complete &= self._take_over(group, stream, dead)
+            self._bury(group, stream, dead)
         self._exact = False
         return complete
 
@@ -341,10 +344,16 @@ class SignalListener(Service):
                 return False
         return len(lost) <= room
 
-    def _take_over(self, group: StreamGroup, stream: str, consumers: list[str]) -> bool:
-        """All dead peers' entries together: one that died while taking over left them mixed."""
-        ids = [i for consumer in consumers for i in group.pending_ids(stream, consumer)]
-        ids.sort(key=entry_key)
+    def _take_over(self, group: StreamGroup, stream: str, consumers: set[str]) -> bool:
+        """All dead peers' entries together: one that died while taking over left them mixed.
+
+        An entry whose content is gone cannot be claimed. It stays the dead one's until its end is
+        acknowledged, and in hand here meanwhile.
+        """
+        with self._held_mutex:
+            held = set(self._held[stream])
+        pending = (i for consumer in consumers for i in group.pending_ids(stream, consumer))
+        ids = sorted((i for i in pending if i not in held), key=entry_key)
         room = max(0, self._ports.room())
         if ids[:room]:
             log.warning("entries_taken_over", extra={"stream": stream, "count": len(ids[:room])})
@@ -353,11 +362,25 @@ class SignalListener(Service):
             for entry in claimed:
                 if not self._take(stream, entry, redelivered=True):
                     return False
-        if len(ids) > room:
-            return False
-        for consumer in consumers:
-            group.forget_consumer(stream, consumer)
-        return True
+        return len(ids) <= room
+
+    def _bury(self, group: StreamGroup, stream: str, dead: set[str]) -> None:
+        """Forget dead peers once nothing of theirs is pending.
+
+        Forgetting drops what is: of an entry whose content is gone, the last trace until its dead
+        letter is on record.
+        """
+        unburied = self._unburied[stream]
+        unburied |= dead
+        for consumer in unburied - group.pending_counts(stream).keys() if unburied else ():
+            try:
+                group.forget_consumer(stream, consumer)
+            except redis.ResponseError as e:
+                if fault_of(e) is not RedisFault.NOPERM:
+                    raise
+                # Upkeep: a name too many in the group does no harm.
+                log.warning("consumer_not_forgotten", extra={"stream": stream, "detail": str(e)})
+            unburied.discard(consumer)
 
     def _trim(self, group: StreamGroup) -> None:
         """Upkeep: a Redis that forbids or lacks it must not keep signals from being read."""

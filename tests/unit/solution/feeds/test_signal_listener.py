@@ -44,6 +44,8 @@ class Group:
         self.errors: list[Exception] = []
         self.counts: list[int] = []
         self.forgotten: list[str] = []
+        self.forget_error: Exception | None = None
+        self.claims = 0
         self.ensured = 0
         self.created: list[str] = []
         self.active: tuple[str, ...] = ("nvda",)
@@ -104,13 +106,18 @@ class Group:
         return [(entry_id, self.content[entry_id]) for entry_id in ids]
 
     def claim(self, stream: str, ids: Sequence[str]) -> list[Entry]:
+        self.claims += 1
+        found = self.fetch(stream, ids)
+        present = [entry_id for entry_id, fields in found if fields is not None]
         for owned in self.pending.values():
-            owned[:] = [entry_id for entry_id in owned if entry_id not in ids]
-        self.pending.setdefault(ME, []).extend(ids)
-        return self.fetch(stream, ids)
+            owned[:] = [entry_id for entry_id in owned if entry_id not in present]
+        self.pending.setdefault(ME, []).extend(present)
+        return found
 
     def forget_consumer(self, stream: str, consumer: str) -> None:
         assert not self.pending.get(consumer), "its pending entries would be dropped"
+        if self.forget_error is not None:
+            raise self.forget_error
         self.forgotten.append(consumer)
         self.pending.pop(consumer, None)
 
@@ -298,7 +305,7 @@ def test_a_redelivered_entry_that_found_no_room_holds_back_the_rest(
     new = fix.group.add(fix.now_id())
     fix.takes = False
     fix.listener.step()
-    assert (fix.ids(), fix.group.counts, fix.group.forgotten) == ([], [], [])
+    assert (fix.ids(), fix.group.counts) == ([], [])
     fix.takes = True
     fix.listener.step()
     assert fix.ids() == [*old, new]
@@ -313,6 +320,61 @@ def test_without_room_a_dead_peers_entries_stay_where_they_are(fix: Fixture) -> 
     fix.room = 1
     fix.listener.step()
     assert (fix.ids(), fix.group.forgotten) == ([old], [DEAD])
+
+
+def test_a_dead_peer_is_forgotten_when_the_last_end_is_acknowledged(
+    fix: Fixture, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Content that is gone cannot be claimed: pending for the dead one is its last trace.
+
+    Meanwhile nothing is read, claimed or logged a second time.
+    """
+    gone = fix.group.add(fix.now_id(9), None, owner=DEAD)
+    there = fix.group.add(fix.now_id(8), owner=DEAD)
+    for _ in range(5):
+        fix.listener.step()
+        fix.clock.advance(1.0)
+    assert (fix.letters, fix.ids(), fix.listener.read) == ([(gone, "PAYLOAD_LOST")], [there], 2)
+    assert (fix.group.pending[DEAD], fix.group.forgotten, fix.group.claims) == ([gone], [], 1)
+    assert [r.message for r in caplog.records].count("entries_taken_over") == 1
+    fix.group.pending[DEAD].remove(gone)
+    fix.listener.released([EntryRef("nvda", gone)])
+    fix.listener.step()
+    assert fix.group.forgotten == [DEAD]
+    fix.clock.advance(1.0)
+    fix.listener.step()
+    assert fix.group.forgotten == [DEAD]
+
+
+def test_what_a_dead_peer_left_does_not_hide_a_lost_reply(fix: Fixture) -> None:
+    """As many held as pending for us, and not the same: told apart while a dead one has some."""
+    fix.group.add(fix.now_id(9), None, owner=DEAD)
+    fix.listener.step()
+    lost = fix.group.add(fix.now_id(8), owner=ME)
+    fix.clock.advance(1.0)
+    fix.listener.step()
+    assert fix.ids() == [lost]
+
+
+def test_who_may_not_forget_a_dead_peer_goes_on(fix: Fixture) -> None:
+    """A user without XGROUP: tried once, told, and no connection is given up for it."""
+    fix.group.forget_error = redis.exceptions.NoPermissionError("no permissions to run xgroup")
+    entry = fix.group.add(fix.now_id(9), owner=DEAD)
+    for _ in range(3):
+        assert fix.listener.step() == 0.0
+        fix.clock.advance(1.0)
+        fix.group.forget_error = None
+    assert (fix.ids(), fix.group.forgotten, fix.listener.reconnects) == ([entry], [], 0)
+
+
+def test_a_fault_while_a_dead_peer_is_forgotten_is_tried_again(fix: Fixture) -> None:
+    """As any other command: the connection is made anew, and the name goes then."""
+    fix.group.forget_error = redis.ReadOnlyError("READONLY")
+    fix.group.add(fix.now_id(9), owner=DEAD)
+    assert fix.listener.step() == 0.05
+    fix.group.forget_error = None
+    fix.listener.step()
+    assert fix.group.forgotten == [DEAD]
 
 
 # --- what is no signal --------------------------------------------------------------------
