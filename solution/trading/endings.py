@@ -75,9 +75,9 @@ class Endings:
             fields=work.fields,
         )
         change = outcomes.dead_letter(letter)
-        if work.redelivered:
-            # It may have been told an end before: refused beside another entry of its signal_id.
-            change.repeats = (work.ref,)
+        # It may have been told an end before: refused beside another entry of its signal_id. A
+        # group made anew delivers it as new.
+        change.repeats = (work.ref,)
         self._sink.put(change)
         self._tracker.board.dead_letter(
             self._composer.blank(work, State.REFUSED), str(error.reason)
