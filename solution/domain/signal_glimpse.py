@@ -21,6 +21,9 @@ from solution.domain.signal_json import members
 from solution.errors import SignalError
 
 _JSON: Final = JSON_FIELD.encode()
+_LABELS: Final = frozenset({b"signal_id", b"ticker", b"strategy"})
+_MOST_FIELDS: Final = MAX_ENTRY_BYTES // 3
+"""More have no room in a valid entry; then a megabyte of own fields must not cost its reading."""
 Members = list[tuple[bytes, bytes | None]]
 """Names and values; None for a value that is no scalar."""
 
@@ -48,6 +51,8 @@ def content_digest(fields: Fields) -> str:
     Returns:
         empty where the entry can never have been a signal.
     """
+    if len(fields) > _MOST_FIELDS:
+        return ""
     if len(fields) > 1 and any(raw.lower() == _JSON for raw, _ in fields):
         return ""  # json stands alone
     flat = _flat(fields)
@@ -61,6 +66,8 @@ def content_digest(fields: Fields) -> str:
 
 
 def _look(fields: Fields) -> Glimpse:
+    if len(fields) > _MOST_FIELDS:
+        fields = [field for field in fields if field[0].lower() in _LABELS]
     flat = _flat(fields)
     times = Counter(raw.lower() for raw, _ in flat)
     once = [(raw, value) for raw, value in flat if value is not None and times[raw.lower()] == 1]

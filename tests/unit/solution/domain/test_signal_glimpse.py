@@ -94,6 +94,13 @@ def test_no_more_is_echoed_than_a_valid_entry_could_hold() -> None:
     assert 0 < len(glimpse(many).extra) <= MAX_ENTRY_BYTES // 4000
 
 
+def test_more_fields_than_a_valid_entry_can_hold() -> None:
+    """Who sent it is still known; their own fields are not looked at one by one."""
+    many = [(b"x%d" % n, b"") for n in range(MAX_ENTRY_BYTES // 3)]
+    assert glimpse([*NAMED, *many]) == SEEN._replace(extra=())
+    assert content_digest([*NAMED, *many]) == ""
+
+
 names = st.sampled_from([*READERS, "x_a", "X_A", "X_b", "Signal_Id", "json"]).map(str.encode)
 values = st.binary(max_size=9) | st.sampled_from([b"NVDA", b"b", b"1", b"limit", b"s-1", b"{}"])
 signals = st.lists(st.tuples(names, values), max_size=6).map(

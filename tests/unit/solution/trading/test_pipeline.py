@@ -164,6 +164,17 @@ def test_the_same_signal_id_with_other_content_is_a_dead_letter(rig: Rig) -> Non
     assert rig.is_free()
 
 
+@pytest.mark.parametrize("price", ["limit_price", "stop_price", "trail_price"])
+def test_no_order_at_a_price_of_nothing(rig: Rig, price: str) -> None:
+    """A buy below the exchange's finest step: a dead letter, nothing sent, nothing held."""
+    kind = {"limit_price": "limit", "stop_price": "stop", "trail_price": "trailing_stop"}[price]
+    entry = rig.send(qty="1", order_type=kind, time_in_force="day", **{price: "0.00001"})
+    assert rig.outcomes.told(entry) == ["dead_letter!"]
+    assert rig.outcomes.events[-1]["reason"] == "INVALID_VALUE"
+    assert (rig.desk.posts, rig.portfolio.reserved()[0]) == ([], 0)
+    assert rig.is_free()
+
+
 def test_a_signal_id_used_again_is_told_no_second_end(rig: Rig) -> None:
     """Refused beside the other entry, then read as new from a group made anew."""
     rig.send(signal_id="one")
