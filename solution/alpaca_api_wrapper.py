@@ -35,6 +35,8 @@ CLOCK_SKEW = 2.0
 LIST_PAGE = 500
 LIST_PAGES_MAX = 40
 SLOT_WAIT = 5.0
+REFRESHES = 3
+"""Pictures of the account asked for in a row, where each met an execution on its way."""
 ZERO = Decimal(0)
 
 
@@ -190,19 +192,22 @@ class AlpacaAPIWrapper:
             False when it is still to be asked for, and only rate budget is missing. Never when
             urgent: that is decided on what is certain.
         """
-        if not self._portfolio.is_uncertain(symbol):
-            return True
-        try:
-            # What is not urgent tries once, as a poll: a worker that stood in line would be missing
-            # to an exit. The account keeper stands there instead.
-            self.refresh_account(Priority.EXIT if urgent else Priority.POLL)
-        except NoBudget as e:
-            if not urgent:
-                self.account_wanted = True
-                return False
-            log.warning("account_refresh_failed", extra={"detail": str(e)})
-        except BrokerError as e:
-            log.warning("account_refresh_failed", extra={"detail": str(e)})
+        for _ in range(REFRESHES):
+            if not self._portfolio.is_uncertain(symbol):
+                break
+            try:
+                # What is not urgent tries once, as a poll: a worker that stood in line would be
+                # missing to an exit. The account keeper stands there instead.
+                self.refresh_account(Priority.EXIT if urgent else Priority.POLL)
+            except NoBudget as e:
+                if not urgent:
+                    self.account_wanted = True
+                    return False
+                log.warning("account_refresh_failed", extra={"detail": str(e)})
+                break
+            except BrokerError as e:
+                log.warning("account_refresh_failed", extra={"detail": str(e)})
+                break
         return True
 
     def _position(self, raw: Mapping[str, Any]) -> Position:

@@ -125,7 +125,7 @@ def test_a_dead_letter_is_seen_and_retried(world: World) -> None:
     fields = ("--field", "ts=2026-01-02T03:04:05Z", "--signal-id", "late")
     result = world.run("publish", "NVDA", "b", "--qty", "1", "--wait", *fields)
     assert result.returncode == 1
-    assert "dead_letter EXPIRED" in result.stdout
+    assert "dead_letter NVDA EXPIRED" in result.stdout
     entry = result.stdout.splitlines()[0]
     assert entry in world.run("dead-letters").stdout
     retried = world.run("dead-letters", "retry", entry, "--yes")

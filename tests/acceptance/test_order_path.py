@@ -228,7 +228,7 @@ def test_an_order_without_a_row_is_adopted_without_a_post(resending: Run) -> Non
 def test_another_order_under_our_id_is_a_conflict(resending: Run) -> None:
     """ID_CONFLICT, final, in words that name the difference; nothing is sent again."""
     story = resending.stories["COTHER"]
-    assert story.told == ["unknown", "rejected!"]
+    assert story.told == ["unknown", "rejected!"], story.last
     assert story.last["reason"] == "ID_CONFLICT"
     assert story.last["message"].startswith("qty")
     assert len(story.posts) == 1

@@ -333,6 +333,30 @@ def test_an_uncertain_position_is_asked_for_before_deciding(fix: Fixture) -> Non
     assert fix.portfolio.quantities() == {"NVDA": Decimal(5)}
 
 
+@pytest.mark.parametrize(("meets", "pictures"), [(2, 2), (9, 3)])
+def test_an_execution_that_meets_the_picture_on_its_way_is_asked_about_again(
+    fix: Fixture, meets: int, pictures: int
+) -> None:
+    """Otherwise the entry would end EXPOSURE_UNCONFIRMED for a moment's doubt; not for ever."""
+    fix.wrapper.refresh_account()
+    fix.portfolio.moved_elsewhere("NVDA", Decimal(5))
+    positions, asked = fix.client.positions, []
+
+    def positions_while_trading() -> list[dict[str, Any]]:
+        fix.clock.advance(1)
+        asked.append("positions")
+        if len(asked) < meets:
+            fix.portfolio.moved_elsewhere("NVDA", Decimal(5))
+        fix.clock.advance(1)
+        return positions()
+
+    fix.client.positions = positions_while_trading  # type: ignore[method-assign]
+    fix.client.position_rows = [{"symbol": "NVDA", "qty": "5"}]
+    assert fix.wrapper.refresh_if_uncertain("NVDA")
+    assert len(asked) == pictures
+    assert fix.portfolio.is_uncertain("NVDA") is (meets > pictures)
+
+
 def aside(act: Callable[[], object]) -> threading.Thread:
     """Started on a thread of its own."""
     thread = threading.Thread(target=act, daemon=True)
