@@ -1,8 +1,8 @@
 """Many changes in one transaction."""
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from solution.domain.events import ExecutionEvent
@@ -26,7 +26,8 @@ class Prepared:
     trades: list[list[Any]]
     dead_letter: list[Any] | None
     notes: list[list[Any]]
-    events: list[str]
+    events: list[tuple[Mapping[str, str], str]]
+    """Each as fields and as JSON: made once for the ledger and the publisher (10 µs an event)."""
     now_ms: int
 
 
@@ -47,7 +48,7 @@ def prepare(change: Change, now_ms: int) -> Prepared:
         trades=[rows.trade_row(trade) for trade in change.trades],
         dead_letter=rows.dead_letter_row(letter) if letter else None,
         notes=[rows.note_row(note) for note in change.notes],
-        events=[rows.event_json(event) for event in change.events],
+        events=[rows.event_row(event) for event in change.events],
         now_ms=now_ms,
     )
 
@@ -67,7 +68,7 @@ class Batch:
     def __init__(self, connection: Executor, first_event_id: int) -> None:
         self._connection = connection
         self.next_event_id = first_event_id
-        self.committed: list[tuple[int, Change]] = []
+        self.committed: list[tuple[int, Mapping[str, str]]] = []
         self._trades: list[list[Any]] = []
         self._notes: list[list[Any]] = []
         self._events: list[tuple[int, str]] = []
@@ -79,18 +80,11 @@ class Batch:
             Exception: the driver's; the owner rolls back, nothing happened.
         """
         for one in prepared:
-            change, events = one.change, one.events
-            news = self._rows(one)
-            if not all(news):
-                kept = [
-                    (e, row) for e, row, ok in zip(change.events, events, news, strict=True) if ok
-                ]
-                change = replace(change, events=tuple(event for event, _ in kept))
-                events = [row for _, row in kept]
-            for event in events:
-                self._events.append((self.next_event_id, event))
-                self.committed.append((self.next_event_id, change))
-                self.next_event_id += 1
+            for (fields, stored), is_news in zip(one.events, self._rows(one), strict=True):
+                if is_news:
+                    self._events.append((self.next_event_id, stored))
+                    self.committed.append((self.next_event_id, fields))
+                    self.next_event_id += 1
             self._trades += one.trades
             self._notes += one.notes
         # Order does not matter between trades, and events were numbered above: one call each
