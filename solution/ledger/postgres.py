@@ -160,7 +160,7 @@ class PostgresLedger(Store):
             ValueError, TypeError: a change that cannot be stored; nothing of the batch is.
         """
         now_ms = self._clock.epoch_ms()
-        prepared = [prepare(change, now_ms) for change in changes]
+        prepared = prepare(changes, now_ms)
         token = _token()
         with self._apply_mutex:
             leftovers = self._take_leftovers()

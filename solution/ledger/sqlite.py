@@ -109,7 +109,7 @@ class SqliteLedger(Store):
         """
         self._check_files()
         now_ms = self._clock.epoch_ms()
-        prepared = [prepare(change, now_ms) for change in changes]
+        prepared = prepare(changes, now_ms)
 
         def run(connection: Executor) -> Batch:
             batch = Batch(connection, self._last_event_id + 1)
