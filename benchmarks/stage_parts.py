@@ -99,6 +99,7 @@ class Parts:
         self._collector = Collector()
         self._intents: list[Intent] = []
         self._batches: list[list[Change]] = []
+        self._told: list[list[dict[str, str]]] = []
         self._orders: list[tuple[Any, list[bytes]]] = []
         self._open = ExitStack()
 
@@ -260,16 +261,18 @@ class Parts:
             self._ledger.begin(self._intents[n])
             self.news(n)
         made = sorted(self._sink.changes, key=lambda change: change.client_order_id)
-        self._batches = [made[at : at + 3] for at in range(0, len(made), 3)]
+        self._hold([made[at : at + 3] for at in range(0, len(made), 3)])
 
     def batches(self, count: int) -> None:
         """The same, a batch of signals per call."""
         self.changes(count * BATCH)
         singles = self._batches
-        self._batches = [
-            [change for one in singles[at : at + BATCH] for change in one]
-            for at in range(0, len(singles), BATCH)
-        ]
+        self._hold(
+            [
+                [change for one in singles[at : at + BATCH] for change in one]
+                for at in range(0, len(singles), BATCH)
+            ]
+        )
 
     # --- the stages -------------------------------------------------------------------------
 
@@ -328,17 +331,21 @@ class Parts:
         self._ledger.apply(self._batches[n])
 
     def publish(self, n: int) -> None:
-        events = []
-        acks: list[EntryRef] = []
-        for change in self._batches[n]:
-            events += [event_fields(event) for event in change.events]
-            acks += change.ack
-        numbered = [(next(self._numbers), fields) for fields in events]
+        acks = [ref for change in self._batches[n] for ref in change.ack]
+        numbered = [(next(self._numbers), fields) for fields in self._told[n]]
         self._publisher.publish(numbered, acks)
         if not self._publisher.flush(Deadline(10.0)):
             raise RuntimeError(self._publisher.trouble)
 
     # --- inside -----------------------------------------------------------------------------
+
+    def _hold(self, batches: list[list[Change]]) -> None:
+        """The batches, and what the ledger's commit of each would hand to the publisher."""
+        self._batches = batches
+        self._told = [
+            [event_fields(event) for change in batch for event in change.events]
+            for batch in batches
+        ]
 
     def _limiter_free(self, urgent: bool) -> float:
         del urgent

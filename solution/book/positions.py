@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from solution.book.audit import Finding, SnapshotAudit
 from solution.book.reservations import ZERO, Reservation, Reservations
@@ -77,8 +77,7 @@ class _Holding:
         self.sold_in_doubt = self.bought_in_doubt = self.masked = ZERO
 
 
-@dataclass(frozen=True, slots=True)
-class Holdings:
+class Holdings(NamedTuple):
     """What one decision may use, taken under the portfolio's mutex.
 
     Shares and account currency. ``available_qty`` is what may be sold now, ``pending_qty`` the

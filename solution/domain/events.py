@@ -52,13 +52,15 @@ class ExecutionEvent(NamedTuple):
     def fields(self) -> Iterator[tuple[str, str]]:
         """Name and text of every field that has a value, in the documented order."""
         for name, value in zip(_ORDER, _values(self), strict=True):
-            if value is None or value == "":
-                continue
-            if isinstance(value, str):
-                yield name, str(value)
+            # The exact type first: most of the twenty are plain text, and a third of the time.
+            if type(value) is str:
+                if value:
+                    yield name, value
             elif isinstance(value, Decimal):
                 yield name, format(value, "f")
-            else:
+            elif isinstance(value, str):
+                yield name, str(value)
+            elif value is not None:
                 yield name, "1" if value else "0"
         yield from self.extra
 

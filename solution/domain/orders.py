@@ -5,9 +5,9 @@ follows ``POST /v2/orders`` of Alpaca's Trading API v2 (OpenAPI document, ``Post
 """
 
 import hashlib
-from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from typing import NamedTuple
 
 import orjson
 
@@ -37,9 +37,11 @@ class TimeInForce(StrEnum):
     CLS = "cls"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrderRequest:
-    """One order as it will be sent. Exactly one of ``qty`` and ``notional`` is set."""
+class OrderRequest(NamedTuple):
+    """One order as it will be sent. Exactly one of ``qty`` and ``notional`` is set.
+
+    Pass the fields by name. (A named tuple like the signal, and for the same reason.)
+    """
 
     symbol: str
     side: Side

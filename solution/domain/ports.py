@@ -69,11 +69,11 @@ class Ledger(Lease, Protocol):
         """
         ...
 
-    def apply(self, changes: Sequence[Change]) -> list[tuple[int, Change]]:
+    def apply(self, changes: Sequence[Change]) -> list[tuple[int, Mapping[str, str]]]:
         """Commit many changes in one transaction and make them durable (fsync).
 
         Returns:
-            per event, in order: its ``event_id`` and the change it belongs to.
+            per event, in order: its ``event_id`` and its fields as they are published.
 
         Raises:
             LeaseLost: another instance holds the lease; nothing was written.

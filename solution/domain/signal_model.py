@@ -1,9 +1,8 @@
 """What a valid signal is; :mod:`solution.domain.signal` makes them."""
 
-from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from solution.domain.orders import OrderType, Side, TimeInForce
 
@@ -29,16 +28,16 @@ class SizeKind(StrEnum):
     TARGET_WEIGHT = "target_weight"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Signal:
-    """One valid signal.
+class Signal(NamedTuple):
+    """One valid signal; pass the fields by name.
 
     ``size`` is shares (``QTY``, ``TARGET_QTY``), account currency (``NOTIONAL``) or a share of
     equity from 0 to 1 (``WEIGHT``, ``TARGET_WEIGHT``). Prices are account currency,
     ``cancel_after`` and ``max_age`` seconds, ``trail_percent`` percent, ``ts_ms`` epoch
     milliseconds. ``side`` is None only where a target or ``liquidate`` decides it; a ``side``
     beside ``liquidate`` restricts it (sell: close a long, buy: close a short). ``extra`` holds the
-    ``x_`` fields under the names as given.
+    ``x_`` fields under the names as given. (A named tuple: one is made for each entry, and a frozen
+    dataclass of so many fields takes 4 µs to make instead of 1.)
     """
 
     stream: str

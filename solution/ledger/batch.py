@@ -1,12 +1,12 @@
 """Many changes in one transaction."""
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
 
 from solution.domain.events import ExecutionEvent
-from solution.domain.records import Change, EntryRef
+from solution.domain.records import TERMINAL, Change, EntryRef
 from solution.ledger import rows
 from solution.ledger.store import Executor
 
@@ -16,29 +16,77 @@ _INSERT_NEW = f"{rows.INSERT_INTENT} ON CONFLICT DO NOTHING"
 _IDENTITY = rows.INTENT_COLUMNS.index("identity")
 
 
+@dataclass(slots=True, eq=False)
+class Update:
+    """What one statement sets in one row: the updates of one change, or of several in a row.
+
+    An order's answer, its acceptance and its fill mostly meet in one batch, and each statement
+    costs 12 µs. Joined are only updates that set ``state`` and follow no end: then either all of
+    them find their row, or none does.
+    """
+
+    columns: dict[str, object]
+    is_open: bool
+    sql: str = ""
+    row: list[Any] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, update: Mapping[str, object]) -> Self:
+        return cls(dict(update), is_open=_may_join(update) and update["state"] not in TERMINAL)
+
+    def takes(self, update: Mapping[str, object]) -> bool:
+        """Add the next update of the same row; False when it needs a statement of its own."""
+        if not self.is_open or not _may_join(update):
+            return False
+        self.columns |= update
+        self.is_open = update["state"] not in TERMINAL
+        return True
+
+
+def _may_join(update: Mapping[str, object]) -> bool:
+    return "state" in update and "updated_ms" in update
+
+
 @dataclass(slots=True)
 class Prepared:
     """One change as parameters, made before the write lock is taken."""
 
     change: Change
     insert: list[Any] | None
-    update: tuple[str, list[Any]] | None
+    update: Update | None
     trades: list[list[Any]]
     dead_letter: list[Any] | None
     notes: list[list[Any]]
-    events: list[str]
+    events: list[tuple[Mapping[str, str], str]]
+    """Each as fields and as JSON: made once for the ledger and the publisher (10 µs an event)."""
     now_ms: int
 
 
-def prepare(change: Change, now_ms: int) -> Prepared:
+def prepare(changes: Sequence[Change], now_ms: int) -> list[Prepared]:
     """Everything that costs time and may fail on wrong values.
 
     Raises:
-        ValueError, TypeError: the change cannot be stored; a mistake in the program.
+        ValueError, TypeError: a change cannot be stored; a mistake in the program.
     """
+    updates: dict[str, Update] = {}  # of each row, the last one
+    prepared = [_prepare(change, updates, now_ms) for change in changes]
+    for one in prepared:
+        update = one.update
+        if update is not None and not update.sql:
+            update.sql, update.row = rows.update_statement(
+                one.change.client_order_id, update.columns, now_ms
+            )
+    return prepared
+
+
+def _prepare(change: Change, updates: dict[str, Update], now_ms: int) -> Prepared:
     update = None
+    if change.insert:
+        updates.pop(change.insert.client_order_id, None)  # what came before it found no row
     if change.update:
-        update = rows.update_statement(change.client_order_id, change.update, now_ms)
+        update = updates.get(change.client_order_id)
+        if update is None or not update.takes(change.update):
+            update = updates[change.client_order_id] = Update.of(change.update)
     letter = change.dead_letter
     return Prepared(
         change=change,
@@ -47,7 +95,7 @@ def prepare(change: Change, now_ms: int) -> Prepared:
         trades=[rows.trade_row(trade) for trade in change.trades],
         dead_letter=rows.dead_letter_row(letter) if letter else None,
         notes=[rows.note_row(note) for note in change.notes],
-        events=[rows.event_json(event) for event in change.events],
+        events=[rows.event_row(event) for event in change.events],
         now_ms=now_ms,
     )
 
@@ -67,7 +115,8 @@ class Batch:
     def __init__(self, connection: Executor, first_event_id: int) -> None:
         self._connection = connection
         self.next_event_id = first_event_id
-        self.committed: list[tuple[int, Change]] = []
+        self.committed: list[tuple[int, Mapping[str, str]]] = []
+        self._found: dict[Update, bool] = {}
         self._trades: list[list[Any]] = []
         self._notes: list[list[Any]] = []
         self._events: list[tuple[int, str]] = []
@@ -79,18 +128,11 @@ class Batch:
             Exception: the driver's; the owner rolls back, nothing happened.
         """
         for one in prepared:
-            change, events = one.change, one.events
-            news = self._rows(one)
-            if not all(news):
-                kept = [
-                    (e, row) for e, row, ok in zip(change.events, events, news, strict=True) if ok
-                ]
-                change = replace(change, events=tuple(event for event, _ in kept))
-                events = [row for _, row in kept]
-            for event in events:
-                self._events.append((self.next_event_id, event))
-                self.committed.append((self.next_event_id, change))
-                self.next_event_id += 1
+            for (fields, stored), is_news in zip(one.events, self._rows(one), strict=True):
+                if is_news:
+                    self._events.append((self.next_event_id, stored))
+                    self.committed.append((self.next_event_id, fields))
+                    self.next_event_id += 1
             self._trades += one.trades
             self._notes += one.notes
         # Order does not matter between trades, and events were numbered above: one call each
@@ -111,7 +153,7 @@ class Batch:
             # The same signal published again under another entry id is owed a report of its own.
             if known:
                 news = [self._is_other(event, known) for event in events]
-        if one.update is not None and self._ended_before(one, *one.update):
+        if one.update is not None and self._ended_before(one, one.update):
             # The end was reported in the commit that wrote it.
             news = [ok and not event.final for ok, event in zip(news, events, strict=True)]
         if one.dead_letter is not None:
@@ -143,11 +185,15 @@ class Batch:
         log.warning("intent_exists", extra={"identity": row[_IDENTITY]})
         return found[0] if found else ""
 
-    def _ended_before(self, one: Prepared, sql: str, row: list[Any]) -> bool:
+    def _ended_before(self, one: Prepared, shared: Update) -> bool:
         """Update an intent; returns whether it was in a terminal state already."""
-        if self._connection.execute(sql, row).rowcount:
+        found_row = self._found.get(shared)
+        if found_row is None:
+            cursor = self._connection.execute(shared.sql, shared.row)
+            found_row = self._found[shared] = bool(cursor.rowcount)
+        if found_row:
             return False
-        name, update = row[-1], one.change.update
+        name, update = shared.row[-1], one.change.update
         found = self._connection.execute(
             "SELECT state FROM order_intents WHERE client_order_id = ?", (name,)
         ).fetchone()

@@ -8,7 +8,7 @@ knows whether it had effect, so each write finds that out before it is made agai
 import logging
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -60,7 +60,7 @@ class _Unclear:
 
     token: str
     changes: list[Change]
-    committed: list[tuple[int, Change]]
+    committed: list[tuple[int, Mapping[str, str]]]
 
 
 class PostgresLedger(Store):
@@ -146,12 +146,12 @@ class PostgresLedger(Store):
             cursor = executor.execute(_BEGIN, row)
         return bool(cursor.rowcount)
 
-    def apply(self, changes: Sequence[Change]) -> list[tuple[int, Change]]:
+    def apply(self, changes: Sequence[Change]) -> list[tuple[int, Mapping[str, str]]]:
         """Commit many changes in one transaction and make them durable (fsync).
 
         Returns:
-            per event, in order: its ``event_id`` and the change it belongs to. A change whose
-            events were reported before comes back as a copy with those events left out.
+            per event, in order: its ``event_id`` and its fields as they are published; without
+            the events that were reported before.
 
         Raises:
             LeaseLost: another instance holds the lease; nothing was written.
@@ -160,7 +160,7 @@ class PostgresLedger(Store):
             ValueError, TypeError: a change that cannot be stored; nothing of the batch is.
         """
         now_ms = self._clock.epoch_ms()
-        prepared = [prepare(change, now_ms) for change in changes]
+        prepared = prepare(changes, now_ms)
         token = _token()
         with self._apply_mutex:
             leftovers = self._take_leftovers()
@@ -181,7 +181,7 @@ class PostgresLedger(Store):
         prepared: Sequence[Prepared],
         leftovers: Leftovers,
         token: str,
-    ) -> list[tuple[int, Change]]:
+    ) -> list[tuple[int, Mapping[str, str]]]:
         """One attempt; requires holding ``_apply_mutex``."""
         executor.execute("BEGIN")
         # Waits for an earlier attempt that is still being committed, and for other processes.

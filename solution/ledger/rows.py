@@ -298,6 +298,7 @@ def event_fields(event: ExecutionEvent) -> dict[str, str]:
     }
 
 
-def event_json(event: ExecutionEvent) -> str:
-    """The ``fields`` column of the outbox."""
-    return orjson.dumps(event_fields(event)).decode()
+def event_row(event: ExecutionEvent) -> tuple[dict[str, str], str]:
+    """An event's fields, and the same as the ``fields`` column of the outbox keeps them."""
+    fields = event_fields(event)
+    return fields, orjson.dumps(fields).decode()

@@ -8,7 +8,7 @@ import logging
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -96,12 +96,12 @@ class SqliteLedger(Store):
         if self._fsync_before_post:
             self._sync(number)
 
-    def apply(self, changes: Sequence[Change]) -> list[tuple[int, Change]]:
+    def apply(self, changes: Sequence[Change]) -> list[tuple[int, Mapping[str, str]]]:
         """Commit many changes in one transaction and make them durable (fsync).
 
         Returns:
-            per event, in order: its ``event_id`` and the change it belongs to. A change whose
-            events were reported before comes back as a copy with those events left out.
+            per event, in order: its ``event_id`` and its fields as they are published; without
+            the events that were reported before.
 
         Raises:
             LedgerError: nothing of the batch is durable.
@@ -109,7 +109,7 @@ class SqliteLedger(Store):
         """
         self._check_files()
         now_ms = self._clock.epoch_ms()
-        prepared = [prepare(change, now_ms) for change in changes]
+        prepared = prepare(changes, now_ms)
 
         def run(connection: Executor) -> Batch:
             batch = Batch(connection, self._last_event_id + 1)

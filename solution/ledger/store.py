@@ -90,12 +90,12 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def apply(self, changes: Sequence[Change]) -> list[tuple[int, Change]]:
+    def apply(self, changes: Sequence[Change]) -> list[tuple[int, Mapping[str, str]]]:
         """Commit many changes in one transaction and make them durable (fsync).
 
         Returns:
-            per event, in order: its ``event_id`` and the change it belongs to. A change whose
-            events were reported before comes back as a copy with those events left out.
+            per event, in order: its ``event_id`` and its fields as they are published; without
+            the events that were reported before.
 
         Raises:
             LeaseLost: another instance holds the lease; nothing was written.

@@ -3,14 +3,13 @@
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from solution import failpoints
 from solution.clock import Clock, Deadline
 from solution.domain.records import Change, EntryRef
 from solution.errors import LeaseLost, LedgerError
-from solution.ledger.rows import event_fields
 from solution.runtime.service import Fatal, Service
 
 log = logging.getLogger(__name__)
@@ -33,7 +32,7 @@ Publish = Callable[[Sequence[tuple[int, Mapping[str, str]]], Sequence[EntryRef]]
 class BatchLedger(Protocol):
     """What the writer asks of a ledger."""
 
-    def apply(self, changes: Sequence[Change]) -> list[tuple[int, Change]]: ...
+    def apply(self, changes: Sequence[Change]) -> list[tuple[int, Mapping[str, str]]]: ...
 
     def tidy(self, *, idle: bool = False) -> None: ...
 
@@ -179,9 +178,9 @@ class OutcomeWriter(Service):
             return
         failpoints.hit("writer.committed")
         acks = [ref for change in changes for ref in change.ack]
-        self._publish(list(_numbered(committed)), acks)
+        self._publish(committed, acks)
 
-    def _apply(self, changes: Sequence[Change]) -> list[tuple[int, Change]]:
+    def _apply(self, changes: Sequence[Change]) -> list[tuple[int, Mapping[str, str]]]:
         deadline = Deadline(self._give_up, self._clock)
         pause = _FIRST_RETRY
         while True:
@@ -196,15 +195,3 @@ class OutcomeWriter(Service):
             # Not the stop event: a stop must not cut the attempts short.
             self._never.wait(pause)
             pause = min(pause * 2, _LAST_RETRY)
-
-
-def _numbered(committed: list[tuple[int, Change]]) -> Iterator[tuple[int, Mapping[str, str]]]:
-    """The fields of each event beside its id; ``committed`` lists a change once per event."""
-    position = -1
-    previous: Change | None = None
-    for event_id, change in committed:
-        # The same object put twice in a row starts again after its last event.
-        again = change is previous and position + 1 < len(change.events)
-        position = position + 1 if again else 0
-        previous = change
-        yield event_id, event_fields(change.events[position])

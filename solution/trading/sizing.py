@@ -8,6 +8,7 @@ clamped to the caps; sizes stated in a signal pass through and are refused by th
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Context, Decimal, localcontext
+from typing import NamedTuple
 
 from solution.book.positions import Holdings
 from solution.book.prices import Quote
@@ -72,8 +73,7 @@ class SizingRules:
         return self.max_position_pct or SHARE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(NamedTuple):
     """The trade decided on. ``qty`` is shares and always set; with ``notional`` it is an estimate.
 
     ``opens`` tells whether the order adds exposure (a buy of a long, a short sale); ``stated``
@@ -114,8 +114,7 @@ def charge(side: Side, price: Decimal, ask: Decimal | None) -> Decimal:
     return price if side is Side.BUY else max(price, SHORT_SALE_MARKUP * (ask or price))
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """Everything one sizing decision looks at."""
 
     signal: Signal

@@ -25,7 +25,6 @@ from solution.domain.orders import client_order_id
 from solution.domain.records import Change, EntryRef, Intent, Trade
 from solution.domain.signal import parse
 from solution.errors import BrokerError, NotFound
-from solution.ledger.rows import event_fields
 from solution.ledger.sqlite import SqliteLedger
 from solution.rate_limiter import Priority, RateLimiter, Slot
 from solution.runtime.lanes import Lanes
@@ -254,10 +253,7 @@ class Recorder:
     acks: list[str] = field(default_factory=list)
 
     def put(self, change: Change) -> None:
-        seen: dict[int, int] = {}
-        for _, committed in self.ledger.apply([change]):
-            position = seen[id(committed)] = seen.get(id(committed), -1) + 1
-            self.events.append(event_fields(committed.events[position]))
+        self.events += (dict(fields) for _, fields in self.ledger.apply([change]))
         self.acks += [ref.entry_id for ref in change.ack]
 
     def told(self, entry_id: str) -> list[str]:

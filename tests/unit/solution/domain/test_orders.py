@@ -1,7 +1,6 @@
 """Orders as values: identities and exact request bodies."""
 
 import string
-from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -38,7 +37,7 @@ BASE = {
 
 
 def body(**changed: Any) -> dict[str, Any]:
-    decoded: dict[str, Any] = orjson.loads(replace(MARKET, **changed).body())
+    decoded: dict[str, Any] = orjson.loads(MARKET._replace(**changed).body())
     return decoded
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solution.domain.orders import OrderType, Side, TimeInForce
-from solution.domain.signal import Action, Signal, SizeKind, parse
+from solution.domain.signal import Action, Signal, SizeKind, _read_again, parse
 from solution.domain.signal_fields import READERS
 from solution.errors import SignalError
 
@@ -36,6 +36,31 @@ def test_minimal_signal() -> None:
         stream="nvda", entry_id=ENTRY, ticker="NVDA", side=Side.BUY, digest=signal.digest
     )
     assert signal == expected
+
+
+def test_the_same_fields_under_another_entry_id() -> None:
+    """One content, read once, and yet two signals."""
+    pairs = ((b"ticker", b"NVDA"), (b"direction", b"s"))
+    first, second = parse("nvda", "1-0", pairs), parse("other", "2-0", pairs)
+    assert (second.stream, second.entry_id) == ("other", "2-0")
+    assert second.identity != first.identity
+    assert second._replace(stream="nvda", entry_id="1-0") == first
+    assert second.digest is first.digest
+
+
+def test_long_entries_are_not_remembered() -> None:
+    """What is kept for the next entry is bounded in bytes, not only in number."""
+    kept = _read_again.cache_info().currsize
+    for number in range(3):
+        read((b"ticker", b"NVDA"), (b"direction", b"b"), (b"x_note", b"%d" % number * 100))
+    assert _read_again.cache_info().currsize == kept
+
+
+def test_what_is_wrong_is_wrong_again() -> None:
+    """An error is raised for each entry that has it."""
+    for _ in range(2):
+        with pytest.raises(SignalError, match="qty"):
+            read((b"ticker", b"NVDA"), (b"direction", b"b"), (b"qty", b"-1"))
 
 
 def test_every_field_reaches_its_attribute() -> None:

@@ -2,11 +2,13 @@
 
 import threading
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
-from solution.domain.records import Change, EntryRef, EquityPoint, Note, State
+from solution.domain.records import TERMINAL, Change, EntryRef, EquityPoint, Note, State
 from solution.errors import IdentityExists, LeaseLost, LedgerError
+from solution.ledger.rows import event_fields
 from solution.ledger.store import Executor, Store
 from tests.helpers.clocks import eventually
 from tests.helpers.ledger_rows import (
@@ -105,7 +107,7 @@ def test_apply_moves_a_row_to_its_end_with_all_that_belongs_to_it(ledger: Store)
     """State, trade and event of one change are there after one call."""
     ledger.begin(make_intent())
     change = make_end()
-    assert ledger.apply([change]) == [(1, change)]
+    assert ledger.apply([change]) == [(1, event_fields(change.events[0]))]
     found = ledger.find(make_intent().identity)
     assert (found.state, found.status, found.filled_qty) == (
         State.FILLED,
@@ -151,6 +153,61 @@ def test_changes_of_one_row_apply_in_their_order(ledger: Store) -> None:
     assert (found.status, found.filled_qty) == ("new", Decimal(2))
 
 
+def life(**last: Any) -> list[Change]:
+    """Answer, acceptance and end of row 1, as three changes with an event each."""
+    return [
+        make_move(State.OPEN, status="pending_new", answered_ms=7, event="submitted"),
+        make_move(State.OPEN, status="new", event="new"),
+        make_move(**({"state": State.FILLED, "status": "filled", "ended_ms": 9} | last)),
+    ]
+
+
+def make_move(state: State, *, event: str = "fill", **columns: Any) -> Change:
+    """A change of row 1 as the tracker makes them."""
+    told = make_event(event=event, final=state in TERMINAL)
+    update = {"state": state, "updated_ms": 5, **columns}
+    return Change(client_order_id="sp-test-1", update=update, events=(told,))
+
+
+def told(ledger: Store, changes: list[Change]) -> list[str]:
+    """The events of a batch, in order."""
+    return [fields["event"] for _, fields in ledger.apply(changes)]
+
+
+def test_a_whole_life_in_one_batch_sets_what_each_change_sets(ledger: Store) -> None:
+    """The row ends as if every change had been committed alone, and every event goes out."""
+    ledger.begin(make_intent())
+    assert told(ledger, life()) == ["submitted", "new", "fill"]
+    found = ledger.find(make_intent().identity)
+    assert (found.state, found.status) == (State.FILLED, "filled")
+    assert (found.answered_ms, found.ended_ms, found.updated_ms) == (7, 9, 5)
+
+
+def test_nothing_joins_an_end(ledger: Store) -> None:
+    """What comes after an end in one batch finds a terminal row, as in a batch of its own."""
+    ledger.begin(make_intent())
+    late = make_move(State.CANCELED, status="canceled", event="canceled")
+    assert told(ledger, [*life(), late]) == ["submitted", "new", "fill"]
+    assert ledger.find(make_intent().identity).status == "filled"
+
+
+def test_a_whole_life_after_the_end_changes_nothing(ledger: Store) -> None:
+    """Each change is judged by itself: what is not final is told, the second end is not."""
+    ledger.begin(make_intent())
+    ledger.apply([make_end()])
+    ended = {"state": State.CANCELED, "status": "canceled"}
+    assert told(ledger, life(**ended)) == ["submitted", "new"]
+    assert ledger.find(make_intent().identity).status == "filled"
+
+
+def test_a_row_inserted_between_two_of_its_updates(ledger: Store) -> None:
+    """The one before it found no row, the one after it does."""
+    first, second, _ = life()
+    ledger.apply([first, Change(insert=make_intent()), second])
+    found = ledger.find(make_intent().identity)
+    assert (found.status, found.answered_ms) == ("new", 0)
+
+
 def test_a_terminal_row_never_changes_state(ledger: Store) -> None:
     """An update with a state finds nothing, and its final event is not reported again."""
     ledger.begin(make_intent())
@@ -167,8 +224,7 @@ def test_a_late_event_that_ends_nothing_is_still_reported(ledger: Store) -> None
     ledger.apply([make_end()])
     partial, end = make_event(event="partial_fill"), make_event(final=True)
     late = make_end(update={"state": State.OPEN}, events=(partial, end))
-    [(event_id, change)] = ledger.apply([late])
-    assert (event_id, change.events) == (2, (partial,))
+    assert ledger.apply([late]) == [(2, event_fields(partial))]
 
 
 def test_facts_beside_the_same_terminal_state_are_written(ledger: Store) -> None:
@@ -177,9 +233,9 @@ def test_facts_beside_the_same_terminal_state_are_written(ledger: Store) -> None
     ledger.apply([make_end()])
     corrected, end = make_event(event="corrected"), make_event(final=True)
     update = {"state": State.FILLED, "filled_qty": Decimal(13)}
-    [(_, change)] = ledger.apply([make_end(update=update, events=(corrected, end))])
+    [(_, told)] = ledger.apply([make_end(update=update, events=(corrected, end))])
     assert ledger.find(make_intent().identity).filled_qty == Decimal(13)
-    assert change.events == (corrected,)
+    assert told == event_fields(corrected)
 
 
 def test_an_update_without_a_state_reaches_a_terminal_row(ledger: Store) -> None:

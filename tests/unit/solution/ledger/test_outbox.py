@@ -10,7 +10,6 @@ from solution.clock import Deadline
 from solution.domain.records import Change, EntryRef
 from solution.errors import LedgerError
 from solution.ledger.outbox import BATCH, OutboxPublisher
-from solution.ledger.rows import event_fields
 from solution.ledger.sqlite import SqliteLedger
 from tests.helpers.clocks import eventually
 from tests.helpers.ledger_rows import make_event
@@ -129,8 +128,7 @@ def refs(*numbers: int, stream: str = "nvda") -> list[EntryRef]:
 def commit(ledger: SqliteLedger, *numbers: int) -> list[tuple[int, dict[str, str]]]:
     """Commit one event per number; returns them as the writer hands them on."""
     change = Change(events=tuple(make_event(number) for number in numbers))
-    ids = [event_id for event_id, _ in ledger.apply([change])]
-    return [(i, event_fields(event)) for i, event in zip(ids, change.events, strict=True)]
+    return ledger.apply([change])
 
 
 def waiting(ledger: SqliteLedger) -> list[int]:

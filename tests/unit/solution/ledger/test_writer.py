@@ -50,7 +50,7 @@ class FailingLedger:
         self._ledger = ledger
         self._clock = clock
 
-    def apply(self, changes: Sequence[Change]) -> list[tuple[int, Change]]:
+    def apply(self, changes: Sequence[Change]) -> list[tuple[int, Mapping[str, str]]]:
         self.batches.append(len(changes))
         if self.left:
             self.left -= 1

@@ -21,9 +21,9 @@ ZERO = Decimal(0)
 NVDA = Asset("id", "NVDA", "us_equity", True, True, True)
 WHOLE_ONLY = replace(NVDA, fractionable=False)
 BUY = Signal(stream="nvda", entry_id="1-0", ticker="NVDA", digest="d", side=Side.BUY)
-SELL = replace(BUY, side=Side.SELL)
-SHORT = replace(SELL, action=Action.SHORT_SELL)
-LIQUIDATE = replace(BUY, side=None, action=Action.LIQUIDATE)
+SELL = BUY._replace(side=Side.SELL)
+SHORT = SELL._replace(action=Action.SHORT_SELL)
+LIQUIDATE = BUY._replace(side=None, action=Action.LIQUIDATE)
 BID, ASK = Decimal(99), Decimal(100)
 ONE = Decimal(1)
 OPEN_RULES = SizingRules(
@@ -88,7 +88,7 @@ def refusal(*args: Any, **changed: Any) -> str:
 
 
 def stated(signal: Signal, kind: SizeKind, value: str) -> Signal:
-    return replace(signal, size_kind=kind, size=Decimal(value))
+    return signal._replace(size_kind=kind, size=Decimal(value))
 
 
 def qty(signal: Signal, value: str) -> Signal:
@@ -96,7 +96,7 @@ def qty(signal: Signal, value: str) -> Signal:
 
 
 def target(value: str, kind: SizeKind = SizeKind.TARGET_QTY) -> Signal:
-    return stated(replace(BUY, side=None), kind, value)
+    return stated(BUY._replace(side=None), kind, value)
 
 
 # --- policies ------------------------------------------------------------------------------------
@@ -235,7 +235,7 @@ def test_a_short_sale_is_charged_more_than_its_value() -> None:
     rules = {"policy": "fixed_qty", "qty": Decimal(50)}
     assert sized(SHORT, holdings(power="1030"), **rules) == ("sell", "10")
     assert sized(SHORT, holdings(power="1029.99"), **rules) == ("sell", "9")
-    high = replace(SHORT, limit_price=Decimal(120))
+    high = SHORT._replace(limit_price=Decimal(120))
     assert sized(high, holdings(power="1200"), **rules) == ("sell", "10")
     assert sized(high, holdings(power="1199.99"), **rules) == ("sell", "9")
     ten = {"policy": "fixed_qty", "qty": Decimal(10)}
@@ -248,10 +248,10 @@ def test_a_short_sale_is_charged_more_than_its_value() -> None:
         (SHORT, "103.00"),
         (qty(SHORT, "5"), "103.00"),
         (stated(SHORT, SizeKind.WEIGHT, "0.05"), "103.00"),
-        (replace(SHORT, limit_price=Decimal(120)), "120"),
+        (SHORT._replace(limit_price=Decimal(120)), "120"),
         (BUY, "100"),
         (qty(BUY, "5"), "100"),
-        (replace(BUY, limit_price=Decimal(120)), "120"),
+        (BUY._replace(limit_price=Decimal(120)), "120"),
     ],
 )
 def test_what_is_reserved_is_what_the_broker_charges(signal: Signal, charge: str) -> None:
@@ -263,7 +263,7 @@ def test_what_is_reserved_is_what_the_broker_charges(signal: Signal, charge: str
 
 def test_a_short_sale_counts_at_the_limit_that_is_sent() -> None:
     """1.001 is sent as 1.01: 10,000 are 9,900 shares, not 9,990."""
-    signal = replace(SHORT, limit_price=Decimal("1.001"))
+    signal = SHORT._replace(limit_price=Decimal("1.001"))
     plan = size(request(signal, market=quote(ONE, ONE), max_position_pct=Decimal("0.1")))
     assert (plan.qty, plan.price) == (Decimal(9900), Decimal("1.01"))
 
@@ -280,14 +280,14 @@ NEEDS_WHOLE: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("why", sorted(NEEDS_WHOLE))
 def test_a_sale_of_all_is_rounded_down_where_fractions_are_refused(why: str) -> None:
     """10.5 shares and an explicit ioc sell 10; the half share stays."""
-    plan = size(request(replace(SELL, **NEEDS_WHOLE[why]), holdings("10.5")))
+    plan = size(request(SELL._replace(**NEEDS_WHOLE[why]), holdings("10.5")))
     assert (plan.qty, plan.note) == (Decimal(10), "rounded down to whole shares")
 
 
 @pytest.mark.parametrize("why", sorted(NEEDS_WHOLE))
 def test_less_than_a_share_cannot_be_sold_so(why: str) -> None:
     """Rounded down to nothing."""
-    signal = replace(SELL, **NEEDS_WHOLE[why])
+    signal = SELL._replace(**NEEDS_WHOLE[why])
     assert refusal(signal, holdings("0.5")) == Reason.SIZE_TOO_SMALL
 
 
@@ -319,7 +319,7 @@ def test_a_computed_fraction_has_the_broker_s_nine_decimals(rules: dict[str, Any
 def test_a_computed_buy_is_whole_where_fractions_are_refused(shares: str) -> None:
     """fixed_qty with a bracket, and an asset that has no fractions."""
     rules = {"policy": "fixed_qty", "qty": Decimal(shares)}
-    assert sized(replace(BUY, stop_loss=Decimal(90)), **rules) == ("buy", "7")
+    assert sized(BUY._replace(stop_loss=Decimal(90)), **rules) == ("buy", "7")
     assert sized(BUY, asset=WHOLE_ONLY, **rules) == ("buy", "7")
 
 
@@ -382,7 +382,7 @@ def test_a_reduction_may_round_down_to_nothing(kind: SizeKind, value: str) -> No
 
 def test_a_size_without_its_value_is_refused() -> None:
     """The parser sets both; whoever builds a signal otherwise gets no order."""
-    assert refusal(replace(BUY, size_kind=SizeKind.QTY)) == Reason.SIZING_FAILED
+    assert refusal(BUY._replace(size_kind=SizeKind.QTY)) == Reason.SIZING_FAILED
 
 
 @settings(deadline=None, derandomize=True)
@@ -395,7 +395,7 @@ def test_absurd_sizes_do_not_break_the_arithmetic(
     value: Decimal, price: Decimal, kind: SizeKind
 ) -> None:
     """Numbers as long as the contract allows give a plan for the gates, or a refusal."""
-    signal = replace(BUY, size_kind=kind, size=value, side=None if "target" in kind else Side.BUY)
+    signal = BUY._replace(size_kind=kind, size=value, side=None if "target" in kind else Side.BUY)
     plan = size(request(signal, market=quote(price, price)))
     assert plan.qty > 0
 
@@ -413,7 +413,7 @@ def test_nothing_free_is_nothing_to_sell(held: str, free: str) -> None:
 @pytest.mark.parametrize("action", [None, Action.BUY_LONG, Action.BUY_TO_COVER, Action.COVER_SHORT])
 def test_a_buy_while_short_covers(action: Action | None) -> None:
     """Whatever it is called: up to zero, never through it."""
-    signal = replace(BUY, action=action)
+    signal = BUY._replace(action=action)
     assert sized(signal, holdings("-10")) == ("buy", "10")
     plan = size(request(qty(signal, "15"), holdings("-10")))
     assert (plan.qty, plan.opens, plan.note) == (Decimal(10), False, "limited to what is held")
@@ -429,7 +429,7 @@ def test_what_is_being_covered_is_not_covered_again() -> None:
 @pytest.mark.parametrize("held", ["0", "10"])
 def test_a_cover_never_opens_a_long(action: Action, held: str) -> None:
     """No short, nothing to cover."""
-    assert refusal(replace(BUY, action=action), holdings(held)) == Reason.NOTHING_TO_COVER
+    assert refusal(BUY._replace(action=action), holdings(held)) == Reason.NOTHING_TO_COVER
 
 
 def test_a_short_sale_never_sells_what_is_held() -> None:
@@ -450,7 +450,7 @@ def test_liquidate_closes_what_is_open(
     side: Side | None, held: str, expected: tuple[str, str]
 ) -> None:
     """Long or short; a direction that fits changes nothing."""
-    assert sized(replace(LIQUIDATE, side=side), holdings(held)) == expected
+    assert sized(LIQUIDATE._replace(side=side), holdings(held)) == expected
 
 
 @pytest.mark.parametrize(
@@ -465,7 +465,7 @@ def test_liquidate_closes_what_is_open(
 )
 def test_a_direction_restricts_liquidate(side: Side | None, held: str, reason: Reason) -> None:
     """``s`` closes longs only, ``b`` shorts only; it never opens anything."""
-    assert refusal(replace(LIQUIDATE, side=side), holdings(held)) == reason
+    assert refusal(LIQUIDATE._replace(side=side), holdings(held)) == reason
 
 
 def test_liquidate_takes_a_quantity() -> None:
@@ -490,9 +490,9 @@ def test_sell_only_above_entry(entry: str, sells: bool) -> None:
     [
         (qty(SELL, "3"), "3"),
         (stated(SELL, SizeKind.WEIGHT, "0.001"), "1"),
-        (replace(SELL, action=Action.SELL_LONG), "10"),
+        (SELL._replace(action=Action.SELL_LONG), "10"),
         (LIQUIDATE, "10"),
-        (replace(LIQUIDATE, side=Side.SELL), "10"),
+        (LIQUIDATE._replace(side=Side.SELL), "10"),
         (target("0"), "10"),
         (target("0.001", SizeKind.TARGET_WEIGHT), "9"),
     ],
@@ -517,7 +517,7 @@ LEGS: list[dict[str, Any]] = [{"take_profit": Decimal(120)}, {"stop_loss": Decim
 def test_a_bracket_on_a_cover_is_a_conflict(legs: dict[str, Any], held: str) -> None:
     """The producer thought it was flat; legs on a closing order would open a position."""
     with pytest.raises(SignalError) as caught:
-        size(request(replace(qty(BUY, "5"), **legs), holdings(held)))
+        size(request(qty(BUY, "5")._replace(**legs), holdings(held)))
     assert caught.value.reason == Reason.CONFLICTING_FIELDS
     assert "take_profit/stop_loss" in caught.value.message
 
@@ -525,8 +525,8 @@ def test_a_bracket_on_a_cover_is_a_conflict(legs: dict[str, Any], held: str) -> 
 @pytest.mark.parametrize("legs", LEGS)
 def test_a_bracket_on_an_entry_is_sized(legs: dict[str, Any]) -> None:
     """Long or short."""
-    assert size(request(replace(qty(BUY, "5"), **legs))).opens
-    assert size(request(replace(qty(SHORT, "5"), **legs))).opens
+    assert size(request(qty(BUY, "5")._replace(**legs))).opens
+    assert size(request(qty(SHORT, "5")._replace(**legs))).opens
 
 
 # --- prices ---------------------------------------------------------------------------------------
@@ -536,17 +536,17 @@ def test_a_bracket_on_an_entry_is_sized(legs: dict[str, Any]) -> None:
     ("signal", "price"),
     [
         (BUY, "100"),
-        (replace(BUY, limit_price=Decimal(90)), "90"),
-        (replace(BUY, limit_price=Decimal(120)), "120"),
-        (replace(BUY, stop_price=Decimal(150)), "150"),
-        (replace(BUY, stop_price=Decimal(50)), "100"),
-        (replace(BUY, stop_price=Decimal(150), limit_price=Decimal(155)), "155"),
-        (replace(BUY, trail_price=Decimal(7)), "107"),
-        (replace(BUY, trail_percent=Decimal(10)), "110"),
+        (BUY._replace(limit_price=Decimal(90)), "90"),
+        (BUY._replace(limit_price=Decimal(120)), "120"),
+        (BUY._replace(stop_price=Decimal(150)), "150"),
+        (BUY._replace(stop_price=Decimal(50)), "100"),
+        (BUY._replace(stop_price=Decimal(150), limit_price=Decimal(155)), "155"),
+        (BUY._replace(trail_price=Decimal(7)), "107"),
+        (BUY._replace(trail_percent=Decimal(10)), "110"),
         (SHORT, "99"),
-        (replace(SHORT, limit_price=Decimal(120)), "120"),
-        (replace(SHORT, limit_price=Decimal(50)), "99"),
-        (replace(SHORT, stop_price=Decimal(50)), "99"),
+        (SHORT._replace(limit_price=Decimal(120)), "120"),
+        (SHORT._replace(limit_price=Decimal(50)), "99"),
+        (SHORT._replace(stop_price=Decimal(50)), "99"),
     ],
 )
 def test_exposure_is_valued_at_the_worst_price(signal: Signal, price: str) -> None:
@@ -556,17 +556,17 @@ def test_exposure_is_valued_at_the_worst_price(signal: Signal, price: str) -> No
 
 def test_a_sale_is_valued_at_its_limit_or_the_bid() -> None:
     """For amounts and weights of a reduction: whichever is more, as it fills there."""
-    limit = replace(SELL, limit_price=Decimal(110))
+    limit = SELL._replace(limit_price=Decimal(110))
     assert size(request(limit, holdings("10"))).price == 110
     assert size(request(SELL, holdings("10"))).price == 99
-    any_price = replace(SELL, limit_price=Decimal("0.01"))
+    any_price = SELL._replace(limit_price=Decimal("0.01"))
     assert size(request(any_price, holdings("10"))).price == 99
     assert size(request(any_price, holdings("10"), market=quote(None, None))).price > 0
 
 
 def test_a_sale_at_any_price_sells_no_more_than_its_weight() -> None:
     """1 % of equity at the bid of 99 are 10 shares; at the limit of 0.01 they would be all."""
-    signal = replace(stated(SELL, SizeKind.WEIGHT, "0.01"), limit_price=Decimal("0.01"))
+    signal = stated(SELL, SizeKind.WEIGHT, "0.01")._replace(limit_price=Decimal("0.01"))
     assert sized(signal, holdings("500")) == ("sell", "10")
 
 
@@ -652,14 +652,14 @@ def test_a_limit_below_the_market_does_not_turn_a_target_weight_round(
     limit: str, held: str, expected: tuple[str, str]
 ) -> None:
     """5 % of equity are 50 shares at the ask of 100, not 5,000 at a limit of 1."""
-    wanted = replace(target("0.05", SizeKind.TARGET_WEIGHT), limit_price=Decimal(limit))
+    wanted = target("0.05", SizeKind.TARGET_WEIGHT)._replace(limit_price=Decimal(limit))
     assert sized(wanted, holdings(held)) == expected
 
 
 @pytest.mark.parametrize("held", ["10.5", "9.5"])
 def test_a_fraction_away_is_there_where_fractions_are_refused(held: str) -> None:
     """ioc: half a share can be neither bought nor sold so."""
-    signal = replace(target("10"), time_in_force=TimeInForce.IOC)
+    signal = target("10")._replace(time_in_force=TimeInForce.IOC)
     assert refusal(signal, holdings(held)) == Reason.AT_TARGET
 
 

@@ -32,9 +32,9 @@ HELD = Holdings(
     avg_entry=Decimal(90),
 )
 BUY = Plan(side=Side.BUY, qty=Decimal(10), price=Decimal(100), opens=True)
-SHORT = replace(BUY, side=Side.SELL)
-SALE = replace(BUY, side=Side.SELL, opens=False)
-COVER = replace(BUY, opens=False)
+SHORT = BUY._replace(side=Side.SELL)
+SALE = BUY._replace(side=Side.SELL, opens=False)
+COVER = BUY._replace(opens=False)
 NOON = datetime(2026, 3, 4, 12, 0, tzinfo=NEW_YORK).astimezone(UTC)
 VIEW = View(
     signal=SIGNAL,
@@ -93,9 +93,9 @@ def test_the_first_denial_counts() -> None:
 @pytest.mark.parametrize("plan", [SALE, COVER])
 def test_an_exit_passes_every_limit(gate: Gate, plan: Plan) -> None:
     """Reductions are never blocked by what keeps exposure small, or by unconfirmed exposure."""
-    broke = replace(HELD, buying_power=Decimal(-5), uncertain=True)
+    broke = HELD._replace(buying_power=Decimal(-5), uncertain=True)
     strict = {
-        "plan": replace(plan, qty=Decimal(10_000)),
+        "plan": plan._replace(qty=Decimal(10_000)),
         "unconfirmed": True,
         "rules": GateRules(max_order_qty=Decimal(1)),
         "position_cap": ZERO,
@@ -133,7 +133,7 @@ def session(
         market=Market(is_open=is_open, at=moment),
         time_in_force=tif,
         rules=GateRules(queue_when_closed=queue),
-        signal=replace(SIGNAL, extended_hours=extended),
+        signal=SIGNAL._replace(extended_hours=extended),
     )
 
 
@@ -226,7 +226,7 @@ def test_no_new_exposure_beside_an_unconfirmed_order(plan: Plan) -> None:
 @pytest.mark.parametrize("plan", [BUY, SHORT])
 def test_no_new_exposure_on_an_uncertain_position(plan: Plan) -> None:
     """The broker could not be asked: what we hold may be more than we think."""
-    doubtful = replace(HELD, uncertain=True)
+    doubtful = HELD._replace(uncertain=True)
     gate = order_gates.exposure_confirmed
     assert verdict(gate, plan=plan, holdings=doubtful) == Reason.EXPOSURE_UNCONFIRMED
 
@@ -240,15 +240,15 @@ HALF = Decimal("10.5")
 @pytest.mark.parametrize(
     ("plan", "fractionable", "reason"),
     [
-        (replace(BUY, qty=HALF), True, None),
-        (replace(BUY, qty=HALF), False, Reason.NOT_FRACTIONABLE),
-        (replace(BUY, qty=Decimal("10.0")), False, None),
-        (replace(BUY, notional=Decimal(100)), False, Reason.NOT_FRACTIONABLE),
-        (replace(BUY, notional=Decimal(100)), True, None),
-        (replace(SALE, qty=HALF), True, None),
-        (replace(SALE, qty=HALF), False, Reason.NOT_FRACTIONABLE),
-        (replace(SHORT, qty=HALF), True, Reason.NOT_SHORTABLE),
-        (replace(SHORT, qty=HALF), False, Reason.NOT_FRACTIONABLE),
+        (BUY._replace(qty=HALF), True, None),
+        (BUY._replace(qty=HALF), False, Reason.NOT_FRACTIONABLE),
+        (BUY._replace(qty=Decimal("10.0")), False, None),
+        (BUY._replace(notional=Decimal(100)), False, Reason.NOT_FRACTIONABLE),
+        (BUY._replace(notional=Decimal(100)), True, None),
+        (SALE._replace(qty=HALF), True, None),
+        (SALE._replace(qty=HALF), False, Reason.NOT_FRACTIONABLE),
+        (SHORT._replace(qty=HALF), True, Reason.NOT_SHORTABLE),
+        (SHORT._replace(qty=HALF), False, Reason.NOT_FRACTIONABLE),
     ],
 )
 def test_fractions_only_where_the_broker_takes_them(
@@ -282,7 +282,7 @@ def test_the_largest_quantity(plan: Plan, cap: str, reason: Reason | None) -> No
         (NO_LIMIT, None),
     ],
 )
-@pytest.mark.parametrize("plan", [BUY, SHORT, replace(BUY, qty=HALF, notional=Decimal(1_000))])
+@pytest.mark.parametrize("plan", [BUY, SHORT, BUY._replace(qty=HALF, notional=Decimal(1_000))])
 def test_the_largest_value(plan: Plan, cap: Decimal, reason: Reason | None) -> None:
     """Ten at 100, or 1,000 in money; a cap of nothing lets nothing pass."""
     assert verdict(order_gates.order_notional, plan=plan, notional_cap=cap) == reason
@@ -303,8 +303,8 @@ def test_the_largest_value(plan: Plan, cap: Decimal, reason: Reason | None) -> N
 )
 def test_the_largest_position(plan: Plan, held: str, pending: str, buys: str, worth: str) -> None:
     """Held and still coming, at this order's price; a pending reduction makes no room."""
-    holdings = replace(
-        HELD, qty=Decimal(held), pending_qty=Decimal(pending), pending_buy_qty=Decimal(buys)
+    holdings = HELD._replace(
+        qty=Decimal(held), pending_qty=Decimal(pending), pending_buy_qty=Decimal(buys)
     )
     gate, cap = order_gates.position_cap, Decimal(worth)
     assert verdict(gate, plan=plan, holdings=holdings, position_cap=cap) is None
@@ -326,11 +326,11 @@ def test_no_equity_is_no_room() -> None:
         (BUY, "-5", Reason.INSUFFICIENT_BUYING_POWER),
         (SHORT, "1030", None),
         (SHORT, "1029.99", Reason.INSUFFICIENT_BUYING_POWER),
-        (replace(BUY, notional=Decimal(500)), "500", None),
-        (replace(BUY, notional=Decimal(500)), "499.99", Reason.INSUFFICIENT_BUYING_POWER),
+        (BUY._replace(notional=Decimal(500)), "500", None),
+        (BUY._replace(notional=Decimal(500)), "499.99", Reason.INSUFFICIENT_BUYING_POWER),
     ],
 )
 def test_buying_power_must_cover_the_order(plan: Plan, power: str, reason: Reason | None) -> None:
     """To the cent; a short sale is charged 1.03 times its value."""
-    held = replace(HELD, buying_power=Decimal(power))
+    held = HELD._replace(buying_power=Decimal(power))
     assert verdict(order_gates.buying_power, plan=plan, holdings=held) == reason

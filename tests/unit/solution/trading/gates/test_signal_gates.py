@@ -22,7 +22,7 @@ from solution.trading.gates.view import Gate, GateRules, View
 
 NVDA = Asset("id", "NVDA", "us_equity", True, True, True)
 SIGNAL = Signal(stream="nvda", entry_id="1-0", ticker="NVDA", digest="d", side=Side.BUY)
-SHORT = replace(SIGNAL, side=Side.SELL, action=Action.SHORT_SELL)
+SHORT = SIGNAL._replace(side=Side.SELL, action=Action.SHORT_SELL)
 ACCOUNT = Account("a-1", Decimal(1), Decimal(1), Decimal(1))
 QUOTE = Quote("NVDA", Decimal(99), Decimal(100), None, None, None, 0.0)
 VIEW = View(
@@ -101,7 +101,7 @@ def test_an_old_signal_must_not_trade(
     age: float, max_age: str | None, starved: float, reason: Reason | None
 ) -> None:
     """max_age only shortens; waiting for budget does not count, and has its own end."""
-    signal = replace(SIGNAL, max_age=None if max_age is None else Decimal(max_age))
+    signal = SIGNAL._replace(max_age=None if max_age is None else Decimal(max_age))
     found = verdict(signal_gates.signal_age, age=age, signal=signal, starved=starved)
     assert found == reason
 
@@ -151,7 +151,7 @@ def test_symbol_lists(
 def test_lists_compare_the_broker_s_symbol() -> None:
     """A ticker in another spelling cannot slip past them."""
     rules = GateRules(denied_symbols=frozenset({"BTC/USD"}))
-    asset, signal = replace(NVDA, symbol="BTC/USD"), replace(SIGNAL, ticker="BTCUSD")
+    asset, signal = replace(NVDA, symbol="BTC/USD"), SIGNAL._replace(ticker="BTCUSD")
     found = verdict(signal_gates.symbol_lists, rules=rules, asset=asset, signal=signal)
     assert found == Reason.NOT_ALLOWED
 
@@ -170,7 +170,7 @@ def test_the_asset_must_be_tradable() -> None:
         (SHORT, False, True, Reason.SHORT_NOT_ALLOWED),
         (SHORT, True, False, Reason.NOT_SHORTABLE),
         (SIGNAL, False, False, None),
-        (replace(SHORT, action=None), False, False, None),
+        (SHORT._replace(action=None), False, False, None),
     ],
 )
 def test_short_sales_are_explicit(
@@ -210,7 +210,7 @@ def test_extended_hours_are_allowed_by_the_operator(
     asked: bool, allowed: bool, reason: Reason | None
 ) -> None:
     """The producer alone cannot trade at night."""
-    signal, rules = replace(SIGNAL, extended_hours=asked), GateRules(allow_extended_hours=allowed)
+    signal, rules = SIGNAL._replace(extended_hours=asked), GateRules(allow_extended_hours=allowed)
     assert verdict(signal_gates.extended_hours, signal=signal, rules=rules) == reason
 
 
@@ -274,7 +274,7 @@ def test_the_quote_ages_where_the_order_could_trade_now(
         quote_age=61.0,
         market=Market(is_open=is_open, at=moment),
         time_in_force=tif,
-        signal=replace(SIGNAL, extended_hours=extended),
+        signal=SIGNAL._replace(extended_hours=extended),
     )
     assert found == (Reason.STALE_QUOTE if extended in trades else None)
 
