@@ -23,8 +23,8 @@ from solution.errors import SignalError
 from solution.trading import recovery
 from solution.trading.compose import Composer, fill_in
 from solution.trading.halts import Halts
+from solution.trading.likeness import is_older
 from solution.trading.tracker import OrderTracker
-from solution.trading.watch import is_older
 from solution.trading.work import FreeLane, Work
 
 log = logging.getLogger(__name__)

@@ -13,6 +13,8 @@ from solution.trading.work import Lane, Work
 
 UNRESOLVED = frozenset({State.SUBMITTING, State.UNKNOWN})
 """The broker may or may not have the order."""
+UNCONFIRMED = UNRESOLVED | {State.EXPIRED_UNCONFIRMED}
+"""The same, those given up included."""
 
 
 @dataclass(slots=True)

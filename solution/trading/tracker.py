@@ -20,9 +20,10 @@ from solution.domain.ports import OrderUpdate, Outcomes
 from solution.domain.reasons import Reason
 from solution.domain.records import TERMINAL, EntryRef, Intent, State, Trade
 from solution.trading import outcomes
+from solution.trading.likeness import differs, is_older
 from solution.trading.merging import Effects, Merger
 from solution.trading.schedule import Schedule
-from solution.trading.tracked import UNRESOLVED, Source, Tracked
+from solution.trading.tracked import UNCONFIRMED, UNRESOLVED, Source, Tracked
 from solution.trading.verdicts import Verdicts, about, log_end
 from solution.trading.work import FreeLane, Lane, Work, ends_at_once
 
@@ -85,6 +86,7 @@ class OrderTracker(Verdicts):
         with self._mutex:
             tracked = self._registry.on_their_way[coid]
             tracked.cancel_on_sight = late
+            tracked.foreign = intent.reason == Reason.ID_CONFLICT
             if intent.state is State.EXPIRED_UNCONFIRMED:
                 self._registry.doubt(intent)
         if intent.state is State.EXPIRED_UNCONFIRMED:
@@ -169,7 +171,7 @@ class OrderTracker(Verdicts):
         for update in updates:
             coid = self._registry.known_as(update.client_order_id, update.order)
             known = self._registry.find(coid) if coid else self.recall(update.client_order_id)
-            if known is None or known.foreign:
+            if known is None or known.foreign or self._contradicts(known, update.order):
                 # A bracket's leg, or somebody at the broker's own page: it moves the position too.
                 if update.position_qty is not None:
                     self._portfolio.moved_elsewhere(update.symbol, update.position_qty)
@@ -177,6 +179,27 @@ class OrderTracker(Verdicts):
                 self._amend(known.intent.client_order_id, update)
             else:
                 self._heard(known.intent.client_order_id, update)
+
+    def _contradicts(self, tracked: Tracked, order: Mapping[str, Any]) -> bool:
+        """Whether the news is of another order under the id of one that is not confirmed yet.
+
+        Nothing is decided on it: an unclear POST is being looked up anyway, and one that was given
+        up is looked up now. A fill that overtakes the answer to the first POST is held against its
+        body only: nothing is unclear, and the clocks of Redis and broker must not delay it.
+        """
+        intent, state = tracked.intent, tracked.progress.state
+        if state not in UNCONFIRMED:
+            return False
+        why = differs(intent, order)
+        if not why and state is not State.SUBMITTING and is_older(intent, order):
+            why = f"created {order.get('created_at')}, before its signal"
+        if not why:
+            return False
+        log.error("order_contradicts_row", extra=about(intent) | {"detail": why})
+        if state is State.EXPIRED_UNCONFIRMED:
+            now = self._clock.monotonic()
+            self._schedule.look_now(intent.client_order_id, now, watched=True)
+        return True
 
     def _heard(self, client_order_id: str, update: OrderUpdate) -> None:
         news = news_of(update.order, at=update.at)

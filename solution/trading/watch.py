@@ -8,19 +8,16 @@ that does not answer decides nothing: the question is asked again.
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any, Protocol
-
-import orjson
 
 from solution import failpoints
 from solution.clock import Clock
-from solution.domain.order_state import decimal_or_none
 from solution.domain.records import Intent, State
 from solution.errors import BrokerError, NoBudget, NotFound, Rejected
 from solution.rate_limiter import Priority
 from solution.runtime.service import Service
 from solution.session import next_close
+from solution.trading.likeness import differs, is_older
 from solution.trading.schedule import Due, Schedule, Task
 from solution.trading.tracked import Tracked
 from solution.trading.tracker import OrderTracker
@@ -31,7 +28,6 @@ ENOUGH_LOOKUPS = 3
 ENOUGH_SECONDS = 2.0
 MANY = 3
 """From this many orders on, one list request is cheaper than asking one by one."""
-CREATED_SLACK_MS = 60_000
 SINGLE_POLLS = 5
 """Polls by id in one step; the rest comes up again shortly. Cancels and lookups that have become
 due meanwhile must not wait behind a long row of polls."""
@@ -335,41 +331,3 @@ def _session_close(intent: Intent) -> datetime:
         return next_close(sent)
     except LookupError:  # beyond the shipped table of sessions: wait a whole long weekend
         return sent + timedelta(days=4)
-
-
-def differs(intent: Intent, order: Mapping[str, Any]) -> str:
-    """Why the broker's order cannot be the one we sent under this id; "" when it is.
-
-    Compares what was sent (symbol, side, type, size) with what is there.
-    """
-    sent: Mapping[str, Any] = orjson.loads(intent.body) if intent.body else {}
-    for name in ("symbol", "side", "type"):
-        if name in sent and str(order.get(name) or "") != sent[name]:
-            return f"{name} at the broker is {order.get(name)!r}, sent was {sent[name]!r}"
-    sizes = {name: decimal_or_none(order.get(name)) for name in ("qty", "notional")}
-    for name, there in sizes.items():
-        if name not in sent or not any(sizes.values()):
-            continue
-        if there != Decimal(sent[name]):
-            return f"{name} at the broker is {there}, sent was {sent[name]}"
-    return ""
-
-
-def is_older(intent: Intent, order: Mapping[str, Any]) -> bool:
-    """Whether the broker's order was created before its signal was published.
-
-    The two times are of two clocks, the broker's and Redis's; a minute between them is forgiven.
-    """
-    created = _epoch_ms(order.get("created_at"))
-    return created is not None and created < intent.published_ms - CREATED_SLACK_MS
-
-
-def _epoch_ms(text: object) -> int | None:
-    """RFC 3339 to epoch milliseconds (beyond microseconds is cut); None when unreadable."""
-    if not isinstance(text, str):
-        return None
-    try:
-        whole = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return int(whole.timestamp() * 1000) if whole.tzinfo else None

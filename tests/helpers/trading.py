@@ -319,15 +319,20 @@ class Rig:
             booked=self.trades,
         )
         self.desk = FakeDesk(self.clock)
+        self.halts = Halts(self.ledger)
         self.watch = OrderWatch(
-            self.desk, self.tracker, self.schedule, self.clock, may_resend=rules.may_resend
+            self.desk,
+            self.tracker,
+            self.schedule,
+            self.clock,
+            may_resend=rules.may_resend,
+            on_conflict=self.halts.halt,
         )
         self.limiter = RateLimiter(0, clock=self.clock)
         self.lanes: Lanes[Work] = Lanes(1000, ordered=rules.ordered, clock=self.clock)
         kill = KillSwitch(setting=False, file=rules.kill_switch_file)
         self.killed: str | None = None
         self.fence: Callable[[], None] = lambda: None
-        self.halts = Halts(self.ledger)
         self.stop = InstantStop(self.clock)
         self.submitter = Submitter(
             self.desk,

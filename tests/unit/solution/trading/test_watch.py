@@ -7,11 +7,10 @@ from typing import Any
 import orjson
 import pytest
 
-from solution.domain.records import Intent, State
+from solution.domain.records import State
 from solution.errors import NoBudget, OutcomeUnknown, Rejected
 from solution.rate_limiter import Priority, RateLimiter, Slot
 from solution.trading import watch
-from solution.trading.watch import differs, is_older
 from tests.helpers.trading import ASSETS, Rig, RigRules, accept, accept_then, fail
 
 UNCLEAR = OutcomeUnknown("no usable answer")
@@ -311,56 +310,6 @@ def test_an_order_older_than_its_signal_is_neither_adopted_nor_given_up(rig: Rig
     assert rig.held() == 0
     assert rig.portfolio.reserved()[0] == 1
     assert rig.tracker.is_unconfirmed("NVDA")
-
-
-@pytest.mark.parametrize(
-    ("created_at", "older"),
-    [
-        ("2026-03-04T15:00:00Z", False),
-        ("2026-03-04T14:59:01Z", False),
-        ("2026-03-04T14:58:59Z", True),
-        ("not a time", False),
-        ("2026-03-04T14:50:00", False),
-        (None, False),
-    ],
-)
-def test_a_minute_between_two_clocks_is_forgiven(created_at: str | None, older: bool) -> None:
-    """Older by more than that is not this signal's order; the unreadable is no proof."""
-    intent = Intent(
-        identity="i",
-        digest="d",
-        stream="s",
-        entry_id="1-0",
-        client_order_id="c",
-        state=State.UNKNOWN,
-        published_ms=1_772_636_400_000,
-    )
-    assert is_older(intent, {"created_at": created_at}) is older
-
-
-@pytest.mark.parametrize(
-    ("order", "expected"),
-    [
-        ({"symbol": "NVDA", "qty": "5.0"}, ""),
-        ({"symbol": "NVDA", "qty": "6"}, "qty"),
-        ({"symbol": "AMD", "qty": "5"}, "symbol"),
-        ({"qty": "5"}, "symbol"),
-        ({"symbol": "NVDA", "qty": None, "notional": "500"}, "qty"),
-    ],
-)
-def test_what_counts_as_a_difference(order: dict[str, Any], expected: str) -> None:
-    """Numbers by value; what the broker leaves out is a difference where it was sent."""
-    intent = Intent(
-        identity="i",
-        digest="d",
-        stream="s",
-        entry_id="1-0",
-        client_order_id="c",
-        state=State.UNKNOWN,
-        body=b'{"symbol":"NVDA","qty":"5"}',
-    )
-    why = differs(intent, order)
-    assert (why.split()[0] if why else "") == expected
 
 
 def test_an_order_older_than_its_signal_costs_no_row_of_lookups(rig: Rig) -> None:
