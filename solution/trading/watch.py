@@ -253,24 +253,25 @@ class OrderWatch(Service):
             return
         why = differs(tracked.intent, order)
         if why:
-            log.error(
-                "client_order_id_conflict",
-                extra={"client_order_id": due.client_order_id, "detail": why},
-            )
-            # Halted first: a crash between would leave the end without the halt.
-            self._on_conflict(tracked.intent.symbol, f"{due.client_order_id}: {why}")
-            self._tracker.conflicts(due.client_order_id, why)
+            self._conflict(tracked, why)
         elif is_older(tracked.intent, order):
             # Ours by every field, and yet older than its signal: an id used before, or clocks that
-            # disagree. Nothing is adopted and nothing is given up; a person has to look.
+            # disagree. Nothing is adopted, and until the close nothing is given up.
             self._tracker.expire_unconfirmed(
                 due.client_order_id, f"found, but created {order.get('created_at')}", adopt=False
             )
             if due.task is Task.WATCH:  # a lookup ends here: the watch goes on, less and less often
-                self._schedule.again(due, self._clock.monotonic())
+                self._still_older(due, tracked)
         else:
             how = ("adopted", f"found by lookup {due.attempt + 1}")
             self._tracker.answered(due.client_order_id, order, how=how)
+
+    def _conflict(self, tracked: Tracked, why: str) -> None:
+        coid = tracked.intent.client_order_id
+        log.error("client_order_id_conflict", extra={"client_order_id": coid, "detail": why})
+        # Halted first: a crash between would leave the end without the halt.
+        self._on_conflict(tracked.intent.symbol, f"{coid}: {why}")
+        self._tracker.conflicts(coid, why)
 
     def _absent(self, due: Due, tracked: Tracked) -> None:
         failpoints.hit("watch.absent")
@@ -297,13 +298,30 @@ class OrderWatch(Service):
 
     def _still_absent(self, due: Due, tracked: Tracked) -> None:
         """Absent for good once two complete lists after the session's close do not hold it."""
-        if self._clock.now() > _session_close(tracked.intent) + AFTER_CLOSE:
+        if tracked.foreign:
+            self._still_older(due, tracked)  # as old as it is, no list since our POST holds it
+            return
+        if self._is_over(tracked.intent):
             if self._tracker.note_absent(due.client_order_id) >= ENOUGH_LISTS:
                 self._tracker.confirm_absent(due.client_order_id)
                 return
         else:
             self._tracker.forget_absences(due.client_order_id)
         self._schedule.again(due, self._clock.monotonic())
+
+    def _still_older(self, due: Due, tracked: Tracked) -> None:
+        """The id was taken before its signal, so its POST made no order: a conflict for good.
+
+        Said after the close only: should the clocks disagree, the order is its own, and done.
+        """
+        if self._is_over(tracked.intent):
+            self._conflict(tracked, "the order at the broker is older than its signal")
+        else:
+            self._schedule.again(due, self._clock.monotonic())
+
+    def _is_over(self, intent: Intent) -> bool:
+        """Whether the session of its POST has closed, late prints included."""
+        return self._clock.now() > _session_close(intent) + AFTER_CLOSE
 
     def _cancel(self, due: Due, tracked: Tracked) -> None:
         order_id = tracked.progress.order_id

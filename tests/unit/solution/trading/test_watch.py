@@ -328,6 +328,30 @@ def test_an_order_older_than_its_signal_costs_no_row_of_lookups(rig: Rig) -> Non
     assert rig.desk.cancels == []
 
 
+@pytest.mark.parametrize("listed", [True, False])
+def test_the_close_ends_what_an_older_order_kept_in_doubt(rig: Rig, listed: bool) -> None:
+    """ID_CONFLICT, told once; the ticker is a person's to resume, as after any other conflict."""
+
+    def odd(desk: Any, body: dict[str, Any]) -> Any:
+        desk.place(body, created_at="2026-03-03T14:00:00Z")
+        raise UNCLEAR
+
+    rig.desk.script.append(odd)
+    entry = rig.send()
+    coid = rig.only_coid()
+    if not listed:  # a list since our POST does not reach back to it
+        rig.desk.orders_since = lambda *_: []  # type: ignore[method-assign]
+    rig.advance(6 * 3600)  # the close itself
+    assert rig.row(coid).state is State.EXPIRED_UNCONFIRMED
+    rig.advance(900)
+    assert (rig.row(coid).state, rig.row(coid).reason) == (State.REJECTED, "ID_CONFLICT")
+    assert rig.outcomes.told(entry) == ["unknown", "expired_unconfirmed", "rejected!"]
+    assert rig.portfolio.reserved()[0] == 0
+    assert rig.tracker.is_unconfirmed("NVDA") is False
+    assert set(rig.halts.all()) == {"NVDA"}
+    assert rig.desk.cancels == []
+
+
 # --- polling ----------------------------------------------------------------------------
 
 
