@@ -111,10 +111,16 @@ def unclaimed(
 
     Raises:
         BrokerError: the list could not be had.
+        StartupError: it has no end, so what it lacks is unknown.
     """
     last = ledger.last_sent_ms() or clock.epoch_ms() - UNKNOWN_PAST_MS
     since = datetime.fromtimestamp(last / 1000, UTC) - timedelta(seconds=60)
-    orders = desk.orders_since(since, Priority.LOOKUP) or ()
+    orders = desk.orders_since(since, Priority.LOOKUP)
+    if orders is None:
+        raise StartupError(
+            f"the broker's list of orders since {since:%Y-%m-%dT%H:%M:%SZ} has no end: nobody knows "
+            "which of them lack a row in the ledger"
+        )
     failpoints.hit("recovery.orders_listed")
     prefix = f"{CLIENT_ORDER_ID_PREFIX}-{deployment}-"
     ours = {str(o.get("client_order_id")): o for o in orders}

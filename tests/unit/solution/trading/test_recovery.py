@@ -209,6 +209,14 @@ def test_a_ledger_belongs_to_one_account_at_one_host() -> None:
         recovery.bind_ledger(ledger, "account-1", "https://other")
 
 
+def test_an_endless_list_of_orders_is_no_empty_one() -> None:
+    """Nobody knows which orders lack a row then: the start ends, in one line."""
+    rig = Rig()
+    rig.desk.orders_since = lambda *_: None  # type: ignore[method-assign]
+    with pytest.raises(StartupError, match="since 2026-03-04T13:59:00Z has no end"):
+        rig.recover()
+
+
 def test_a_row_without_reserved_shares_restores_an_empty_reservation() -> None:
     """A row of zero shares must not divide by zero."""
     intent = Intent(
