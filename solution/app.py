@@ -110,6 +110,7 @@ class Trader:
             made.ledger, made.wrapper, made.deployment, self._clock, self._stop
         )
         made.orphans().settle(unclaimed)
+        recovery.settled(made.ledger)
         made.pipeline.recovered(
             recovery.newest_sent(made.ledger, self._clock.epoch_ms()), made.ledger.open_starts()
         )

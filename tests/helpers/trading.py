@@ -201,7 +201,11 @@ class FakeDesk:
     ) -> Sequence[Mapping[str, Any]] | None:
         self.asked.append(f"list {priority.name}")
         self._maybe_fail()
-        return [dict(o) for c, o in self.orders.items() if c not in self.hidden]
+        return [
+            dict(o)
+            for c, o in self.orders.items()
+            if c not in self.hidden and datetime.fromisoformat(o["created_at"]) > since
+        ]
 
     def open_orders(self, priority: Priority) -> Sequence[Mapping[str, Any]]:
         self.asked.append(f"open {priority.name}")
@@ -480,6 +484,7 @@ class Rig:
         self.orphans(entries).settle(
             recovery.unclaimed(self.ledger, self.desk, DEPLOYMENT, self.clock)
         )
+        recovery.settled(self.ledger)
         self.pipeline.recovered(
             recovery.newest_sent(self.ledger, self.clock.epoch_ms()), self.ledger.open_starts()
         )

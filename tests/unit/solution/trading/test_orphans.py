@@ -101,6 +101,39 @@ def test_a_crash_between_the_halt_and_the_row(monkeypatch: pytest.MonkeyPatch) -
     assert again.row(dead.only_coid()).state is State.FILLED
 
 
+def test_a_crash_between_two_adoptions_loses_neither(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The row of the first is newer than the second order; the next start lists from before it."""
+    dead = Rig()
+    dead.desk.default = accept("new")
+    sent = [dead.send(**RESTING), dead.send(ticker="AAPL", **RESTING)]
+    coids = list(dead.desk.orders)
+    stream = [
+        (STREAM, sent[0], entry_fields("b", RESTING)),
+        (STREAM, sent[1], entry_fields("b", {"ticker": "AAPL", **RESTING})),
+    ]
+    dead.clock.advance(600)
+    rig = after_the_loss_of_the_ledger(dead)
+    begin, begun = rig.ledger.begin, list[str]()
+
+    def once(intent: Any) -> None:
+        if begun:
+            raise KeyboardInterrupt
+        begin(intent)
+        begun.append(intent.client_order_id)
+
+    monkeypatch.setattr(rig.ledger, "begin", once)
+    with pytest.raises(KeyboardInterrupt):
+        rig.recover(stream)
+    monkeypatch.undo()
+    again = Rig(ledger=rig.ledger)
+    again.clock.advance(rig.clock.monotonic() - again.clock.monotonic() + 1)
+    again.desk.orders = dead.desk.orders
+    again.recover(stream)
+    assert begun == coids[:1]
+    assert [again.row(coid).state for coid in coids] == [State.OPEN, State.OPEN]
+    assert again.ledger.states("recovery") == {}
+
+
 def test_another_deployments_orders_are_nobodys_orphans() -> None:
     """A second group on the account has ids of its own."""
     rig = Rig()

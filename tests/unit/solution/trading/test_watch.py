@@ -339,8 +339,9 @@ def test_the_close_ends_what_an_older_order_kept_in_doubt(rig: Rig, listed: bool
     rig.desk.script.append(odd)
     entry = rig.send()
     coid = rig.only_coid()
-    if not listed:  # a list since our POST does not reach back to it
-        rig.desk.orders_since = lambda *_: []  # type: ignore[method-assign]
+    if listed:  # else the list since our POST does not reach back to it
+        order = dict(rig.desk.orders[coid])
+        rig.desk.orders_since = lambda *_: [order]  # type: ignore[method-assign]
     rig.advance(6 * 3600)  # the close itself
     assert rig.row(coid).state is State.EXPIRED_UNCONFIRMED
     rig.advance(900)
@@ -510,6 +511,7 @@ def test_a_replaced_order_in_a_list_is_read_under_its_successor(rig: Rig) -> Non
         "status": "filled",
         "filled_qty": "10",
         "filled_avg_price": "101",
+        "created_at": rig.clock.now().isoformat(),
     }
     rig.advance(40)
     assert rig.outcomes.told(entries[0])[-1] == "fill!"
