@@ -253,30 +253,32 @@ class Pipeline:
         """Whether it is decided; False when it waits for rate budget."""
         self._check_order(work)
         self._desk.connect()
-        found = self._reserve(work, lane)
-        if found is None:
-            return False
-        intent, view = found
-        failpoints.hit("pipeline.decided")
-        coid = intent.client_order_id
+        try:
+            found = self._reserve(work, lane)
+            if found is None:
+                return False
+            failpoints.hit("pipeline.decided")
+            self._carry_out(work, lane, slot, *found)
+        except IdentityExists:
+            # Another entry with this signal_id came through another lane at the same moment.
+            if not self._is_known(work, lane, look=True):
+                raise
+        return True
+
+    def _carry_out(self, work: Work, lane: Lane, slot: Slot, intent: Intent, view: View) -> None:
+        """Row and POST; what is reserved is released again where none of it came about."""
         sent = False
         try:
             if self._rules.dry_run:
                 self._endings.dry(work, lane, intent)
-                return True
+                return
             self._last_look()
             sent = True
             self._send(work, lane, slot, intent, view)
-        except IdentityExists:
-            # Another entry with this signal_id came through another lane at the same moment.
-            self._portfolio.released(coid)
-            if not self._is_known(work, lane, look=True):
-                raise
-        except BaseException:
-            if not sent:
-                self._portfolio.released(coid)
+        except BaseException as e:
+            if not sent or isinstance(e, IdentityExists):
+                self._portfolio.released(intent.client_order_id)
             raise
-        return True
 
     def _check_order(self, work: Work) -> None:
         """A lost buy must not follow its sell: older than the newest one sent ends here."""
@@ -321,7 +323,12 @@ class Pipeline:
         return self._clock.monotonic() - view.seen_at <= GATES_TO_SEND
 
     def _clear_the_way(self, work: Work, view: View) -> bool:
-        """Cancel our own resting orders that an exit meets; whether there were any."""
+        """Cancel our own resting orders that an exit meets; whether there were any.
+
+        Raises:
+            IdentityExists: the exit is an old one that looks new after data loss in Redis. Where
+                nothing is in the way its row before the POST finds that; here it would be too late.
+        """
         if self._saga is None or self._rules.dry_run or not work.signal.is_exit:
             return False
         symbol = work.asset.symbol
@@ -329,6 +336,8 @@ class Pipeline:
         resting = self._saga.in_the_way(work.signal, symbol, held)
         if resting:
             self._composer.check_session(view, held)
+            if self._ledger.find(work.signal.identity) is not None:
+                raise IdentityExists(work.signal.identity)
             self._saga.clear(symbol, resting)
         return bool(resting)
 
