@@ -18,7 +18,7 @@ from solution.book.positions import Portfolio
 from solution.book.prices import PriceBook
 from solution.clock import Clock
 from solution.config import Settings
-from solution.domain.orders import CLIENT_ORDER_ID_PREFIX
+from solution.domain.orders import CLIENT_ORDER_ID_PREFIX, client_order_id
 from solution.domain.records import EntryRef, State, Trade
 from solution.errors import LedgerError
 from solution.feeds.price_poller import FETCH_NOW_SECONDS, PricePoller
@@ -276,7 +276,7 @@ class Assembly:
             acknowledge=self.intake.acknowledge,
             has_dead_letter=self._has_dead_letter,
             has_row=self._has_row,
-            is_known=lambda identity: self.ledger.find(identity) is not None,
+            is_known=self._is_known,
             find_asset=self.wrapper.find,
             is_dead=self._is_dead,
         )
@@ -347,6 +347,10 @@ class Assembly:
         with self.ledger.open_reader() as reader:
             found = reader.find_intents(ref.entry_id)
         return any((row.stream, row.entry_id) == (ref.stream, ref.entry_id) for row in found)
+
+    def _is_known(self, identity: str) -> bool:
+        coid = client_order_id(self.deployment, identity)
+        return self.ledger.find(identity, coid) is not None
 
     def _stream_connected(self) -> None:
         """No replay on this stream: every open order is asked for once."""

@@ -8,6 +8,7 @@ booked under it, in the order of the merges, so that the asset's next signal see
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from solution.book.positions import Portfolio
@@ -18,7 +19,7 @@ from solution.domain.order_state import News, Progress, decimal_or_none, news_of
 from solution.domain.orders import CLIENT_ORDER_ID_PREFIX
 from solution.domain.ports import OrderUpdate, Outcomes
 from solution.domain.reasons import Reason
-from solution.domain.records import TERMINAL, EntryRef, Intent, State, Trade
+from solution.domain.records import TERMINAL, Change, EntryRef, Intent, Note, State, Trade
 from solution.trading import outcomes
 from solution.trading.likeness import differs, is_older
 from solution.trading.merging import Effects, Merger
@@ -31,6 +32,9 @@ log = logging.getLogger(__name__)
 
 POSTED = ("answered", "HTTP 200")
 """How most orders become known."""
+
+SIGNALS_OWN = ("digest", "stream", "entry_id", "signal_id", "strategy", "extra")
+"""Columns that an order's row has from its signal."""
 
 AMENDMENTS = frozenset({"trade_bust", "trade_correct"})
 
@@ -141,6 +145,39 @@ class OrderTracker(Verdicts):
             intent = outcomes.with_progress(ended.intent, ended.progress)
             self._outcomes.put(outcomes.repeated(intent, ref, at=at))
             return True
+
+    def claim(self, row: Intent, signal: Intent) -> Intent:
+        """The signal of an orphan has turned up: from now on the order is told as the signal's.
+
+        An end that was told before, to nobody, is told to the signal here.
+
+        Args:
+            row: the orphan's.
+            signal: a row as the signal would have it; what names the signal is taken from it.
+
+        Returns:
+            the orphan's row as it will stand.
+        """
+        names: dict[str, Any] = {name: getattr(signal, name) for name in SIGNALS_OWN}
+        if row.reason == Reason.ORPHAN:  # else it says what must be done about the order
+            names |= {"reason": "", "message": ""}
+        coid, now = row.client_order_id, self._clock.epoch_ms()
+        with self._mutex:
+            tracked = self._registry.find(coid)
+            if tracked is not None:
+                for name, value in names.items():
+                    setattr(tracked.intent, name, value)
+                row = outcomes.with_progress(tracked.intent, tracked.progress)
+            else:
+                row = replace(row, **names)
+            change = Change(client_order_id=coid, update=names)
+            if row.state in TERMINAL:
+                ref = EntryRef(row.stream, row.entry_id)
+                change.events = outcomes.repeated(row, ref, at=outcomes.rfc3339(now)).events
+                change.repeats = (ref,)
+            change.notes = (Note(coid, now, "adopted", f"its signal is entry {row.entry_id}"),)
+            self._outcomes.put(change)
+        return row
 
     def withdraw(self, client_order_id: str) -> None:
         """The broker refused without effect and the work goes back to its lane."""
