@@ -175,6 +175,7 @@ class Assembly:
             self.schedule,
             self._clock,
             may_resend=self._settings.orders.resend_unknown,
+            max_signal_age=self._settings.ages.max_signal_age,
             on_conflict=self.halts.halt,
         )
         self.schedule.wake = self.watch.wake

@@ -35,6 +35,8 @@ class Tracked:
     keeps_lane: bool = True
     absent: int = 0
     unknown_at: float | None = None
+    wanted: bool = False
+    """Absent for long enough, but no worker has its entry: whoever brings that is waited for."""
     cancel_on_sight: bool = False
     foreign: bool = False
     """The broker's order under our id is not ours: its news must not reach our books."""

@@ -122,11 +122,15 @@ class OrderTracker(Verdicts):
                 return False
             if work.ref not in tracked.refs:
                 tracked.refs.append(work.ref)
-            if isinstance(tracked.lane, FreeLane):
+            taken = isinstance(tracked.lane, FreeLane)
+            if taken:
                 tracked.lane, tracked.work = lane, work
                 tracked.keeps_lane = ends_at_once(tracked.intent)
-                return True
-        lane.done()
+            wanted, tracked.wanted = tracked.wanted, False
+        if not taken:
+            lane.done()
+        if wanted:
+            self._schedule.look_now(client_order_id, self._clock.monotonic(), watched=False)
         return True
 
     def follow(self, client_order_id: str, ref: EntryRef) -> bool:
@@ -299,6 +303,7 @@ class OrderTracker(Verdicts):
             tracked = self._registry.on_their_way.get(client_order_id)
             if tracked is None or tracked.progress.state is not State.UNKNOWN:
                 return None
+            tracked.wanted = tracked.work is None
             if tracked.work is None or isinstance(tracked.lane, FreeLane):
                 return None
             lane, tracked.lane = tracked.lane, FreeLane()

@@ -61,6 +61,7 @@ class OrderWatch(Service):
 
     Args:
         may_resend: whether an absent order may be POSTed again (RESEND_UNKNOWN).
+        max_signal_age: seconds; an older signal is never sent again.
         on_conflict: told symbol and difference where another order stands under an id of ours.
     """
 
@@ -72,6 +73,7 @@ class OrderWatch(Service):
         clock: Clock,
         *,
         may_resend: bool,
+        max_signal_age: float,
         on_conflict: Callable[[str, str], None] = lambda _symbol, _why: None,
     ) -> None:
         super().__init__("order-watch")
@@ -80,6 +82,7 @@ class OrderWatch(Service):
         self._schedule = schedule
         self._clock = clock
         self._may_resend = may_resend
+        self._max_signal_age = max_signal_age
         self._on_conflict = on_conflict
         self._polls_left = 0
         self._stream_told = False
@@ -283,6 +286,9 @@ class OrderWatch(Service):
             self._schedule.again(due, now)
             return
         taken = self._tracker.take_for_resend(coid) if self._may_resend else None
+        if taken is None and self._awaits_its_entry(tracked):
+            self._schedule.rarely(due, now)
+            return
         if taken is None:
             self._tracker.expire_unconfirmed(
                 coid, f"not found in {absent} lookups over {waited:.1f} s"
@@ -292,6 +298,11 @@ class OrderWatch(Service):
         lane, work = taken
         work.resend, work.fresh = coid, False
         lane.requeue(work)
+
+    def _awaits_its_entry(self, tracked: Tracked) -> bool:
+        """Whether a worker may still come and decide: after a start its entry needs a rate slot."""
+        age = (self._clock.epoch_ms() - tracked.intent.published_ms) / 1000
+        return self._may_resend and tracked.work is None and age <= self._max_signal_age
 
     def _ask_again(self, due: Due, _tracked: Tracked) -> None:
         self._schedule.again(due, self._clock.monotonic())

@@ -330,6 +330,7 @@ class Rig:
             self.schedule,
             self.clock,
             may_resend=rules.may_resend,
+            max_signal_age=rules.max_signal_age,
             on_conflict=self.halts.halt,
         )
         self.limiter = RateLimiter(0, clock=self.clock)

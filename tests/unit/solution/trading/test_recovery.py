@@ -12,15 +12,15 @@ from solution.ledger.sqlite import SqliteLedger
 from solution.rate_limiter import RateLimiter
 from solution.trading import recovery
 from tests.helpers.clocks import ManualClock
-from tests.helpers.trading import Rig, accept, fail
+from tests.helpers.trading import Rig, RigRules, accept, fail
 
 UNCLEAR = OutcomeUnknown("no usable answer")
 LIMIT = {"order_type": "limit", "limit_price": "50", "time_in_force": "day"}
 
 
-def restarted(dead: Rig) -> Rig:
+def restarted(dead: Rig, rules: RigRules | None = None) -> Rig:
     """A new process on the old one's ledger and broker, some seconds later."""
-    rig = Rig(ledger=dead.ledger)
+    rig = Rig(rules, ledger=dead.ledger)
     rig.clock.advance(dead.clock.monotonic() - rig.clock.monotonic() + 1)
     rig.desk.orders = dead.desk.orders
     rig.limiter = RateLimiter(200, clock=rig.clock)
@@ -110,13 +110,41 @@ def test_a_row_whose_post_got_through_is_adopted() -> None:
 
 
 def test_without_its_entry_an_absent_order_is_given_up() -> None:
-    """Its entry is gone from Redis, so nobody can judge it: EXPIRED_UNCONFIRMED, not sent."""
+    """Its entry is gone from Redis, so nobody can judge it: not sent, and given up with its age."""
     dead = Rig()
     dead.desk.script.append(fail(UNCLEAR))
     dead.send()
     rig = restarted(dead)
-    rig.advance(5)
+    rig.advance(50)
+    assert rig.row(dead.only_coid()).state is State.UNKNOWN
+    rig.advance(30)
     assert rig.desk.posts == []
+    assert rig.row(dead.only_coid()).state is State.EXPIRED_UNCONFIRMED
+    assert len(rig.desk.asked) < 10
+
+
+def test_an_entry_that_comes_late_is_waited_for() -> None:
+    """The budget was spent at the start, so a worker had it only when the lookups were over."""
+    dead = Rig()
+    dead.desk.script.append(fail(UNCLEAR))
+    entry = dead.send()
+    rig = restarted(dead)
+    rig.advance(20)
+    assert rig.desk.posts == []
+    rig.redeliver(entry)
+    rig.advance(0.1)
+    assert rig.desk.posts == dead.desk.posts
+    assert rig.outcomes.told(entry) == ["submitted", "fill!"]
+    assert rig.outcomes.acks == [entry]
+
+
+def test_an_entry_that_may_not_be_sent_again_is_not_waited_for() -> None:
+    """RESEND_UNKNOWN=false: whoever has it could decide nothing else."""
+    dead = Rig()
+    dead.desk.script.append(fail(UNCLEAR))
+    dead.send()
+    rig = restarted(dead, RigRules(may_resend=False))
+    rig.advance(5)
     assert rig.row(dead.only_coid()).state is State.EXPIRED_UNCONFIRMED
 
 
