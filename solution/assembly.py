@@ -322,6 +322,7 @@ class Assembly:
             clock=self._clock,
             recent=lambda since_ms: startup.recent_entries(self.connect, streams, since_ms),
             find_asset=self.wrapper.find,
+            undecided_ms=self.rules.gates.undecided_ms,
         )
 
     # --- what others call -------------------------------------------------------------------------

@@ -27,8 +27,6 @@ log = logging.getLogger(__name__)
 
 RATE_WINDOW_MS = 60_000
 ALWAYS_KNOWN = float("-inf")
-UNDECIDED_MS = 3_600_000
-"""Longer than any signal may be too young to refuse and wait for budget."""
 UNKNOWN_PAST_MS = 3_600_000
 SINCE = "recovery_since"
 """In the ledger's small state: from when on (epoch ms) orders without a row are being settled."""
@@ -90,10 +88,12 @@ def restore(
     return len(rows)
 
 
-def newest_sent(ledger: Ledger, now_ms: int) -> dict[tuple[str, str], tuple[int, int]]:
+def newest_sent(
+    ledger: Ledger, now_ms: int, undecided_ms: int
+) -> dict[tuple[str, str], tuple[int, int]]:
     """(stream, asset id) → newest entry sent while an older one may still be undecided."""
     newest: dict[tuple[str, str], tuple[int, int]] = {}
-    for stream, asset_id, entry_id in ledger.sent_since(now_ms - UNDECIDED_MS):
+    for stream, asset_id, entry_id in ledger.sent_since(now_ms - undecided_ms):
         if not entry_id:
             continue  # an order that no signal explains
         ms, _, sequence = entry_id.partition("-")

@@ -471,6 +471,7 @@ class Rig:
             clock=self.clock,
             recent=lambda _since: entries,
             find_asset=ASSETS.get,
+            undecided_ms=self.pipeline_rules.gates.undecided_ms,
         )
 
     def recover(self, entries: Iterable[Entry] = ()) -> None:
@@ -486,8 +487,9 @@ class Rig:
             recovery.unclaimed(self.ledger, self.desk, DEPLOYMENT, self.clock)
         )
         recovery.settled(self.ledger)
+        now_ms, undecided_ms = self.clock.epoch_ms(), self.pipeline_rules.gates.undecided_ms
         self.pipeline.recovered(
-            recovery.newest_sent(self.ledger, self.clock.epoch_ms()), self.ledger.open_starts()
+            recovery.newest_sent(self.ledger, now_ms, undecided_ms), self.ledger.open_starts()
         )
 
     # --- what became of it ----------------------------------------------------------------------

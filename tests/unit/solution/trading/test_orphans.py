@@ -7,7 +7,7 @@ import pytest
 
 from solution.domain.records import DeadLetter, State
 from solution.trading import outcomes
-from tests.helpers.trading import DEPLOYMENT, STREAM, Rig, accept, entry_fields
+from tests.helpers.trading import DEPLOYMENT, STREAM, Rig, RigRules, accept, entry_fields
 
 RESTING = {"order_type": "limit", "limit_price": "50", "time_in_force": "gtc"}
 
@@ -64,6 +64,22 @@ def test_an_order_that_no_signal_explains_halts_its_ticker() -> None:
     rig.desk.fill(coid)
     rig.hear(rig.update(coid, "fill"))
     assert rig.row(coid).state is State.FILLED
+
+
+@pytest.mark.parametrize(("limit", "reason"), [(7200.0, ""), (60.0, "ORPHAN")])
+def test_signals_are_asked_as_far_back_as_they_may_be_young(limit: float, reason: str) -> None:
+    """With MAX_SIGNAL_AGE=7200 an order may be made an hour after its signal."""
+    rig = Rig(RigRules(max_signal_age=limit))
+    entry = f"{rig.clock.epoch_ms()}-0"
+    coid = rig.coid(entry)
+    rig.clock.advance(3600)
+    there = {"client_order_id": coid, "symbol": "NVDA", "side": "buy", "type": "market"}
+    order = rig.desk.place({**there, "qty": "10"})
+    orphans = rig.orphans()
+    stream = entries(entry)
+    orphans._recent = lambda since: (e for e in stream if int(e[1].partition("-")[0]) >= since)
+    orphans.settle({coid: order})
+    assert rig.row(coid).reason == reason
 
 
 def test_a_resumed_orphan_stays_resumed_after_a_restart() -> None:

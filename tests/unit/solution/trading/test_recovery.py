@@ -123,6 +123,24 @@ def test_without_its_entry_an_absent_order_is_given_up() -> None:
     assert len(rig.desk.asked) < 10
 
 
+@pytest.mark.parametrize(("limit", "sent"), [(7200.0, 1), (3000.0, 0)])
+def test_what_was_sent_is_remembered_for_as_long_as_signals_are_young(
+    limit: float, sent: int
+) -> None:
+    """With MAX_SIGNAL_AGE=7200 a buy that turns up after 90 minutes may still follow its sell."""
+    rules = RigRules(max_signal_age=limit)
+    dead = Rig(rules)
+    buy = f"{dead.clock.epoch_ms() - 1000}-0"
+    dead.send()
+    dead.clock.advance(5400)
+    rig = restarted(dead, rules)
+    rig.recover()
+    assert len(rig.pipeline._newest) == sent
+    rig.redeliver(buy)
+    assert rig.desk.posts == []
+    assert rig.outcomes.events[-1]["reason"] == ("SUPERSEDED" if sent else "STALE_SIGNAL")
+
+
 def test_an_entry_that_comes_late_is_waited_for() -> None:
     """The budget was spent at the start, so a worker had it only when the lookups were over."""
     dead = Rig()
