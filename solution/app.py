@@ -110,8 +110,10 @@ class Trader:
             made.ledger, made.wrapper, made.deployment, self._clock, self._stop
         )
         made.orphans().settle(unclaimed)
+        recovery.settled(made.ledger)
+        now_ms, undecided_ms = self._clock.epoch_ms(), made.rules.gates.undecided_ms
         made.pipeline.recovered(
-            recovery.newest_sent(made.ledger, self._clock.epoch_ms()), made.ledger.open_starts()
+            recovery.newest_sent(made.ledger, now_ms, undecided_ms), made.ledger.open_starts()
         )
         for service in made.services():
             if service is made.workers:

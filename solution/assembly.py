@@ -18,7 +18,7 @@ from solution.book.positions import Portfolio
 from solution.book.prices import PriceBook
 from solution.clock import Clock
 from solution.config import Settings
-from solution.domain.orders import CLIENT_ORDER_ID_PREFIX
+from solution.domain.orders import CLIENT_ORDER_ID_PREFIX, client_order_id
 from solution.domain.records import EntryRef, State, Trade
 from solution.errors import LedgerError
 from solution.feeds.price_poller import FETCH_NOW_SECONDS, PricePoller
@@ -175,6 +175,7 @@ class Assembly:
             self.schedule,
             self._clock,
             may_resend=self._settings.orders.resend_unknown,
+            max_signal_age=self._settings.ages.max_signal_age,
             on_conflict=self.halts.halt,
         )
         self.schedule.wake = self.watch.wake
@@ -278,7 +279,7 @@ class Assembly:
             acknowledge=self.intake.acknowledge,
             has_dead_letter=self._has_dead_letter,
             leave_to_row=self.intake.leave_to_row,
-            is_known=lambda identity: self.ledger.find(identity) is not None,
+            is_known=self._is_known,
             find_asset=self.wrapper.find,
             is_dead=self._is_dead,
         )
@@ -323,6 +324,7 @@ class Assembly:
             clock=self._clock,
             recent=lambda since_ms: startup.recent_entries(self.connect, streams, since_ms),
             find_asset=self.wrapper.find,
+            undecided_ms=self.rules.gates.undecided_ms,
         )
 
     # --- what others call -------------------------------------------------------------------------
@@ -343,6 +345,10 @@ class Assembly:
         """Executions on record: asked at start and for news of orders long ended, so rarely."""
         with self.ledger.open_reader() as reader:
             return reader.list_trades(client_order_id, limit=100_000)
+
+    def _is_known(self, identity: str) -> bool:
+        coid = client_order_id(self.deployment, identity)
+        return self.ledger.find(identity, coid) is not None
 
     def _stream_connected(self) -> None:
         """No replay on this stream: every open order is asked for once."""

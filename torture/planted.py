@@ -132,7 +132,7 @@ def resized_repost() -> None:
 
 @_plant("An order of yesterday under today's id is taken for today's.")
 def adopts_yesterdays_order() -> None:
-    for module in ("watch", "orphans"):
+    for module in ("watch", "orphans", "tracker"):
         _replace(f"solution.trading.{module}:is_older", lambda _: lambda *_a: False)
 
 

@@ -47,8 +47,11 @@ class Lease(Protocol):
 class Ledger(Lease, Protocol):
     """The durable record. Every method is safe to call from any thread."""
 
-    def find(self, identity: str) -> Intent | None:
-        """The row of a signal identity, or None."""
+    def find(self, identity: str, client_order_id: str = "") -> Intent | None:
+        """The row of a signal: the one of its identity, else the one that has its id, or None.
+
+        The two differ for an order that was at the broker before anybody knew of its signal.
+        """
         ...
 
     def find_by_client_order_id(self, client_order_id: str) -> Intent | None: ...

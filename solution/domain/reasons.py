@@ -294,7 +294,7 @@ class Reason(_Explained):
     )
     ID_CONFLICT = (
         "ID_CONFLICT",
-        "The broker holds another order under this client_order_id.",
+        "The broker holds another order under this client_order_id, or one older than its signal.",
         "Look at both orders; two deployments may share an account and group.",
     )
 

@@ -14,6 +14,11 @@ log = logging.getLogger(__name__)
 
 _INSERT_NEW = f"{rows.INSERT_INTENT} ON CONFLICT DO NOTHING"
 _IDENTITY = rows.INTENT_COLUMNS.index("identity")
+_COID = rows.INTENT_COLUMNS.index("client_order_id")
+_ENTRY_OF_KNOWN = (
+    "SELECT entry_id FROM order_intents WHERE identity = ? OR client_order_id = ?"
+    " ORDER BY CASE WHEN identity = ? THEN 0 ELSE 1 END LIMIT 1"
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -150,8 +155,9 @@ class Batch:
         news = [True] * len(events)
         if one.insert is not None:
             known = self._insert(one.insert)
-            # The same signal published again under another entry id is owed a report of its own.
-            if known:
+            # The same signal published again under another entry id is owed a report of its own,
+            # and so is one whose order was taken in before anybody knew of it.
+            if known is not None:
                 news = [self._is_other(event, known) for event in events]
         if one.update is not None and self._ended_before(one, one.update):
             # The end was reported in the commit that wrote it.
@@ -175,15 +181,21 @@ class Batch:
         """Note that an entry is told another one's end; returns whether for the first time."""
         return bool(self._connection.execute(rows.INSERT_REPEAT, rows.ref_row(ref)).rowcount)
 
-    def _insert(self, row: list[Any]) -> str:
-        """Insert an intent; returns the entry id of the row that is there already, else nothing."""
+    def _insert(self, row: list[Any]) -> str | None:
+        """Insert an intent.
+
+        Returns:
+            None; or, where its identity or its id has a row already, the entry id of that ("" for
+            an order that no signal explained).
+        """
         if self._connection.execute(_INSERT_NEW, row).rowcount:
-            return ""
+            return None
+        identity = row[_IDENTITY]
         found = self._connection.execute(
-            "SELECT entry_id FROM order_intents WHERE identity = ?", (row[_IDENTITY],)
+            _ENTRY_OF_KNOWN, (identity, row[_COID], identity)
         ).fetchone()
-        log.warning("intent_exists", extra={"identity": row[_IDENTITY]})
-        return found[0] if found else ""
+        log.warning("intent_exists", extra={"identity": identity})
+        return str(found[0])
 
     def _ended_before(self, one: Prepared, shared: Update) -> bool:
         """Update an intent; returns whether it was in a terminal state already."""

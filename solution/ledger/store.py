@@ -164,9 +164,14 @@ class Store(ABC):
 
     # --- the life of a signal -----------------------------------------------------------------
 
-    def find(self, identity: str) -> Intent | None:
-        """The row of a signal identity, or None."""
-        return self._one_intent("identity = ?", identity)
+    def find(self, identity: str, client_order_id: str = "") -> Intent | None:
+        """The row of a signal: the one of its identity, else the one that has its id, or None."""
+        found = self._read(
+            f"{rows.SELECT_INTENTS} WHERE identity = ? OR client_order_id = ?",
+            (rows.text(identity), rows.text(client_order_id)),
+        )
+        intents = (rows.to_intent(row) for row in found)
+        return min(intents, key=lambda intent: intent.identity != identity, default=None)
 
     def find_by_client_order_id(self, client_order_id: str) -> Intent | None:
         """The row of an order, or None."""

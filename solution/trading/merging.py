@@ -11,10 +11,9 @@ from solution.domain.executions import Correction
 from solution.domain.order_state import News, Step, amend, merge
 from solution.domain.orders import Side
 from solution.domain.ports import Outcomes
-from solution.domain.records import State
 from solution.trading.registry import Registry
 from solution.trading.scoreboard import Scoreboard
-from solution.trading.tracked import UNRESOLVED, Source, Tracked, merged
+from solution.trading.tracked import UNCONFIRMED, Source, Tracked, merged
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +57,7 @@ class Merger:
         before = tracked.progress
         step = merge(before, news)
         tracked.progress = step.progress
-        first = before.state in UNRESOLVED or before.state is State.EXPIRED_UNCONFIRMED
+        first = before.state in UNCONFIRMED
         if not step.changed:
             return None
         self._write(tracked, step, source, first=first)

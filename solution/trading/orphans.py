@@ -23,14 +23,11 @@ from solution.errors import SignalError
 from solution.trading import recovery
 from solution.trading.compose import Composer, fill_in
 from solution.trading.halts import Halts
+from solution.trading.likeness import is_older
 from solution.trading.tracker import OrderTracker
-from solution.trading.watch import is_older
 from solution.trading.work import FreeLane, Work
 
 log = logging.getLogger(__name__)
-
-READ_BEFORE_MS = 900_000
-"""A signal may wait ten minutes for budget before its order is made."""
 
 Entry = tuple[str, str, tuple[tuple[bytes, bytes], ...]]
 """Stream, entry id, raw fields."""
@@ -42,6 +39,7 @@ class Orphans:
     Args:
         recent: the entries of all streams since an epoch ms, oldest first.
         find_asset: by any spelling.
+        undecided_ms: how long after its signal an order may be made.
     """
 
     def __init__(  # noqa: PLR0913 - the collaborators of the order path, each used here
@@ -55,6 +53,7 @@ class Orphans:
         clock: Clock,
         recent: Callable[[int], Iterable[Entry]],
         find_asset: Callable[[str], AssetView | None],
+        undecided_ms: int,
     ) -> None:
         self._composer = composer
         self._ledger = ledger
@@ -64,6 +63,7 @@ class Orphans:
         self._clock = clock
         self._recent = recent
         self._find_asset = find_asset
+        self._undecided_ms = undecided_ms
 
     def settle(self, unclaimed: Mapping[str, Mapping[str, Any]]) -> None:
         """Adopt each order; halt the tickers of those that no signal explains.
@@ -75,7 +75,7 @@ class Orphans:
             return
         left = dict(unclaimed)
         times = [at for order in left.values() if (at := _created_ms(order))]
-        since = min(times, default=self._clock.epoch_ms()) - READ_BEFORE_MS
+        since = min(times, default=self._clock.epoch_ms()) - self._undecided_ms
         for stream, entry_id, fields in self._recent(since):
             try:
                 signal = parse(stream, entry_id, fields)

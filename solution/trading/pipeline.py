@@ -33,6 +33,7 @@ from solution.trading.gates import SIGNAL_GATES, first_denial
 from solution.trading.gates.view import Denial, View
 from solution.trading.halts import Halts
 from solution.trading.kill_switch import KillSwitch
+from solution.trading.likeness import CREATED_SLACK_MS
 from solution.trading.submit import Submitter
 from solution.trading.tracker import OrderTracker
 from solution.trading.turnstile import Turnstile
@@ -199,20 +200,13 @@ class Pipeline:
     # --- signals seen before -----------------------------------------------------------------
 
     def _is_known(self, work: Work, lane: Lane, *, look: bool = False) -> bool:
-        """Settle a signal whose identity has a row; True when there is nothing left to decide.
+        """Settle a signal that has a row; True when there is nothing left to decide.
 
         Args:
-            look: ask the ledger although the entry is new and names no signal_id. It cannot have a
-                row then, but after data loss in Redis; the row before the POST is unique and
-                finds that, and so does the row of a refusal. An order on its way is asked for in
-                memory: deciding once more would take its place in tracker and reservations.
+            look: ask the ledger although the entry is new and names no signal_id.
         """
         signal = work.signal
-        may_have_row = look or work.redelivered or bool(signal.signal_id)
-        if not may_have_row:
-            coid = self._composer.client_order_id(signal)
-            may_have_row = self._tracker.get(coid) is not None
-        row = self._ledger.find(signal.identity) if may_have_row else None
+        row = self._row_of(work, look=look)
         same_entry = row is not None and (row.stream, row.entry_id) == (
             work.ref.stream,
             work.ref.entry_id,
@@ -243,6 +237,32 @@ class Pipeline:
         lane.done()
         return True
 
+    def _row_of(self, work: Work, *, look: bool) -> Intent | None:
+        """The signal's row, as far as it may have one.
+
+        A new entry without a signal_id cannot have one, but after data loss in Redis; the row
+        before the POST is unique and finds that, and a refusal looks for it. An order on its way is
+        asked for in memory: deciding once more would take its place in tracker and reservations.
+
+        Raises:
+            SignalError: an order that contradicts the signal has its id.
+        """
+        signal, coid = work.signal, self._composer.client_order_id(work.signal)
+        may_have_row = look or work.redelivered or bool(signal.signal_id)
+        if not may_have_row and self._tracker.get(coid) is None:
+            return None
+        row = self._ledger.find(signal.identity, coid)
+        if row is None or row.entry_id or (work.redelivered and self._has_dead_letter(work)):
+            return row
+        blank = self._composer.blank(work, row.state)
+        if row.symbol != blank.symbol or row.created_ms < blank.published_ms - CREATED_SLACK_MS:
+            raise SignalError(
+                Reason.ID_CONFLICT,
+                f"order {row.alpaca_order_id} under its id {coid} ({row.side} {row.symbol}) was "
+                f"made at {outcomes.rfc3339(row.created_ms)}: it is another one's",
+            )
+        return self._tracker.claim(row, blank)
+
     def _has_dead_letter(self, work: Work) -> bool:
         letter = self._ledger.find_dead_letter(work.ref)
         return letter is not None and letter.is_of(work.fields)
@@ -251,32 +271,35 @@ class Pipeline:
 
     def _decide(self, work: Work, lane: Lane, slot: Slot) -> bool:
         """Whether it is decided; False when it waits for rate budget."""
-        self._check_order(work)
-        self._desk.connect()
-        found = self._reserve(work, lane)
-        if found is None:
-            return False
-        intent, view = found
-        failpoints.hit("pipeline.decided")
-        coid = intent.client_order_id
+        try:
+            self._check_order(work)
+            self._desk.connect()
+            found = self._reserve(work, lane)
+            if found is None:
+                return False
+            failpoints.hit("pipeline.decided")
+            self._carry_out(work, lane, slot, *found)
+        except (IdentityExists, Refused):
+            # Another entry with this signal_id came through another lane at the same moment; or the
+            # entry only looks new, and its order was sent and perhaps found before the entry was.
+            if not self._is_known(work, lane, look=True):
+                raise
+        return True
+
+    def _carry_out(self, work: Work, lane: Lane, slot: Slot, intent: Intent, view: View) -> None:
+        """Row and POST; what is reserved is released again where none of it came about."""
         sent = False
         try:
             if self._rules.dry_run:
                 self._endings.dry(work, lane, intent)
-                return True
+                return
             self._last_look()
             sent = True
             self._send(work, lane, slot, intent, view)
-        except IdentityExists:
-            # Another entry with this signal_id came through another lane at the same moment.
-            self._portfolio.released(coid)
-            if not self._is_known(work, lane, look=True):
-                raise
-        except BaseException:
-            if not sent:
-                self._portfolio.released(coid)
+        except BaseException as e:
+            if not sent or isinstance(e, IdentityExists):
+                self._portfolio.released(intent.client_order_id)
             raise
-        return True
 
     def _check_order(self, work: Work) -> None:
         """A lost buy must not follow its sell: older than the newest one sent ends here."""
@@ -321,7 +344,12 @@ class Pipeline:
         return self._clock.monotonic() - view.seen_at <= GATES_TO_SEND
 
     def _clear_the_way(self, work: Work, view: View) -> bool:
-        """Cancel our own resting orders that an exit meets; whether there were any."""
+        """Cancel our own resting orders that an exit meets; whether there were any.
+
+        Raises:
+            IdentityExists: the exit is an old one that looks new after data loss in Redis. Where
+                nothing is in the way its row before the POST finds that; here it would be too late.
+        """
         if self._saga is None or self._rules.dry_run or not work.signal.is_exit:
             return False
         symbol = work.asset.symbol
@@ -329,6 +357,9 @@ class Pipeline:
         resting = self._saga.in_the_way(work.signal, symbol, held)
         if resting:
             self._composer.check_session(view, held)
+            coid = self._composer.client_order_id(work.signal)
+            if self._ledger.find(work.signal.identity, coid) is not None:
+                raise IdentityExists(work.signal.identity)
             self._saga.clear(symbol, resting)
         return bool(resting)
 

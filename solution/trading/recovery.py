@@ -27,9 +27,9 @@ log = logging.getLogger(__name__)
 
 RATE_WINDOW_MS = 60_000
 ALWAYS_KNOWN = float("-inf")
-UNDECIDED_MS = 3_600_000
-"""Longer than any signal may be too young to refuse and wait for budget."""
 UNKNOWN_PAST_MS = 3_600_000
+SINCE = "recovery_since"
+"""In the ledger's small state: from when on (epoch ms) orders without a row are being settled."""
 
 
 class ListDesk(Protocol):
@@ -88,10 +88,12 @@ def restore(
     return len(rows)
 
 
-def newest_sent(ledger: Ledger, now_ms: int) -> dict[tuple[str, str], tuple[int, int]]:
+def newest_sent(
+    ledger: Ledger, now_ms: int, undecided_ms: int
+) -> dict[tuple[str, str], tuple[int, int]]:
     """(stream, asset id) → newest entry sent while an older one may still be undecided."""
     newest: dict[tuple[str, str], tuple[int, int]] = {}
-    for stream, asset_id, entry_id in ledger.sent_since(now_ms - UNDECIDED_MS):
+    for stream, asset_id, entry_id in ledger.sent_since(now_ms - undecided_ms):
         if not entry_id:
             continue  # an order that no signal explains
         ms, _, sequence = entry_id.partition("-")
@@ -107,22 +109,40 @@ def unclaimed(
 
     Rows can be missing after power loss (the row before the POST is committed without fsync) or
     with another ledger. One list since the last order we know of, at least of the last hour when
-    we know none.
+    we know none. The rows made of what it holds are newer than that: until :func:`settled` the
+    ledger keeps from when on the list was, for a start after a crash among them.
 
     Raises:
         BrokerError: the list could not be had.
+        StartupError: it has no end, so what it lacks is unknown.
     """
     last = ledger.last_sent_ms() or clock.epoch_ms() - UNKNOWN_PAST_MS
+    if (begun := ledger.get_state(SINCE)) is not None:
+        last = min(last, int(begun))
     since = datetime.fromtimestamp(last / 1000, UTC) - timedelta(seconds=60)
-    orders = desk.orders_since(since, Priority.LOOKUP) or ()
+    orders = desk.orders_since(since, Priority.LOOKUP)
+    if orders is None:
+        raise StartupError(
+            f"the broker's list of orders since {since:%Y-%m-%dT%H:%M:%SZ} has no end: "
+            "nobody knows which of them lack a row in the ledger"
+        )
     failpoints.hit("recovery.orders_listed")
     prefix = f"{CLIENT_ORDER_ID_PREFIX}-{deployment}-"
     ours = {str(o.get("client_order_id")): o for o in orders}
-    return {
+    found = {
         coid: order
         for coid, order in ours.items()
         if coid.startswith(prefix) and ledger.find_by_client_order_id(coid) is None
     }
+    if found:
+        ledger.set_state(SINCE, str(last))
+    return found
+
+
+def settled(ledger: Ledger) -> None:
+    """Each order that :func:`unclaimed` found has what it was due."""
+    if ledger.get_state(SINCE) is not None:
+        ledger.delete_state(SINCE)
 
 
 def reservation_of(intent: Intent) -> Reservation:

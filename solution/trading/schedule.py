@@ -110,6 +110,11 @@ class Schedule:
         """Not settled: the same once more, later each time."""
         self._push(at + self._pause(due), Due(due.task, due.client_order_id, due.attempt + 1))
 
+    def rarely(self, due: Due, at: float) -> None:
+        """Nothing will come of asking by itself: twice as late each time."""
+        pause = min(WATCH_LONGEST, 2.0 ** min(due.attempt, _MOST_DOUBLINGS))
+        self._push(at + pause, Due(due.task, due.client_order_id, due.attempt + 1))
+
     def soon(self, due: Due, at: float) -> None:
         """There was no budget for it: the same attempt, shortly."""
         self._push(at + 0.25, due)

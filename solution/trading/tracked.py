@@ -13,6 +13,8 @@ from solution.trading.work import Lane, Work
 
 UNRESOLVED = frozenset({State.SUBMITTING, State.UNKNOWN})
 """The broker may or may not have the order."""
+UNCONFIRMED = UNRESOLVED | {State.EXPIRED_UNCONFIRMED}
+"""The same, those given up included."""
 
 
 @dataclass(slots=True)
@@ -33,6 +35,8 @@ class Tracked:
     keeps_lane: bool = True
     absent: int = 0
     unknown_at: float | None = None
+    wanted: bool = False
+    """Absent for long enough, but no worker has its entry: whoever brings that is waited for."""
     cancel_on_sight: bool = False
     foreign: bool = False
     """The broker's order under our id is not ours: its news must not reach our books."""

@@ -8,6 +8,7 @@ booked under it, in the order of the merges, so that the asset's next signal see
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from solution.book.positions import Portfolio
@@ -18,11 +19,12 @@ from solution.domain.order_state import News, Progress, decimal_or_none, news_of
 from solution.domain.orders import CLIENT_ORDER_ID_PREFIX
 from solution.domain.ports import OrderUpdate, Outcomes
 from solution.domain.reasons import Reason
-from solution.domain.records import TERMINAL, EntryRef, Intent, State, Trade
+from solution.domain.records import TERMINAL, Change, EntryRef, Intent, Note, State, Trade
 from solution.trading import outcomes
+from solution.trading.likeness import differs, is_older
 from solution.trading.merging import Effects, Merger
 from solution.trading.schedule import Schedule
-from solution.trading.tracked import UNRESOLVED, Source, Tracked
+from solution.trading.tracked import UNCONFIRMED, UNRESOLVED, Source, Tracked
 from solution.trading.verdicts import Verdicts, about, log_end
 from solution.trading.work import FreeLane, Lane, Work, ends_at_once
 
@@ -30,6 +32,9 @@ log = logging.getLogger(__name__)
 
 POSTED = ("answered", "HTTP 200")
 """How most orders become known."""
+
+SIGNALS_OWN = ("digest", "stream", "entry_id", "signal_id", "strategy", "extra")
+"""Columns that an order's row has from its signal."""
 
 AMENDMENTS = frozenset({"trade_bust", "trade_correct"})
 
@@ -85,6 +90,7 @@ class OrderTracker(Verdicts):
         with self._mutex:
             tracked = self._registry.on_their_way[coid]
             tracked.cancel_on_sight = late
+            tracked.foreign = intent.reason == Reason.ID_CONFLICT
             if intent.state is State.EXPIRED_UNCONFIRMED:
                 self._registry.doubt(intent)
         if intent.state is State.EXPIRED_UNCONFIRMED:
@@ -114,11 +120,15 @@ class OrderTracker(Verdicts):
             tracked = self._join(client_order_id, work.ref)
             if tracked is None:
                 return False
-            if isinstance(tracked.lane, FreeLane):
+            taken = isinstance(tracked.lane, FreeLane)
+            if taken:
                 tracked.lane, tracked.work = lane, work
                 tracked.keeps_lane = ends_at_once(tracked.intent)
-                return True
-        lane.done()
+            wanted, tracked.wanted = tracked.wanted, False
+        if not taken:
+            lane.done()
+        if wanted:
+            self._schedule.look_now(client_order_id, self._clock.monotonic(), watched=False)
         return True
 
     def join(self, client_order_id: str, ref: EntryRef) -> bool:
@@ -152,6 +162,39 @@ class OrderTracker(Verdicts):
             self._outcomes.put(outcomes.repeated(intent, ref, at=at))
             return True
 
+    def claim(self, row: Intent, signal: Intent) -> Intent:
+        """The signal of an orphan has turned up: from now on the order is told as the signal's.
+
+        An end that was told before, to nobody, is told to the signal here.
+
+        Args:
+            row: the orphan's.
+            signal: a row as the signal would have it; what names the signal is taken from it.
+
+        Returns:
+            the orphan's row as it will stand.
+        """
+        names: dict[str, Any] = {name: getattr(signal, name) for name in SIGNALS_OWN}
+        if row.reason == Reason.ORPHAN:  # else it says what must be done about the order
+            names |= {"reason": "", "message": ""}
+        coid, now = row.client_order_id, self._clock.epoch_ms()
+        with self._mutex:
+            tracked = self._registry.find(coid)
+            if tracked is not None:
+                for name, value in names.items():
+                    setattr(tracked.intent, name, value)
+                row = outcomes.with_progress(tracked.intent, tracked.progress)
+            else:
+                row = replace(row, **names)
+            change = Change(client_order_id=coid, update=names)
+            if row.state in TERMINAL:
+                ref = EntryRef(row.stream, row.entry_id)
+                change.events = outcomes.repeated(row, ref, at=outcomes.rfc3339(now)).events
+                change.repeats = (ref,)
+            change.notes = (Note(coid, now, "adopted", f"its signal is entry {row.entry_id}"),)
+            self._outcomes.put(change)
+        return row
+
     def withdraw(self, client_order_id: str) -> None:
         """The broker refused without effect and the work goes back to its lane."""
         with self._mutex:
@@ -181,7 +224,7 @@ class OrderTracker(Verdicts):
         for update in updates:
             coid = self._registry.known_as(update.client_order_id, update.order)
             known = self._registry.find(coid) if coid else self.recall(update.client_order_id)
-            if known is None or known.foreign:
+            if known is None or known.foreign or self._contradicts(known, update.order):
                 # A bracket's leg, or somebody at the broker's own page: it moves the position too.
                 if update.position_qty is not None:
                     self._portfolio.moved_elsewhere(update.symbol, update.position_qty)
@@ -189,6 +232,27 @@ class OrderTracker(Verdicts):
                 self._amend(known.intent.client_order_id, update)
             else:
                 self._heard(known.intent.client_order_id, update)
+
+    def _contradicts(self, tracked: Tracked, order: Mapping[str, Any]) -> bool:
+        """Whether the news is of another order under the id of one that is not confirmed yet.
+
+        Nothing is decided on it: an unclear POST is being looked up anyway, and one that was given
+        up is looked up now. A fill that overtakes the answer to the first POST is held against its
+        body only: nothing is unclear, and the clocks of Redis and broker must not delay it.
+        """
+        intent, state = tracked.intent, tracked.progress.state
+        if state not in UNCONFIRMED:
+            return False
+        why = differs(intent, order)
+        if not why and state is not State.SUBMITTING and is_older(intent, order):
+            why = f"created {order.get('created_at')}, before its signal"
+        if not why:
+            return False
+        log.error("order_contradicts_row", extra=about(intent) | {"detail": why})
+        if state is State.EXPIRED_UNCONFIRMED:
+            now = self._clock.monotonic()
+            self._schedule.look_now(intent.client_order_id, now, watched=True)
+        return True
 
     def _heard(self, client_order_id: str, update: OrderUpdate) -> None:
         news = news_of(update.order, at=update.at)
@@ -251,6 +315,7 @@ class OrderTracker(Verdicts):
             tracked = self._registry.on_their_way.get(client_order_id)
             if tracked is None or tracked.progress.state is not State.UNKNOWN:
                 return None
+            tracked.wanted = tracked.work is None
             if tracked.work is None or isinstance(tracked.lane, FreeLane):
                 return None
             lane, tracked.lane = tracked.lane, FreeLane()

@@ -16,7 +16,7 @@ from solution.domain.records import Change, Intent, Note, State
 from solution.trading.registry import Registry
 from solution.trading.schedule import Schedule
 from solution.trading.scoreboard import Scoreboard
-from solution.trading.tracked import UNRESOLVED, Move, Tracked, moved
+from solution.trading.tracked import UNCONFIRMED, UNRESOLVED, Move, Tracked, moved
 from solution.trading.work import FreeLane
 
 log = logging.getLogger(__name__)
@@ -129,20 +129,23 @@ class Verdicts:
         """Not found, not to be sent again: acknowledged, watched, its reservation held.
 
         Args:
-            adopt: cancel what is open of it, should it appear.
+            adopt: cancel what is open of it, should it appear. False: an order older than its
+                signal stands under its id, and none of its news is for our books; also said of one
+                that was given up before.
         """
         with self._mutex:
             tracked = self._registry.on_their_way.get(client_order_id)
-            if tracked is None or tracked.progress.state not in UNRESOLVED:
+            undecided = UNRESOLVED if adopt else UNCONFIRMED
+            if tracked is None or tracked.foreign or tracked.progress.state not in undecided:
                 return
             self._registry.doubt(tracked.intent)
-            tracked.cancel_on_sight = adopt
+            tracked.cancel_on_sight, tracked.foreign = adopt, not adopt
             self._move(
                 tracked,
                 Move(
                     State.EXPIRED_UNCONFIRMED,
                     Event.EXPIRED_UNCONFIRMED,
-                    Reason.EXPIRED_UNCONFIRMED,
+                    Reason.EXPIRED_UNCONFIRMED if adopt else Reason.ID_CONFLICT,
                     message,
                     ack=True,
                     note="expired_unconfirmed",

@@ -8,19 +8,16 @@ that does not answer decides nothing: the question is asked again.
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any, Protocol
-
-import orjson
 
 from solution import failpoints
 from solution.clock import Clock
-from solution.domain.order_state import decimal_or_none
 from solution.domain.records import Intent, State
 from solution.errors import BrokerError, NoBudget, NotFound, Rejected
 from solution.rate_limiter import Priority
 from solution.runtime.service import Service
 from solution.session import next_close
+from solution.trading.likeness import differs, is_older
 from solution.trading.schedule import Due, Schedule, Task
 from solution.trading.tracked import Tracked
 from solution.trading.tracker import OrderTracker
@@ -31,7 +28,6 @@ ENOUGH_LOOKUPS = 3
 ENOUGH_SECONDS = 2.0
 MANY = 3
 """From this many orders on, one list request is cheaper than asking one by one."""
-CREATED_SLACK_MS = 60_000
 SINGLE_POLLS = 5
 """Polls by id in one step; the rest comes up again shortly. Cancels and lookups that have become
 due meanwhile must not wait behind a long row of polls."""
@@ -65,6 +61,7 @@ class OrderWatch(Service):
 
     Args:
         may_resend: whether an absent order may be POSTed again (RESEND_UNKNOWN).
+        max_signal_age: seconds; an older signal is never sent again.
         on_conflict: told symbol and difference where another order stands under an id of ours.
     """
 
@@ -76,6 +73,7 @@ class OrderWatch(Service):
         clock: Clock,
         *,
         may_resend: bool,
+        max_signal_age: float,
         on_conflict: Callable[[str, str], None] = lambda _symbol, _why: None,
     ) -> None:
         super().__init__("order-watch")
@@ -84,6 +82,7 @@ class OrderWatch(Service):
         self._schedule = schedule
         self._clock = clock
         self._may_resend = may_resend
+        self._max_signal_age = max_signal_age
         self._on_conflict = on_conflict
         self._polls_left = 0
         self._stream_told = False
@@ -257,24 +256,25 @@ class OrderWatch(Service):
             return
         why = differs(tracked.intent, order)
         if why:
-            log.error(
-                "client_order_id_conflict",
-                extra={"client_order_id": due.client_order_id, "detail": why},
-            )
-            # Halted first: a crash between would leave the end without the halt.
-            self._on_conflict(tracked.intent.symbol, f"{due.client_order_id}: {why}")
-            self._tracker.conflicts(due.client_order_id, why)
+            self._conflict(tracked, why)
         elif is_older(tracked.intent, order):
             # Ours by every field, and yet older than its signal: an id used before, or clocks that
-            # disagree. Nothing is adopted and nothing is given up; a person has to look.
+            # disagree. Nothing is adopted, and until the close nothing is given up.
             self._tracker.expire_unconfirmed(
                 due.client_order_id, f"found, but created {order.get('created_at')}", adopt=False
             )
             if due.task is Task.WATCH:  # a lookup ends here: the watch goes on, less and less often
-                self._schedule.again(due, self._clock.monotonic())
+                self._still_older(due, tracked)
         else:
             how = ("adopted", f"found by lookup {due.attempt + 1}")
             self._tracker.answered(due.client_order_id, order, how=how)
+
+    def _conflict(self, tracked: Tracked, why: str) -> None:
+        coid = tracked.intent.client_order_id
+        log.error("client_order_id_conflict", extra={"client_order_id": coid, "detail": why})
+        # Halted first: a crash between would leave the end without the halt.
+        self._on_conflict(tracked.intent.symbol, f"{coid}: {why}")
+        self._tracker.conflicts(coid, why)
 
     def _absent(self, due: Due, tracked: Tracked) -> None:
         failpoints.hit("watch.absent")
@@ -286,6 +286,9 @@ class OrderWatch(Service):
             self._schedule.again(due, now)
             return
         taken = self._tracker.take_for_resend(coid) if self._may_resend else None
+        if taken is None and self._awaits_its_entry(tracked):
+            self._schedule.rarely(due, now)
+            return
         if taken is None:
             self._tracker.expire_unconfirmed(
                 coid, f"not found in {absent} lookups over {waited:.1f} s"
@@ -296,18 +299,40 @@ class OrderWatch(Service):
         work.resend, work.fresh = coid, False
         lane.requeue(work)
 
+    def _awaits_its_entry(self, tracked: Tracked) -> bool:
+        """Whether a worker may still come and decide: after a start its entry needs a rate slot."""
+        age = (self._clock.epoch_ms() - tracked.intent.published_ms) / 1000
+        return self._may_resend and tracked.work is None and age <= self._max_signal_age
+
     def _ask_again(self, due: Due, _tracked: Tracked) -> None:
         self._schedule.again(due, self._clock.monotonic())
 
     def _still_absent(self, due: Due, tracked: Tracked) -> None:
         """Absent for good once two complete lists after the session's close do not hold it."""
-        if self._clock.now() > _session_close(tracked.intent) + AFTER_CLOSE:
+        if tracked.foreign:
+            self._still_older(due, tracked)  # as old as it is, no list since our POST holds it
+            return
+        if self._is_over(tracked.intent):
             if self._tracker.note_absent(due.client_order_id) >= ENOUGH_LISTS:
                 self._tracker.confirm_absent(due.client_order_id)
                 return
         else:
             self._tracker.forget_absences(due.client_order_id)
         self._schedule.again(due, self._clock.monotonic())
+
+    def _still_older(self, due: Due, tracked: Tracked) -> None:
+        """The id was taken before its signal, so its POST made no order: a conflict for good.
+
+        Said after the close only: should the clocks disagree, the order is its own, and done.
+        """
+        if self._is_over(tracked.intent):
+            self._conflict(tracked, "the order at the broker is older than its signal")
+        else:
+            self._schedule.again(due, self._clock.monotonic())
+
+    def _is_over(self, intent: Intent) -> bool:
+        """Whether the session of its POST has closed, late prints included."""
+        return self._clock.now() > _session_close(intent) + AFTER_CLOSE
 
     def _cancel(self, due: Due, tracked: Tracked) -> None:
         order_id = tracked.progress.order_id
@@ -335,41 +360,3 @@ def _session_close(intent: Intent) -> datetime:
         return next_close(sent)
     except LookupError:  # beyond the shipped table of sessions: wait a whole long weekend
         return sent + timedelta(days=4)
-
-
-def differs(intent: Intent, order: Mapping[str, Any]) -> str:
-    """Why the broker's order cannot be the one we sent under this id; "" when it is.
-
-    Compares what was sent (symbol, side, type, size) with what is there.
-    """
-    sent: Mapping[str, Any] = orjson.loads(intent.body) if intent.body else {}
-    for name in ("symbol", "side", "type"):
-        if name in sent and str(order.get(name) or "") != sent[name]:
-            return f"{name} at the broker is {order.get(name)!r}, sent was {sent[name]!r}"
-    sizes = {name: decimal_or_none(order.get(name)) for name in ("qty", "notional")}
-    for name, there in sizes.items():
-        if name not in sent or not any(sizes.values()):
-            continue
-        if there != Decimal(sent[name]):
-            return f"{name} at the broker is {there}, sent was {sent[name]}"
-    return ""
-
-
-def is_older(intent: Intent, order: Mapping[str, Any]) -> bool:
-    """Whether the broker's order was created before its signal was published.
-
-    The two times are of two clocks, the broker's and Redis's; a minute between them is forgiven.
-    """
-    created = _epoch_ms(order.get("created_at"))
-    return created is not None and created < intent.published_ms - CREATED_SLACK_MS
-
-
-def _epoch_ms(text: object) -> int | None:
-    """RFC 3339 to epoch milliseconds (beyond microseconds is cut); None when unreadable."""
-    if not isinstance(text, str):
-        return None
-    try:
-        whole = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return int(whole.timestamp() * 1000) if whole.tzinfo else None

@@ -43,9 +43,9 @@ VERDICTS = {
     State.UNKNOWN: "Unclear: the POST got no usable answer and is being looked up. Do not publish "
     "it again under another signal_id meanwhile: that would be another order.",
     State.OPEN: "At the broker, and not at its end.",
-    State.EXPIRED_UNCONFIRMED: "Not found at the broker and not sent again. It is watched: should "
-    "the order appear it is adopted, and what is open of it is cancelled. Until then only "
-    "reductions of this asset are let through.",
+    State.EXPIRED_UNCONFIRMED: "No order of its own was found at the broker, and it is not sent "
+    "again. It is watched: should the order appear it is adopted, and what is open of it is "
+    "cancelled. Until then only reductions of this asset are let through.",
     State.FILLED: "Ended: filled completely.",
     State.CANCELED: "Ended: cancelled at the broker.",
     State.EXPIRED: "Ended: expired at the broker.",

@@ -200,7 +200,11 @@ class FakeDesk:
     ) -> Sequence[Mapping[str, Any]] | None:
         self.asked.append(f"list {priority.name}")
         self._maybe_fail()
-        return [dict(o) for c, o in self.orders.items() if c not in self.hidden]
+        return [
+            dict(o)
+            for c, o in self.orders.items()
+            if c not in self.hidden and datetime.fromisoformat(o["created_at"]) > since
+        ]
 
     def open_orders(self, priority: Priority) -> Sequence[Mapping[str, Any]]:
         self.asked.append(f"open {priority.name}")
@@ -315,15 +319,21 @@ class Rig:
             booked=self.trades,
         )
         self.desk = FakeDesk(self.clock)
+        self.halts = Halts(self.ledger)
         self.watch = OrderWatch(
-            self.desk, self.tracker, self.schedule, self.clock, may_resend=rules.may_resend
+            self.desk,
+            self.tracker,
+            self.schedule,
+            self.clock,
+            may_resend=rules.may_resend,
+            max_signal_age=rules.max_signal_age,
+            on_conflict=self.halts.halt,
         )
         self.limiter = RateLimiter(0, clock=self.clock)
         self.lanes: Lanes[Work] = Lanes(1000, ordered=rules.ordered, clock=self.clock)
         kill = KillSwitch(setting=False, file=rules.kill_switch_file)
         self.killed: str | None = None
         self.fence: Callable[[], None] = lambda: None
-        self.halts = Halts(self.ledger)
         self.stop = InstantStop(self.clock)
         self.submitter = Submitter(
             self.desk,
@@ -457,6 +467,7 @@ class Rig:
             clock=self.clock,
             recent=lambda _since: entries,
             find_asset=ASSETS.get,
+            undecided_ms=self.pipeline_rules.gates.undecided_ms,
         )
 
     def recover(self, entries: Iterable[Entry] = ()) -> None:
@@ -471,8 +482,10 @@ class Rig:
         self.orphans(entries).settle(
             recovery.unclaimed(self.ledger, self.desk, DEPLOYMENT, self.clock)
         )
+        recovery.settled(self.ledger)
+        now_ms, undecided_ms = self.clock.epoch_ms(), self.pipeline_rules.gates.undecided_ms
         self.pipeline.recovered(
-            recovery.newest_sent(self.ledger, self.clock.epoch_ms()), self.ledger.open_starts()
+            recovery.newest_sent(self.ledger, now_ms, undecided_ms), self.ledger.open_starts()
         )
 
     # --- what became of it ----------------------------------------------------------------------

@@ -32,6 +32,15 @@ class GateRules:
     max_quote_age: float = 60.0
     max_order_qty: Decimal = Decimal(0)
 
+    @property
+    def undecided_ms(self) -> int:
+        """How long after its publication a signal may still be sent, in milliseconds.
+
+        It may grow old before it is read and wait for budget after that. A minute more, because
+        this is compared over the clocks of Redis, broker and this machine.
+        """
+        return int((self.max_signal_age + self.max_queue_wait) * 1000) + 60_000
+
 
 @dataclass(slots=True, kw_only=True)
 class View:

@@ -274,6 +274,25 @@ def test_a_signal_published_again_is_reported_under_its_new_entry(ledger: Store)
     assert ledger.find(make_intent().identity).entry_id == "1-0"
 
 
+def test_a_signal_whose_id_has_a_row_of_its_own_is_known_by_it(ledger: Store) -> None:
+    """An order taken in before its signal: found by the id, the signal's own row first."""
+    orphan = make_intent(identity="orphan:sp-test-1", entry_id="", stream="", digest="")
+    ledger.begin(orphan)
+    assert ledger.find(make_intent().identity) is None
+    assert ledger.find(make_intent().identity, "sp-test-1").identity == "orphan:sp-test-1"
+    ledger.begin(make_intent(client_order_id="sp-before-1"))
+    assert ledger.find(make_intent().identity, "sp-test-1").client_order_id == "sp-before-1"
+    assert ledger.find("nobody's", "nobody's") is None
+
+
+def test_a_refusal_beside_a_row_with_its_id_is_reported_once(ledger: Store) -> None:
+    """There is no second row; a redelivery does not report it again."""
+    ledger.begin(make_intent(identity="orphan:sp-test-1", entry_id="", stream="", digest=""))
+    refused = Change(insert=make_intent(state=State.REFUSED), events=(make_event(final=True),))
+    assert [event_id for event_id, _ in ledger.apply([refused, refused])] == [1]
+    assert column(ledger, "SELECT entry_id FROM repeats") == ["1-0"]
+
+
 def test_trades_are_deduplicated_by_execution_and_by_cumulated_quantity(
     ledger: Store,
 ) -> None:

@@ -209,3 +209,22 @@ def test_with_the_saga_off_the_exit_is_refused(rig: Rig) -> None:
     entry = rig.send("s")
     assert rig.row(rig.coid_of(entry, "s")).reason == "NOTHING_TO_SELL"
     assert rig.row(resting).state is State.OPEN
+
+
+def test_a_finished_exit_that_is_read_anew_cancels_nothing() -> None:
+    """Redis lost its group: the entry looks fresh, and what rests now belongs to a new position."""
+    rig = Rig(RigRules(ordered=False))
+    rig.snapshot(NVDA="10")
+    rig.clock.advance(0.001)
+    exit_entry = rig.send("s")
+    rig.clock.advance(1)
+    rig.snapshot(NVDA="10")
+    rig.clock.advance(0.001)
+    resting = rest(rig, "s", **TAKE_PROFIT)
+    rig.send("s", entry_id=exit_entry)
+    assert rig.desk.cancels == []
+    assert rig.row(resting).state is State.OPEN
+    assert rig.outcomes.told(exit_entry) == ["submitted", "fill!"]
+    assert rig.outcomes.acks.count(exit_entry) == 2
+    assert rig.portfolio.reserved()[0] == 1
+    assert rig.is_free()

@@ -873,7 +873,7 @@ def test_the_ledger_keeps_an_identity_that_another_thread_wrote(tmp_path: Path) 
     rig = Rig(ledger=ledger)
     entry = rig.send(signal_id="one")
     found, misses = ledger.find, iter([True])
-    ledger.find = lambda identity: None if next(misses, False) else found(identity)  # type: ignore[method-assign]
+    ledger.find = lambda *key: None if next(misses, False) else found(*key)  # type: ignore[method-assign]
     second = rig.send(signal_id="one")
     assert len(rig.desk.posts) == 1
     assert rig.outcomes.told(entry) == ["submitted", "fill!"]

@@ -12,15 +12,15 @@ from solution.ledger.sqlite import SqliteLedger
 from solution.rate_limiter import RateLimiter
 from solution.trading import recovery
 from tests.helpers.clocks import ManualClock
-from tests.helpers.trading import Rig, accept, fail
+from tests.helpers.trading import Rig, RigRules, accept, fail
 
 UNCLEAR = OutcomeUnknown("no usable answer")
 LIMIT = {"order_type": "limit", "limit_price": "50", "time_in_force": "day"}
 
 
-def restarted(dead: Rig) -> Rig:
+def restarted(dead: Rig, rules: RigRules | None = None) -> Rig:
     """A new process on the old one's ledger and broker, some seconds later."""
-    rig = Rig(ledger=dead.ledger)
+    rig = Rig(rules, ledger=dead.ledger)
     rig.clock.advance(dead.clock.monotonic() - rig.clock.monotonic() + 1)
     rig.desk.orders = dead.desk.orders
     rig.limiter = RateLimiter(200, clock=rig.clock)
@@ -110,13 +110,59 @@ def test_a_row_whose_post_got_through_is_adopted() -> None:
 
 
 def test_without_its_entry_an_absent_order_is_given_up() -> None:
-    """Its entry is gone from Redis, so nobody can judge it: EXPIRED_UNCONFIRMED, not sent."""
+    """Its entry is gone from Redis, so nobody can judge it: not sent, and given up with its age."""
     dead = Rig()
     dead.desk.script.append(fail(UNCLEAR))
     dead.send()
     rig = restarted(dead)
-    rig.advance(5)
+    rig.advance(50)
+    assert rig.row(dead.only_coid()).state is State.UNKNOWN
+    rig.advance(30)
     assert rig.desk.posts == []
+    assert rig.row(dead.only_coid()).state is State.EXPIRED_UNCONFIRMED
+    assert len(rig.desk.asked) < 10
+
+
+@pytest.mark.parametrize(("limit", "sent"), [(7200.0, 1), (3000.0, 0)])
+def test_what_was_sent_is_remembered_for_as_long_as_signals_are_young(
+    limit: float, sent: int
+) -> None:
+    """With MAX_SIGNAL_AGE=7200 a buy that turns up after 90 minutes may still follow its sell."""
+    rules = RigRules(max_signal_age=limit)
+    dead = Rig(rules)
+    buy = f"{dead.clock.epoch_ms() - 1000}-0"
+    dead.send()
+    dead.clock.advance(5400)
+    rig = restarted(dead, rules)
+    rig.recover()
+    assert len(rig.pipeline._newest) == sent
+    rig.redeliver(buy)
+    assert rig.desk.posts == []
+    assert rig.outcomes.events[-1]["reason"] == ("SUPERSEDED" if sent else "STALE_SIGNAL")
+
+
+def test_an_entry_that_comes_late_is_waited_for() -> None:
+    """The budget was spent at the start, so a worker had it only when the lookups were over."""
+    dead = Rig()
+    dead.desk.script.append(fail(UNCLEAR))
+    entry = dead.send()
+    rig = restarted(dead)
+    rig.advance(20)
+    assert rig.desk.posts == []
+    rig.redeliver(entry)
+    rig.advance(0.1)
+    assert rig.desk.posts == dead.desk.posts
+    assert rig.outcomes.told(entry) == ["submitted", "fill!"]
+    assert rig.outcomes.acks == [entry]
+
+
+def test_an_entry_that_may_not_be_sent_again_is_not_waited_for() -> None:
+    """RESEND_UNKNOWN=false: whoever has it could decide nothing else."""
+    dead = Rig()
+    dead.desk.script.append(fail(UNCLEAR))
+    dead.send()
+    rig = restarted(dead, RigRules(may_resend=False))
+    rig.advance(5)
     assert rig.row(dead.only_coid()).state is State.EXPIRED_UNCONFIRMED
 
 
@@ -207,6 +253,14 @@ def test_a_ledger_belongs_to_one_account_at_one_host() -> None:
         recovery.bind_ledger(ledger, "account-2", "https://broker")
     with pytest.raises(StartupError, match="another LEDGER_URL"):
         recovery.bind_ledger(ledger, "account-1", "https://other")
+
+
+def test_an_endless_list_of_orders_is_no_empty_one() -> None:
+    """Nobody knows which orders lack a row then: the start ends, in one line."""
+    rig = Rig()
+    rig.desk.orders_since = lambda *_: None  # type: ignore[method-assign]
+    with pytest.raises(StartupError, match="since 2026-03-04T13:59:00Z has no end"):
+        rig.recover()
 
 
 def test_a_row_without_reserved_shares_restores_an_empty_reservation() -> None:

@@ -282,6 +282,18 @@ def test_a_broker_that_does_not_answer_is_asked_less_and_less(plan: Plan) -> Non
     assert plan.schedule.next_at() == 5.0
 
 
+def test_what_waits_for_somebody_else_is_asked_twice_as_late_each_time(plan: Plan) -> None:
+    """Up to five minutes; a lookup, which is otherwise asked every second, included."""
+    due, times = Due(Task.LOOKUP, "a", 2), []
+    for _ in range(3):
+        plan.schedule.rarely(due, 0.0)
+        times.append(plan.schedule.next_at())
+        (due,) = plan.schedule.due(100.0)
+    assert times == [4.0, 8.0, 16.0]
+    plan.schedule.rarely(Due(Task.LOOKUP, "a", 10_000), 0.0)
+    assert plan.schedule.next_at() == 300.0
+
+
 def test_a_stream_that_dies_shortens_the_next_pause(plan: Plan) -> None:
     """The table is chosen each time."""
     plan.schedule.again(Due(Task.POLL, "a", 20), 0.0)

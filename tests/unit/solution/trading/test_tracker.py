@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from solution.domain.reasons import Reason
 from solution.domain.records import EntryRef, State
-from solution.errors import OutcomeUnknown
+from solution.errors import DuplicateOrder, OutcomeUnknown
 from solution.trading import registry as module
 from tests.helpers.trading import Rig, Update, accept, fail
 
@@ -472,6 +472,128 @@ def test_a_conflict_found_after_giving_up_ends_the_signal(rig: Rig) -> None:
     assert rig.row(coid).reason == "ID_CONFLICT"
     assert rig.outcomes.told(entry)[-1] == "rejected!"
     assert rig.tracker.is_unconfirmed("NVDA") is False
+
+
+# --- an order that is not ours, heard of by the stream first ----------------------------------
+
+
+def duplicate(rig: Rig, **changed: str) -> tuple[str, str]:
+    """A signal whose POST meets another order under its id; entry id and client_order_id."""
+    taken = DuplicateOrder(422, 40010001, "client_order_id must be unique")
+
+    def run(desk: Any, body: dict[str, Any]) -> Any:
+        desk.place(body | changed)
+        raise taken
+
+    rig.desk.script.append(run)
+    entry = rig.send(**RESTING)
+    return entry, rig.only_coid()
+
+
+def test_a_strangers_fill_is_not_merged_before_it_was_compared(rig: Rig) -> None:
+    """The lookup that follows the 422 names the difference and halts the ticker."""
+    entry, coid = duplicate(rig, side="sell", qty="99")
+    rig.desk.fill(coid)
+    rig.hear(rig.update(coid, "fill", execution_id="e", qty=Decimal(99)))
+    assert rig.row(coid).state is State.UNKNOWN
+    assert rig.held() == 0
+    rig.advance(1)
+    assert (rig.row(coid).reason, rig.row(coid).filled_qty) == ("ID_CONFLICT", 0)
+    assert rig.outcomes.told(entry) == ["unknown", "rejected!"]
+    assert set(rig.halts.all()) == {"NVDA"}
+
+
+def test_a_strangers_position_is_the_accounts_all_the_same(rig: Rig) -> None:
+    """Whoever traded: where the stream says how the position stands, that is taken, in doubt."""
+    _entry, coid = duplicate(rig, side="sell", qty="99")
+    rig.desk.fill(coid)
+    rig.hear(rig.update(coid, "fill", qty=Decimal(99), position_qty=Decimal(-99)))
+    assert rig.held() == -99
+    assert rig.portfolio.is_uncertain("NVDA")
+
+
+@pytest.mark.parametrize("heard", ["before the lookup", "after it", "after a restart"])
+def test_yesterdays_order_is_not_adopted_when_it_fills(rig: Rig, heard: str) -> None:
+    """Alike in every field, and older than its signal: its fill is nobody's, whenever it comes."""
+    entry, coid = duplicate(rig, created_at="2026-03-03T15:00:00Z")
+    told = ["unknown", "expired_unconfirmed"]
+    if heard != "before the lookup":
+        rig.advance(1)
+        assert rig.outcomes.told(entry) == told
+    if heard == "after a restart":
+        again = Rig(ledger=rig.ledger)
+        again.clock.advance(rig.clock.monotonic() - again.clock.monotonic() + 1)
+        again.desk.orders, told = rig.desk.orders, []
+        again.recover()
+        rig = again
+    rig.desk.fill(coid)
+    rig.hear(rig.update(coid, "fill", execution_id="e", qty=Decimal(10)))
+    rig.advance(20)
+    row = rig.row(coid)
+    assert (row.state, row.reason, row.filled_qty) == (State.EXPIRED_UNCONFIRMED, "ID_CONFLICT", 0)
+    assert rig.outcomes.told(entry) == told
+    assert (rig.held(), rig.desk.cancels) == (0, [])
+
+
+def test_what_contradicts_an_order_given_up_is_looked_up_at_once(rig: Rig) -> None:
+    """It is watched rarely; the conflict must not wait for that."""
+    entry, coid = expired(rig)
+    rig.advance(1000)
+    rig.desk.place(orjson.loads(rig.desk.posts[0]) | {"side": "sell"})
+    rig.hear(rig.update(coid, "new"))
+    assert rig.row(coid).state is State.EXPIRED_UNCONFIRMED
+    rig.advance(0)
+    assert rig.row(coid).reason == "ID_CONFLICT"
+    assert rig.outcomes.told(entry)[-1] == "rejected!"
+
+
+def test_yesterdays_order_found_after_giving_up_is_nobodys_from_then_on(rig: Rig) -> None:
+    """Looked for in vain first: it is neither cancelled when seen nor booked when it fills."""
+    entry, coid = expired(rig)
+    rig.desk.place(orjson.loads(rig.desk.posts[0]) | {"created_at": "2026-03-03T15:00:00Z"})
+    rig.advance(6)
+    assert rig.row(coid).reason == "ID_CONFLICT"
+    rig.desk.fill(coid)
+    rig.hear(rig.update(coid, "fill", execution_id="e", qty=Decimal(10)))
+    rig.advance(600)
+    assert rig.outcomes.told(entry) == ["unknown"] + ["expired_unconfirmed"] * 2
+    assert (rig.held(), rig.desk.cancels) == (0, [])
+
+
+@pytest.mark.parametrize("age", ["", "2026-03-04T14:00:00Z"])
+def test_a_fill_that_overtakes_the_answer_is_merged_at_once(rig: Rig, age: str) -> None:
+    """Nothing is unclear yet: it is held against the body, and no clock counts."""
+    heard: list[list[str]] = []
+
+    def run(desk: Any, body: dict[str, Any]) -> Any:
+        order = desk.place(body | ({"created_at": age} if age else {}))
+        desk.fill(body["client_order_id"])
+        rig.hear(rig.update(body["client_order_id"], "fill", execution_id="e", qty=Decimal(10)))
+        heard.append(rig.outcomes.told(entry))
+        return dict(order)
+
+    rig.desk.script.append(run)
+    entry = rig.publish()
+    rig.work()
+    assert heard == [["submitted", "fill!"]]
+    assert rig.outcomes.told(entry) == ["submitted", "fill!"]
+    assert rig.held() == 10
+
+
+def test_a_strangers_fill_during_the_first_post_is_not_merged(rig: Rig) -> None:
+    """Its news comes before the 422 that tells of it."""
+
+    def run(desk: Any, body: dict[str, Any]) -> Any:
+        desk.place(body | {"side": "sell"})
+        desk.fill(body["client_order_id"])
+        rig.hear(rig.update(body["client_order_id"], "fill", execution_id="e", qty=Decimal(10)))
+        raise DuplicateOrder(422, 40010001, "client_order_id must be unique")
+
+    rig.desk.script.append(run)
+    entry = rig.send()
+    rig.advance(1)
+    assert rig.outcomes.told(entry) == ["unknown", "rejected!"]
+    assert rig.row(rig.only_coid()).reason == "ID_CONFLICT"
 
 
 @pytest.mark.parametrize("call", ["refused", "unsent", "stopped_before_resend"])

@@ -7,11 +7,10 @@ from typing import Any
 import orjson
 import pytest
 
-from solution.domain.records import Intent, State
+from solution.domain.records import State
 from solution.errors import NoBudget, OutcomeUnknown, Rejected
 from solution.rate_limiter import Priority, RateLimiter, Slot
 from solution.trading import watch
-from solution.trading.watch import differs, is_older
 from tests.helpers.trading import ASSETS, Rig, RigRules, accept, accept_then, fail
 
 UNCLEAR = OutcomeUnknown("no usable answer")
@@ -313,56 +312,6 @@ def test_an_order_older_than_its_signal_is_neither_adopted_nor_given_up(rig: Rig
     assert rig.tracker.is_unconfirmed("NVDA")
 
 
-@pytest.mark.parametrize(
-    ("created_at", "older"),
-    [
-        ("2026-03-04T15:00:00Z", False),
-        ("2026-03-04T14:59:01Z", False),
-        ("2026-03-04T14:58:59Z", True),
-        ("not a time", False),
-        ("2026-03-04T14:50:00", False),
-        (None, False),
-    ],
-)
-def test_a_minute_between_two_clocks_is_forgiven(created_at: str | None, older: bool) -> None:
-    """Older by more than that is not this signal's order; the unreadable is no proof."""
-    intent = Intent(
-        identity="i",
-        digest="d",
-        stream="s",
-        entry_id="1-0",
-        client_order_id="c",
-        state=State.UNKNOWN,
-        published_ms=1_772_636_400_000,
-    )
-    assert is_older(intent, {"created_at": created_at}) is older
-
-
-@pytest.mark.parametrize(
-    ("order", "expected"),
-    [
-        ({"symbol": "NVDA", "qty": "5.0"}, ""),
-        ({"symbol": "NVDA", "qty": "6"}, "qty"),
-        ({"symbol": "AMD", "qty": "5"}, "symbol"),
-        ({"qty": "5"}, "symbol"),
-        ({"symbol": "NVDA", "qty": None, "notional": "500"}, "qty"),
-    ],
-)
-def test_what_counts_as_a_difference(order: dict[str, Any], expected: str) -> None:
-    """Numbers by value; what the broker leaves out is a difference where it was sent."""
-    intent = Intent(
-        identity="i",
-        digest="d",
-        stream="s",
-        entry_id="1-0",
-        client_order_id="c",
-        state=State.UNKNOWN,
-        body=b'{"symbol":"NVDA","qty":"5"}',
-    )
-    why = differs(intent, order)
-    assert (why.split()[0] if why else "") == expected
-
-
 def test_an_order_older_than_its_signal_costs_no_row_of_lookups(rig: Rig) -> None:
     """Neither adopted nor given up; asked for by the watch only, less and less often."""
 
@@ -376,6 +325,31 @@ def test_an_order_older_than_its_signal_costs_no_row_of_lookups(rig: Rig) -> Non
     assert rig.row(rig.only_coid()).state is State.EXPIRED_UNCONFIRMED
     assert rig.outcomes.told(entry) == ["unknown", "expired_unconfirmed"]
     assert len(rig.desk.asked) < 12
+    assert rig.desk.cancels == []
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_the_close_ends_what_an_older_order_kept_in_doubt(rig: Rig, listed: bool) -> None:
+    """ID_CONFLICT, told once; the ticker is a person's to resume, as after any other conflict."""
+
+    def odd(desk: Any, body: dict[str, Any]) -> Any:
+        desk.place(body, created_at="2026-03-03T14:00:00Z")
+        raise UNCLEAR
+
+    rig.desk.script.append(odd)
+    entry = rig.send()
+    coid = rig.only_coid()
+    if listed:  # else the list since our POST does not reach back to it
+        order = dict(rig.desk.orders[coid])
+        rig.desk.orders_since = lambda *_: [order]  # type: ignore[method-assign]
+    rig.advance(6 * 3600)  # the close itself
+    assert rig.row(coid).state is State.EXPIRED_UNCONFIRMED
+    rig.advance(900)
+    assert (rig.row(coid).state, rig.row(coid).reason) == (State.REJECTED, "ID_CONFLICT")
+    assert rig.outcomes.told(entry) == ["unknown", "expired_unconfirmed", "rejected!"]
+    assert rig.portfolio.reserved()[0] == 0
+    assert rig.tracker.is_unconfirmed("NVDA") is False
+    assert set(rig.halts.all()) == {"NVDA"}
     assert rig.desk.cancels == []
 
 
@@ -537,6 +511,7 @@ def test_a_replaced_order_in_a_list_is_read_under_its_successor(rig: Rig) -> Non
         "status": "filled",
         "filled_qty": "10",
         "filled_avg_price": "101",
+        "created_at": rig.clock.now().isoformat(),
     }
     rig.advance(40)
     assert rig.outcomes.told(entries[0])[-1] == "fill!"
