@@ -268,12 +268,12 @@ class AlpacaAPIWrapper:
 
     def _known_clock(self) -> "_BrokerClock | None":
         """The last answer, while it holds."""
-        with self._market_mutex:
-            known = self._market.get("clock")
-        now = self._clock.now()
-        if known is None or not known.holds(self._clock.monotonic(), now):
+        try:
+            with self._market_mutex:
+                known = self._market["clock"]  # get() looks twice, and every decision asks
+        except KeyError:
             return None
-        return known
+        return known if known.holds(self._clock.monotonic(), self._clock.now()) else None
 
     # --- assets ---------------------------------------------------------------------------
 

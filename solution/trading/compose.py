@@ -126,7 +126,7 @@ class Composer:
         if denial is not None:
             raise Refused(denial.reason, denial.message)
         intent = self._intent(work, plan, tif)
-        return self._reservation(work, plan), intent
+        return self._reservation(intent, plan), intent
 
     def judge(self, intent: Intent, view: View, held: Holdings) -> Denial | None:
         """All gates over an order that was decided before and is about to be sent (again).
@@ -192,9 +192,9 @@ class Composer:
             return quote
         return replace(quote, ask=collared(ask, Side.BUY, self._rules.limit_collar_bps))
 
-    def _reservation(self, work: Work, plan: Plan) -> Reservation:
-        coid = self.client_order_id(work.signal)
-        return Reservation(coid, work.asset.symbol, plan.side, plan.qty, plan.charge, plan.opens)
+    def _reservation(self, intent: Intent, plan: Plan) -> Reservation:
+        coid, symbol = intent.client_order_id, intent.symbol
+        return Reservation(coid, symbol, plan.side, plan.qty, plan.charge, plan.opens)
 
     def _intent(self, work: Work, plan: Plan, tif: TimeInForce) -> Intent:
         intent = self.blank(work, State.SUBMITTING)

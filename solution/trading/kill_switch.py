@@ -1,5 +1,6 @@
 """The kill switch: a setting or a file. What cannot be read counts as on."""
 
+import os
 from pathlib import Path
 
 
@@ -14,13 +15,14 @@ class KillSwitch:
     def __init__(self, *, setting: bool, file: Path) -> None:
         self._setting = setting
         self.file = file
+        self._name = os.fspath(file)
 
     def reason(self) -> str | None:
         """Why nothing may be sent, or None."""
         if self._setting:
             return "KILL_SWITCH is set"
         try:
-            self.file.stat()
+            os.stat(self._name)  # noqa: PTH116 - a Path's stat takes half as long again, twice an order
         except FileNotFoundError:
             return None
         except OSError as e:

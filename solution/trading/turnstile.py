@@ -33,7 +33,8 @@ class Turnstile:
             patience: seconds to wait; decisions take moments, and a POST at most five seconds.
         """
         with self._turn:
-            if not self._turn.wait_for(lambda: self._alone is None, patience):
+            # The condition is asked for only where there is something to wait for.
+            if self._alone is not None and not self._turn.wait_for(self._is_free, patience):
                 return False
             if identity in self._inside:
                 return False
@@ -49,6 +50,10 @@ class Turnstile:
     def leave(self, identity: str) -> None:
         with self._turn:
             self._inside.discard(identity)
-            if self._alone == identity:
-                self._alone = None
-            self._turn.notify_all()
+            if self._alone is not None:  # a suspect, or those who wait for one
+                if self._alone == identity:
+                    self._alone = None
+                self._turn.notify_all()
+
+    def _is_free(self) -> bool:
+        return self._alone is None

@@ -574,8 +574,8 @@ class Alone:
         finally:
             self.inside.release()
 
-    def get(self, key: str) -> Any:
-        return self._enter(lambda: self.cache.get(key))
+    def __getitem__(self, key: str) -> Any:
+        return self._enter(lambda: self.cache[key])
 
     def __setitem__(self, key: str, value: Any) -> None:
         self._enter(lambda: self.cache.__setitem__(key, value))
