@@ -32,6 +32,8 @@ WRITE_AT = 1_000_000
 """Bytes after which lines are written although the burst is not over."""
 
 _DATED = re.compile(re.escape(FILE_NAME) + r"\.\d{4}-\d{2}-\d{2}")
+_QUOTED = re.compile(r"[\s\"=]")
+"""What a value may not hold if it is to stand without quotes."""
 _COLORS = {"DEBUG": "36", "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
 
 
@@ -99,7 +101,7 @@ def visible(text: str) -> str:
 
 
 def _shown(value: object) -> str:
-    if isinstance(value, str) and value and not re.search(r"[\s\"=]", value):
+    if isinstance(value, str) and value and not _QUOTED.search(value):
         return visible(value)
     return visible(orjson.dumps(value).decode())
 

@@ -4,6 +4,7 @@ A reservation lives from before the POST until the order is at its end *and* an 
 requested after that end has been applied. Until then its cash or shares cannot be promised twice.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from decimal import Decimal
 
@@ -164,18 +165,23 @@ class Reservations:
 
     def open_sell_qty(self, symbol: str) -> Decimal:
         """Held shares promised to sells of ours that may still trade."""
-        return sum((r.open_qty for r in self._open(symbol) if _sells_held(r)), ZERO)
+        found = self._open(symbol)
+        return sum((r.open_qty for r in found if _sells_held(r)), ZERO) if found else ZERO
 
     def pending_qty(self, symbol: str) -> Decimal:
         """Signed shares that open, unknown and reserved orders may still add."""
-        return sum((_signed(r) for r in self._open(symbol)), ZERO)
+        found = self._open(symbol)
+        return sum((_signed(r) for r in found), ZERO) if found else ZERO
 
     def pending_buy_qty(self, symbol: str) -> Decimal:
         """Shares that buys may still add."""
-        return sum((r.open_qty for r in self._open(symbol) if r.side is Side.BUY), ZERO)
+        found = self._open(symbol)
+        return sum((r.open_qty for r in found if r.side is Side.BUY), ZERO) if found else ZERO
 
-    def _open(self, symbol: str) -> list[Reservation]:
-        return list(self._open_by_symbol.get(symbol, {}).values())
+    def _open(self, symbol: str) -> Collection[Reservation]:
+        """Mostly none: every decision asks three times, and adding up nothing takes 1 µs each."""
+        found = self._open_by_symbol.get(symbol)
+        return found.values() if found else ()
 
     def _charge(self, held: Reservation) -> None:
         self._uncharge(held.client_order_id)

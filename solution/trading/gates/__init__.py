@@ -39,4 +39,8 @@ ORDER_GATES: tuple[Gate, ...] = (
 
 def first_denial(gates: Iterable[Gate], view: View) -> Denial | None:
     """The first gate that says no, or None."""
-    return next((denial for gate in gates if (denial := gate(view))), None)
+    for gate in gates:
+        denial = gate(view)
+        if denial is not None:
+            return denial
+    return None
