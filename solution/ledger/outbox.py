@@ -5,7 +5,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 import redis
@@ -228,7 +228,7 @@ class OutboxPublisher(Service):
             if events:
                 pipeline.execute_command("MULTI")
                 for event_id, fields in events:
-                    pairs = (text for pair in fields.items() for text in pair)
+                    pairs = chain.from_iterable(fields.items())
                     pipeline.execute_command(*self._head, event_id, *pairs)
                 pipeline.execute_command("EXEC")
             for stream, refs in by_stream.items():
