@@ -1,6 +1,7 @@
 """The kill switch."""
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -48,9 +49,11 @@ def test_a_path_through_a_file_cannot_be_read(tmp_path: Path) -> None:
 def test_what_cannot_be_read_counts_as_on(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """No permission, a broken disk, a network share that is gone: nothing may be sent."""
 
-    def broken(_: Path) -> None:
+    def broken(_: str) -> None:
         raise OSError(number, "broken")
 
-    monkeypatch.setattr(Path, "stat", broken)
-    reason = switch(Path("/kill")).reason()
+    kill = switch(Path("/kill"))
+    with monkeypatch.context() as patch:  # no longer than it takes: everybody uses it
+        patch.setattr(os, "stat", broken)
+        reason = kill.reason()
     assert reason == "the kill switch file /kill cannot be read: broken"
