@@ -35,6 +35,8 @@ class Tracked:
     keeps_lane: bool = True
     absent: int = 0
     unknown_at: float | None = None
+    entry_gone: bool = False
+    """Its entry is no signal any more: no worker will come and send it again."""
     wanted: bool = False
     """Absent for long enough, but no worker has its entry: whoever brings that is waited for."""
     cancel_on_sight: bool = False

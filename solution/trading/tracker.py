@@ -134,7 +134,14 @@ class OrderTracker(Verdicts):
     def join(self, client_order_id: str, ref: EntryRef) -> bool:
         """Like :meth:`attach`, for an entry that is no signal any more: nothing is sent of it."""
         with self._mutex:
-            return self._join(client_order_id, ref) is not None
+            tracked = self._join(client_order_id, ref)
+            if tracked is None:
+                return False
+            tracked.entry_gone = True
+            wanted, tracked.wanted = tracked.wanted, False
+        if wanted:
+            self._schedule.look_now(client_order_id, self._clock.monotonic(), watched=False)
+        return True
 
     def _join(self, client_order_id: str, ref: EntryRef) -> Tracked | None:
         """Requires holding ``_mutex``."""

@@ -301,8 +301,10 @@ class OrderWatch(Service):
 
     def _awaits_its_entry(self, tracked: Tracked) -> bool:
         """Whether a worker may still come and decide: after a start its entry needs a rate slot."""
+        if tracked.work is not None or tracked.entry_gone:
+            return False
         age = (self._clock.epoch_ms() - tracked.intent.published_ms) / 1000
-        return self._may_resend and tracked.work is None and age <= self._max_signal_age
+        return self._may_resend and age <= self._max_signal_age
 
     def _ask_again(self, due: Due, _tracked: Tracked) -> None:
         self._schedule.again(due, self._clock.monotonic())
