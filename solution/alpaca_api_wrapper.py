@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -81,6 +81,9 @@ class AlpacaAPIWrapper:
         self._mine = threading.local()
         self.closing = threading.Event()
         """Set when the service stops: nobody waits for budget any more."""
+        self.fence: Callable[[], None] = _no_fence
+        """Raises LedgerError unless this instance is the one that trades; asked before each cancel
+        (before a POST, the submitter asks it)."""
         self.account_wanted = False
         """A signal waits for a fresh picture of the account and had no budget to ask for one."""
         self.requests = 0
@@ -117,6 +120,7 @@ class AlpacaAPIWrapper:
 
     def cancel(self, order_id: str) -> None:
         with self._slot(Priority.CANCEL):
+            self.fence()
             self._client.cancel_order(order_id)
 
     def orders_since(
@@ -482,3 +486,7 @@ def _instant(text: object) -> datetime | None:
     except ValueError:
         return None
     return at.astimezone(UTC) if at.tzinfo else None
+
+
+def _no_fence() -> None:
+    """Nobody else could trade."""

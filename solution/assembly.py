@@ -109,6 +109,7 @@ class Assembly:
         self.limiter.subscribe(self.lanes.wake)
         self.halts = Halts(ledger)
         self.lease = LeaseKeeper(ledger, clock, also=self.halts.refresh)
+        self.wrapper.fence = self.lease.check
         self._build_outcomes()
         self._build_tracking()
         self._build_listener()

@@ -69,6 +69,18 @@ class Ledger(Lease, Protocol):
         """
         ...
 
+    def begin_again(self, client_order_id: str) -> bool:
+        """Commit, inline, that a row's body is about to be sent once more: SUBMITTING again.
+
+        Returns:
+            False when the row is not SUBMITTING or UNKNOWN (any more): nothing is written.
+
+        Raises:
+            LeaseLost: another instance holds the lease; nothing was written.
+            LedgerError: nothing may be sent.
+        """
+        ...
+
     def apply(self, changes: Sequence[Change]) -> list[tuple[int, Change]]:
         """Commit many changes in one transaction and make them durable (fsync).
 

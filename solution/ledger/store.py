@@ -89,6 +89,22 @@ class Store(ABC):
             LedgerError: nothing may be sent.
         """
 
+    def begin_again(self, client_order_id: str) -> bool:
+        """Commit inline that a row's body is about to be sent once more; survives ``kill -9``.
+
+        Returns:
+            False when the row is at the broker or at its end, or there is none: nothing is written.
+
+        Raises:
+            LeaseLost: another instance holds the lease; nothing was written.
+            LedgerError: nothing may be sent.
+        """
+        row = (self._clock.epoch_ms(), rows.text(client_order_id))
+        # After a power loss the row says UNKNOWN, which is looked up like SUBMITTING.
+        return self._write(
+            lambda executor: bool(executor.execute(rows.BEGIN_AGAIN, row).rowcount), sync=False
+        )
+
     @abstractmethod
     def apply(self, changes: Sequence[Change]) -> list[tuple[int, Change]]:
         """Commit many changes in one transaction and make them durable (fsync).

@@ -12,9 +12,10 @@ from typing import Any, Protocol
 from solution import failpoints
 from solution.domain.ports import Ledger
 from solution.domain.reasons import Reason
-from solution.domain.records import Intent, State
+from solution.domain.records import Intent
 from solution.errors import (
     DuplicateOrder,
+    LedgerError,
     NotSent,
     OutcomeUnknown,
     RateLimited,
@@ -76,6 +77,28 @@ class Submitter:
             raise
         failpoints.hit("submit.row_durable")
 
+    def begin_again(self, intent: Intent) -> bool:
+        """Make it durable that a row's body is sent once more; :meth:`post` must follow.
+
+        The ledger compares the epoch in that write, as it did when the row was inserted.
+
+        Returns:
+            False when news settled the order meanwhile; the tracker then has the lane.
+
+        Raises:
+            LeaseLost: another instance trades, and has found the row.
+            LedgerError: it is not durable, or the row is gone.
+        """
+        coid = intent.client_order_id
+        written = self._ledger.begin_again(coid)
+        failpoints.hit("submit.row_again")
+        if not self._tracker.sent_again(coid):
+            return False
+        if not written:
+            # What settles a row is known in memory first.
+            raise LedgerError(f"the ledger has no unresolved row of {coid}")
+        return True
+
     def post(self, intent: Intent, work: Work, slot: Slot) -> bool:
         """POST the stored body of a durable row.
 
@@ -131,7 +154,7 @@ class Submitter:
         if killed is None:
             return False
         tracked = self._tracker.get(client_order_id)
-        if tracked is not None and tracked.progress.state is State.UNKNOWN:
+        if tracked is not None and tracked.may_exist:
             self._tracker.expire_unconfirmed(client_order_id, killed)
         else:
             self._tracker.stopped_before_resend(client_order_id, Reason.KILL_SWITCH, killed)

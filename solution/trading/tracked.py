@@ -39,6 +39,12 @@ class Tracked:
     ended_at: float = 0.0
     """Monotonic seconds when we learned of its end."""
 
+    @property
+    def may_exist(self) -> bool:
+        """Whether a POST of it got no usable answer: its order may be at the broker, whatever the
+        answers to later ones were."""
+        return self.progress.state in UNRESOLVED and self.unknown_at is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Source:

@@ -261,6 +261,16 @@ class OrderTracker(Verdicts):
         lane.done()
         return None
 
+    def sent_again(self, client_order_id: str) -> bool:
+        """The body of an unresolved order is about to go out once more; False when news settled
+        it."""
+        with self._mutex:
+            tracked = self._registry.on_their_way.get(client_order_id)
+            if tracked is None or tracked.progress.state not in UNRESOLVED:
+                return False
+            tracked.progress = tracked.progress._replace(state=State.SUBMITTING)
+            return True
+
     # --- merging ----------------------------------------------------------------------------
 
     def _merge(self, client_order_id: str, news: News, source: Source) -> None:

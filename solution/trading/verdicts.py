@@ -89,7 +89,7 @@ class Verdicts:
         the first did nothing: its order may even be the reason for the no.
         """
         tracked = self.get(client_order_id)
-        if tracked is not None and tracked.progress.state is State.UNKNOWN:
+        if tracked is not None and tracked.may_exist:
             self.expire_unconfirmed(client_order_id, f"sent again and refused: {message}")
             return
         self._end_unaccepted(client_order_id, State.REJECTED, "rejected", reason, message)

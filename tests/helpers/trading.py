@@ -27,6 +27,7 @@ from solution.domain.signal import parse
 from solution.errors import BrokerError, NotFound
 from solution.ledger.rows import event_fields
 from solution.ledger.sqlite import SqliteLedger
+from solution.ledger.store import Store
 from solution.rate_limiter import Priority, RateLimiter, Slot
 from solution.runtime.lanes import Lanes
 from solution.trading import recovery
@@ -249,7 +250,7 @@ class FakeDesk:
 class Recorder:
     """Outcomes that commit at once, and remember what was told and acknowledged."""
 
-    ledger: SqliteLedger
+    ledger: Store
     events: list[dict[str, str]] = field(default_factory=list)
     acks: list[str] = field(default_factory=list)
 
@@ -297,13 +298,11 @@ class RigRules:
 class Rig:
     """One account with $100,000, nothing held, NVDA at $100, a stream that is connected."""
 
-    def __init__(
-        self, rules: RigRules | None = None, *, ledger: SqliteLedger | None = None
-    ) -> None:
+    def __init__(self, rules: RigRules | None = None, *, ledger: Store | None = None) -> None:
         rules = rules or RigRules()
         self.rules = rules
         self.clock = ManualClock()
-        self.ledger = ledger or SqliteLedger("sqlite://", clock=self.clock)
+        self.ledger: Store = ledger or SqliteLedger("sqlite://", clock=self.clock)
         self.outcomes = Recorder(self.ledger)
         self.portfolio = Portfolio(self.clock)
         self.snapshot()

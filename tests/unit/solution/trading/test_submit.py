@@ -8,6 +8,8 @@ from solution.domain.records import State
 from solution.errors import (
     DuplicateOrder,
     IdentityExists,
+    LeaseLost,
+    LedgerError,
     NotSent,
     OutcomeUnknown,
     RateLimited,
@@ -132,6 +134,110 @@ def test_an_event_before_the_answer_wins(rig: Rig) -> None:
     assert rig.outcomes.acks == [entry]
     assert rig.desk.asked == []
     assert rig.held() == 10
+
+
+@pytest.mark.parametrize("error", [UNCLEAR, RateLimited("429", 1.0), NotSent("refused")])
+def test_before_every_post_the_row_says_submitting(rig: Rig, error: Exception) -> None:
+    """Committed before the bytes leave, whatever the last answer made of it."""
+    states: list[str] = []
+
+    def seen(desk: Any, body: dict[str, Any]) -> Any:
+        states.append(str(rig.row(body["client_order_id"]).state))
+        if len(states) == 1:
+            raise error
+        return fill()(desk, body)
+
+    rig.desk.default = seen
+    rig.send()
+    rig.work()
+    rig.advance(5)
+    assert states == ["SUBMITTING", "SUBMITTING"]
+    assert rig.row(rig.only_coid()).state is State.FILLED
+
+
+@pytest.mark.parametrize("error", [UNCLEAR, RateLimited("429", 1.0)])
+def test_a_body_goes_out_again_only_if_the_ledger_lets_it(rig: Rig, error: Exception) -> None:
+    """A frozen machine whose clocks stood still: only the epoch in the ledger tells."""
+    rig.ledger.acquire_lease("me", 3.0)
+    rig.desk.script.append(fail(error))
+    rig.send()
+
+    def taken_over() -> None:
+        rig.ledger._write(lambda ex: ex.execute("UPDATE lease SET epoch = epoch + 1"))
+
+    rig.desk.on_quote = taken_over  # while the gates look
+    with pytest.raises(LeaseLost):
+        rig.work() or rig.advance(5)
+    assert len(rig.desk.posts) == 1
+
+
+def test_news_between_the_gates_and_the_second_post_keeps_it_here(rig: Rig) -> None:
+    """The order stream tells of the first one's order while the row is being written."""
+    rig.desk.script.append(accept_then(UNCLEAR))
+    entry = rig.send()
+    coid = rig.only_coid()
+    rig.desk.hidden.add(coid)
+    begin_again = rig.ledger.begin_again
+
+    def heard(client_order_id: str) -> bool:
+        rig.desk.fill(coid)
+        rig.hear(rig.update(coid, "fill", execution_id="e1"))
+        return begin_again(client_order_id)
+
+    rig.ledger.begin_again = heard  # type: ignore[method-assign]
+    rig.advance(5)
+    assert len(rig.desk.posts) == 1
+    assert rig.outcomes.told(entry)[-1] == "fill!"
+    assert rig.is_free()
+
+
+def test_a_row_that_is_gone_is_not_sent_again(rig: Rig) -> None:
+    """No durable row, no POST; the process ends."""
+    rig.desk.script.append(fail(RateLimited("429", 1.0)))
+    rig.send()
+    rig.ledger._write(lambda executor: executor.execute("DELETE FROM order_intents"))
+    with pytest.raises(LedgerError, match="no unresolved row"):
+        rig.work()
+    assert len(rig.desk.posts) == 1
+
+
+def test_a_no_without_effect_to_the_second_post_says_nothing_of_the_first(rig: Rig) -> None:
+    """The row says SUBMITTING then, yet the first POST may have got through: never REFUSED."""
+    rig.desk.script += [accept_then(UNCLEAR), _then_closed(rig)]
+    rig.send()
+    coid = rig.only_coid()
+    rig.desk.hidden.add(coid)
+    rig.advance(5)
+    assert len(rig.desk.posts) == 2
+    assert rig.row(coid).state is State.EXPIRED_UNCONFIRMED
+    assert rig.portfolio.reserved()[0] == 1
+
+
+def _then_closed(rig: Rig) -> Any:
+    """Refused for the rate, and by the next try the market is closed."""
+
+    def run(_desk: Any, _body: dict[str, Any]) -> Any:
+        rig.desk.is_open = False
+        raise RateLimited("429", 1.0)
+
+    return run
+
+
+def test_a_body_whose_row_took_its_time_is_judged_once_more(rig: Rig) -> None:
+    """Nothing that was checked waits, be it for the ledger."""
+    rig.desk.script.append(fail(UNCLEAR))
+    rig.send()
+    begin_again = rig.ledger.begin_again
+
+    def slow(client_order_id: str) -> bool:
+        rig.clock.advance(1)
+        rig.desk.is_open = False
+        return begin_again(client_order_id)
+
+    rig.ledger.begin_again = slow  # type: ignore[method-assign]
+    rig.advance(5)
+    assert len(rig.desk.posts) == 1
+    assert rig.row(rig.only_coid()).state is State.EXPIRED_UNCONFIRMED
 
 
 def test_a_row_that_exists_already_leaves_the_other_order_alone(rig: Rig) -> None:
