@@ -62,7 +62,7 @@ class Probe:
             dead_letter=self._dead_letter,
             acknowledge=lambda _ref: None,
             has_dead_letter=lambda _ref, _fields: False,
-            has_row=lambda _ref: False,
+            leave_to_row=lambda _ref, _fields: False,
             is_known=lambda _identity: False,
             find_asset=lambda _ticker: Asset(),
             is_dead=lambda _name: True,

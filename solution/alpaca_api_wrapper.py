@@ -6,20 +6,19 @@ memory: the market clock, the asset list and the portfolio are refreshed beside 
 
 import contextlib
 import logging
-import os
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import orjson
 from cachetools import TTLCache
 
 from solution.alpaca_api_client import AlpacaAPIClient
+from solution.asset_file import KEPT, AssetFile
 from solution.book.assets import Asset, AssetTable
+from solution.book.broker_clock import BrokerClock, instant_of
 from solution.book.positions import Account, Portfolio, Position
 from solution.clock import Clock
 from solution.domain.market import Market
@@ -29,12 +28,8 @@ from solution.rate_limiter import Priority, RateLimiter, Slot
 
 log = logging.getLogger(__name__)
 
-ASSETS_KEPT = 86_400.0
 ASSETS_RETRY = 600.0
-ASSETS_FILE_MAX = 64_000_000
 CLOCK_KEPT = 300.0
-CLOCK_STEP = 1.0
-"""Seconds by which our wall clock may stray from the monotonic one before it counts as set anew."""
 CLOCK_SKEW = 2.0
 """Seconds between the broker's clock and ours that are worth a line in the log."""
 LIST_PAGE = 500
@@ -67,7 +62,7 @@ class AlpacaAPIWrapper:
         self._limiter = limiter
         self._portfolio = portfolio
         self._clock = clock
-        self._assets_file = assets_file
+        self._assets_file = AssetFile(assets_file)
         # Replaced as a whole, never changed: whoever reads has the old list or the new one.
         self._assets = AssetTable(())
         self._assets_due_ms = 0
@@ -76,7 +71,7 @@ class AlpacaAPIWrapper:
         # A leaf. A cachetools cache is for one thread at a time: an entry that another thread drops
         # between the look and the reading of one get() raises KeyError.
         self._market_mutex = threading.Lock()
-        self._market: TTLCache[str, _BrokerClock] = TTLCache(1, CLOCK_KEPT, clock.monotonic)
+        self._market: TTLCache[str, BrokerClock] = TTLCache(1, CLOCK_KEPT, clock.monotonic)
         self._ahead = timedelta(0)
         self._mine = threading.local()
         self.closing = threading.Event()
@@ -144,7 +139,9 @@ class AlpacaAPIWrapper:
                 return None
             # `after` is exclusive: step back a little, so that orders of one instant that
             # straddle the page's end are not skipped; known ones are dropped above.
-            last = _instant(page[-1].get("submitted_at")) or _instant(page[-1].get("created_at"))
+            last = instant_of(page[-1].get("submitted_at")) or instant_of(
+                page[-1].get("created_at")
+            )
             if last is None:
                 return None
             after = last - timedelta(microseconds=1000)
@@ -245,7 +242,7 @@ class AlpacaAPIWrapper:
         except BrokerError as e:
             log.warning("clock_refresh_failed", extra={"detail": str(e)})
 
-    def _ask_clock(self) -> "_BrokerClock | None":
+    def _ask_clock(self) -> BrokerClock | None:
         with self._clock_mutex:
             known = self._known_clock()
             if known is not None:
@@ -261,7 +258,7 @@ class AlpacaAPIWrapper:
             asked, asked_at = self._clock.monotonic(), self._clock.now()
             raw = self._client.clock()
         took = self._clock.monotonic() - asked
-        known = _BrokerClock.of(raw, asked, asked_at)
+        known = BrokerClock.of(raw, asked, asked_at)
         ahead = known.ahead.total_seconds()
         skew = max(ahead - took, -ahead)  # what the request's duration does not explain
         if skew > CLOCK_SKEW:
@@ -270,7 +267,7 @@ class AlpacaAPIWrapper:
             self._market["clock"] = known
         self._ahead = known.ahead
 
-    def _known_clock(self) -> "_BrokerClock | None":
+    def _known_clock(self) -> BrokerClock | None:
         """The last answer, while it holds."""
         with self._market_mutex:
             known = self._market.get("clock")
@@ -294,7 +291,7 @@ class AlpacaAPIWrapper:
         Raises:
             BrokerError: neither was to be had.
         """
-        kept = self._read_assets()
+        kept = self._assets_file.read()
         if kept is None:
             self._ask_assets(Priority.ENTRY)
         else:
@@ -326,39 +323,12 @@ class AlpacaAPIWrapper:
             raise OutcomeUnknown(f"the broker lists an asset without {e}") from e
         if not assets and len(self._assets):
             raise OutcomeUnknown("the broker lists no asset any more")
-        self._write_assets(assets)
+        self._assets_file.write(assets)
         self._keep_assets(assets, 0.0)
 
     def _keep_assets(self, assets: Sequence[Asset], age: float) -> None:
-        self._assets_due_ms = self._clock.epoch_ms() + int((ASSETS_KEPT - age) * 1000)
+        self._assets_due_ms = self._clock.epoch_ms() + int((KEPT - age) * 1000)
         self._assets = AssetTable(assets)
-
-    def _read_assets(self) -> tuple[list[Asset], float] | None:
-        """The list on disk and its age in seconds; None when it is too old or there is none."""
-        file = self._assets_file
-        if file is None:
-            return None
-        try:
-            about = file.stat()
-            age = time.time() - about.st_mtime
-            if age > ASSETS_KEPT or about.st_size > ASSETS_FILE_MAX:
-                return None
-            assets = [Asset.of_row(row) for row in orjson.loads(file.read_bytes())]
-        except (OSError, ValueError, TypeError):
-            return None  # absent, cut off or foreign: ask the broker again
-        return (assets, age) if assets else None
-
-    def _write_assets(self, assets: Sequence[Asset]) -> None:
-        file = self._assets_file
-        if file is None or not assets:
-            return
-        # Written beside and renamed: a process that dies half-way leaves no half list.
-        part = file.with_suffix(f".{os.getpid()}.part")
-        try:
-            part.write_bytes(orjson.dumps([a.row() for a in assets]))
-            part.replace(file)
-        except OSError as e:
-            log.warning("asset_list_not_kept", extra={"detail": str(e)})
 
     # --- the budget -----------------------------------------------------------------------
 
@@ -408,54 +378,6 @@ class AlpacaAPIWrapper:
         self._limiter.observe(headers, status, getattr(self._mine, "slot", None))
 
 
-class _BrokerClock:
-    """One answer of ``GET /v2/clock``: true until its next transition, by the broker's time.
-
-    ``ahead`` is how far the broker's clock is ahead of ours at the most: it wrote its time after it
-    was asked, so counting from the asking makes the broker's time too late by no more than the
-    request took, and never too early. Late, a transition is asked for once more; early, an order
-    would go out past the close.
-    """
-
-    __slots__ = ("_asked", "_asked_at", "ahead", "changes_at", "is_open")
-
-    def __init__(
-        self,
-        ahead: timedelta,
-        changes_at: datetime,
-        asked: float,
-        asked_at: datetime,
-        *,
-        is_open: bool,
-    ) -> None:
-        self.ahead = ahead
-        self.changes_at = changes_at
-        self.is_open = is_open
-        self._asked = asked
-        self._asked_at = asked_at
-
-    @classmethod
-    def of(cls, raw: Mapping[str, Any], asked: float, asked_at: datetime) -> "_BrokerClock":
-        """Read an answer.
-
-        Args:
-            asked, asked_at: when it was asked for, by our monotonic and our wall clock.
-        """
-        is_open = raw.get("is_open") is True
-        at = _instant(raw.get("timestamp"))
-        change = _instant(raw.get("next_close" if is_open else "next_open"))
-        if at is None or change is None:
-            raise OutcomeUnknown("the broker's clock names no readable times")
-        return cls(at - asked_at, change, asked, asked_at, is_open=is_open)
-
-    def holds(self, monotonic: float, now: datetime) -> bool:
-        """Whether no transition has come since, and ``ahead`` can still be counted on."""
-        # Both clocks: the monotonic one stands still while the machine is suspended, and the wall
-        # clock may be set; either way the two no longer agree on how long ago the answer was.
-        strayed = (now - self._asked_at).total_seconds() - (monotonic - self._asked)
-        return abs(strayed) <= CLOCK_STEP and now + self.ahead < self.changes_at
-
-
 def account_of(raw: Mapping[str, Any]) -> Account:
     """Amounts from the API's object; flags that stop trading are folded into ``blocked``.
 
@@ -476,16 +398,6 @@ def account_of(raw: Mapping[str, Any]) -> Account:
         shorting_enabled=raw.get("shorting_enabled") is not False,
         last_equity=decimal_or_none(raw.get("last_equity")),
     )
-
-
-def _instant(text: object) -> datetime | None:
-    if not isinstance(text, str):
-        return None
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return at.astimezone(UTC) if at.tzinfo else None
 
 
 def _no_fence() -> None:

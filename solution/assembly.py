@@ -261,7 +261,9 @@ class Assembly:
 
     def _build_listener(self) -> None:
         redis_settings = self._settings.redis
-        self.intake = Intake(self.lanes, self.writer, self._clock)
+        self.intake = Intake(
+            self.lanes, self.writer, self._clock, ledger=self.ledger, tracker=self.tracker
+        )
         rules = ListenerRules(
             streams=redis_settings.streams,
             group=redis_settings.group,
@@ -276,7 +278,7 @@ class Assembly:
             dead_letter=self.intake.dead_letter,
             acknowledge=self.intake.acknowledge,
             has_dead_letter=self._has_dead_letter,
-            has_row=self._has_row,
+            leave_to_row=self.intake.leave_to_row,
             is_known=lambda identity: self.ledger.find(identity) is not None,
             find_asset=self.wrapper.find,
             is_dead=self._is_dead,
@@ -342,12 +344,6 @@ class Assembly:
         """Executions on record: asked at start and for news of orders long ended, so rarely."""
         with self.ledger.open_reader() as reader:
             return reader.list_trades(client_order_id, limit=100_000)
-
-    def _has_row(self, ref: EntryRef) -> bool:
-        """Rare, and over all rows: asked only for an entry whose content is gone from Redis."""
-        with self.ledger.open_reader() as reader:
-            found = reader.find_intents(ref.entry_id)
-        return any((row.stream, row.entry_id) == (ref.stream, ref.entry_id) for row in found)
 
     def _stream_connected(self) -> None:
         """No replay on this stream: every open order is asked for once."""

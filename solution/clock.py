@@ -1,8 +1,21 @@
 """Time as an argument: wall clock in UTC, monotonic clock, and deadlines."""
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ONE_MS = timedelta(milliseconds=1)
+_FIRST_MS = (datetime.min.replace(tzinfo=UTC) - _EPOCH) // _ONE_MS
+_LAST_MS = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _ONE_MS
+
+
+def moment_of(epoch_ms: int) -> datetime:
+    """The UTC time of epoch milliseconds, or the nearest there is.
+
+    A producer may choose an entry id or a ``ts`` beyond any calendar.
+    """
+    return _EPOCH + _ONE_MS * min(max(epoch_ms, _FIRST_MS), _LAST_MS)
 
 
 class Clock(Protocol):

@@ -95,7 +95,7 @@ def retry_letter(
         click.echo(f"{letter.stream} {letter.entry_id}: {letter.reason}: {letter.message}")
         for coid in retry.looked_up:
             click.echo(f"the broker has no order {coid}")
-        shown = " ".join(f"{name}={value}" for name, value in retry.fields.items())
+        shown = " ".join(f"{name}={_shown(text.encode())}" for name, text in retry.fields.items())
         click.echo(f"to be published to {retry.stream}: {shown}")
     if not yes:
         click.confirm("publish it?", abort=True, err=True)

@@ -1,12 +1,12 @@
 """``signalpaca orders``: what the ledger says of each signal, newest first."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 import click
 
+from solution.clock import moment_of
 from solution.commands.common import echo_json, json_option, reader_of, settings_of, table
 from solution.domain.records import TERMINAL, Intent, State
 
@@ -57,7 +57,7 @@ def at(epoch_ms: int) -> str:
     """RFC 3339 UTC with milliseconds; empty for never."""
     if not epoch_ms:
         return ""
-    moment = datetime.fromtimestamp(epoch_ms / 1000, UTC)
+    moment = moment_of(epoch_ms)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{epoch_ms % 1000:03d}Z"
 
 

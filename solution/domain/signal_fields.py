@@ -248,6 +248,16 @@ def _resolve(raw: bytes) -> str:
     raise SignalError(Reason.UNKNOWN_FIELD, f"unknown field {show(raw)}{hint}")
 
 
+def own_field(raw: bytes, value: bytes) -> tuple[str, str] | None:
+    """An ``x_`` field as text under the name as given; None for any other field.
+
+    Raises:
+        SignalError: its value is not in the domain.
+    """
+    name = raw.lower().decode(errors="replace")
+    return (raw.decode(), _extra_value(name, value)) if _EXTRA_NAME.fullmatch(name) else None
+
+
 def _nearest(name: str) -> str:
     if near := _ELSEWHERE.get(name):
         return f"; did you mean {near}?"

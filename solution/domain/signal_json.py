@@ -1,7 +1,7 @@
 """The one field ``json``: a whole signal as one JSON object, which is what a webhook sends."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NoReturn
 
 from solution.domain.reasons import Reason
@@ -47,7 +47,24 @@ def flatten_json(given: Mapping[str, bytes]) -> Fields:
     if others:
         message = f"json and {others[0]} cannot stand together: json carries the whole signal"
         raise SignalError(Reason.CONFLICTING_FIELDS, message)
-    text = decode(JSON_FIELD, given[JSON_FIELD])
+    return list(_flat(_decoded(given[JSON_FIELD])))
+
+
+def members(raw: bytes) -> Iterator[tuple[bytes, bytes | None]]:
+    """What can be read of a ``json`` field that may be broken; None for a value that cannot."""
+    try:
+        decoded = _decoded(raw)
+    except SignalError:
+        return
+    for key, value in decoded:
+        try:
+            yield from _flat([(key, value)])
+        except SignalError:
+            yield key.encode(errors="replace"), None
+
+
+def _decoded(raw: bytes) -> _Object:
+    text = decode(JSON_FIELD, raw)
     try:
         decoded = _DECODER.decode(text)
     except json.JSONDecodeError as error:
@@ -57,11 +74,11 @@ def flatten_json(given: Mapping[str, bytes]) -> Fields:
         raise SignalError(Reason.INVALID_JSON, "json is nested too deeply") from None
     if not isinstance(decoded, _Object):
         raise SignalError(Reason.INVALID_JSON, f"json={show(text)} is not one object")
-    return list(_flat(decoded))
+    return decoded
 
 
-def _flat(members: Iterable[tuple[str, object]]) -> Iterable[tuple[bytes, bytes]]:
-    for key, value in members:
+def _flat(pairs: Iterable[tuple[str, object]]) -> Iterator[tuple[bytes, bytes]]:
+    for key, value in pairs:
         name = key.lower()
         if name == JSON_FIELD:
             raise SignalError(Reason.INVALID_JSON, "json holds a member json")

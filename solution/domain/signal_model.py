@@ -70,14 +70,8 @@ class Signal:
 
     @property
     def identity(self) -> str:
-        """What makes this signal the same as another one; at most one order per identity.
-
-        A ``|`` in the stream's name is doubled, so that no two pairs of stream and id meet.
-        """
-        stream = self.stream.replace("|", "||")
-        if self.signal_id:
-            return f"{stream}|id:{self.signal_id}"
-        return f"{stream}|entry:{self.entry_id}:{self.digest}"
+        """What makes this signal the same as another one; at most one order per identity."""
+        return identity_of(self.stream, self.entry_id, self.signal_id, self.digest)
 
     @property
     def entry_ms(self) -> int:
@@ -117,6 +111,15 @@ class Signal:
         """The older of ``ts`` and the entry id, epoch milliseconds; age is counted from here."""
         entry_ms = self.entry_ms
         return entry_ms if self.ts_ms is None else min(self.ts_ms, entry_ms)
+
+
+def identity_of(stream: str, entry_id: str, signal_id: str, digest: str) -> str:
+    """See :attr:`Signal.identity`; ``signal_id`` is empty where there is none.
+
+    A ``|`` in the stream's name is doubled, so that no two pairs of stream and id meet.
+    """
+    stream = stream.replace("|", "||")
+    return f"{stream}|id:{signal_id}" if signal_id else f"{stream}|entry:{entry_id}:{digest}"
 
 
 _TARGETS: Final = frozenset({SizeKind.TARGET_QTY, SizeKind.TARGET_WEIGHT})

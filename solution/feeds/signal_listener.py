@@ -64,7 +64,8 @@ class ListenerPorts:
         acknowledge: an entry whose end is on record already.
         has_dead_letter: whether the entry was dead-lettered before, with these fields (None: they
             are gone). Redis may give an id again that it lost.
-        has_row: whether the ledger has a row made from the entry; asked when its content is gone.
+        leave_to_row: whether the entry's signal has a row in the ledger; the entry is then
+            acknowledged with the row's outcome. None for fields that are gone.
         is_known: whether the ledger has a row for the identity.
         find_asset: by any spelling.
         is_dead: whether a consumer of the group can no longer be alive.
@@ -76,7 +77,7 @@ class ListenerPorts:
     dead_letter: Callable[[EntryRef, Fields, SignalError], None]
     acknowledge: Callable[[EntryRef], None]
     has_dead_letter: Callable[[EntryRef, Fields | None], bool]
-    has_row: Callable[[EntryRef], bool]
+    leave_to_row: Callable[[EntryRef, Fields | None], bool]
     is_known: Callable[[str], bool]
     find_asset: Callable[[str], AssetView | None]
     is_dead: Callable[[str], bool]
@@ -112,6 +113,7 @@ class SignalListener(Service):
         self._group: StreamGroup | None = None
         self._held_mutex = threading.Lock()
         self._held: dict[str, dict[str, Fields | None]] = {s: {} for s in rules.streams}
+        self._unburied: dict[str, set[str]] = {s: set() for s in rules.streams}
         self._watch = StreamWatch()
         self._judge = EntryJudge(
             max_signal_age=rules.max_signal_age,
@@ -298,11 +300,13 @@ class SignalListener(Service):
             mine = counts.pop(group.consumer, 0)
             # After a lost connection a count deceives: an acknowledgement whose reply was lost is
             # still held here and not pending there, and would hide an entry whose reply was lost.
-            if mine > self._held_of(stream) or (mine and self._exact):
+            # So would a dead peer's entry whose content is gone: held here, pending for the dead.
+            dead = {consumer for consumer in counts if self._ports.is_dead(consumer)}
+            if mine > self._held_of(stream) or (mine and (self._exact or dead)):
                 complete &= self._reread(group, stream)
-            dead = [consumer for consumer in counts if self._ports.is_dead(consumer)]
             if dead:
                 complete &= self._take_over(group, stream, dead)
+            self._bury(group, stream, dead)
         self._exact = False
         return complete
 
@@ -318,6 +322,7 @@ class SignalListener(Service):
             return
         for stream in self._watch.judge(tails, self.redis_ms()):
             group.rewind(stream)
+            self._anew[stream] = self.redis_ms()
             log.warning("group_set_back", extra={"stream": stream, "group": self._rules.group})
 
     def _held_of(self, stream: str) -> int:
@@ -339,10 +344,16 @@ class SignalListener(Service):
                 return False
         return len(lost) <= room
 
-    def _take_over(self, group: StreamGroup, stream: str, consumers: list[str]) -> bool:
-        """All dead peers' entries together: one that died while taking over left them mixed."""
-        ids = [i for consumer in consumers for i in group.pending_ids(stream, consumer)]
-        ids.sort(key=entry_key)
+    def _take_over(self, group: StreamGroup, stream: str, consumers: set[str]) -> bool:
+        """All dead peers' entries together: one that died while taking over left them mixed.
+
+        An entry whose content is gone cannot be claimed. It stays the dead one's until its end is
+        acknowledged, and in hand here meanwhile.
+        """
+        with self._held_mutex:
+            held = set(self._held[stream])
+        pending = (i for consumer in consumers for i in group.pending_ids(stream, consumer))
+        ids = sorted((i for i in pending if i not in held), key=entry_key)
         room = max(0, self._ports.room())
         if ids[:room]:
             log.warning("entries_taken_over", extra={"stream": stream, "count": len(ids[:room])})
@@ -351,11 +362,25 @@ class SignalListener(Service):
             for entry in claimed:
                 if not self._take(stream, entry, redelivered=True):
                     return False
-        if len(ids) > room:
-            return False
-        for consumer in consumers:
-            group.forget_consumer(stream, consumer)
-        return True
+        return len(ids) <= room
+
+    def _bury(self, group: StreamGroup, stream: str, dead: set[str]) -> None:
+        """Forget dead peers once nothing of theirs is pending.
+
+        Forgetting drops what is: of an entry whose content is gone, the last trace until its dead
+        letter is on record.
+        """
+        unburied = self._unburied[stream]
+        unburied |= dead
+        for consumer in unburied - group.pending_counts(stream).keys() if unburied else ():
+            try:
+                group.forget_consumer(stream, consumer)
+            except redis.ResponseError as e:
+                if fault_of(e) is not RedisFault.NOPERM:
+                    raise
+                # Upkeep: a name too many in the group does no harm.
+                log.warning("consumer_not_forgotten", extra={"stream": stream, "detail": str(e)})
+            unburied.discard(consumer)
 
     def _trim(self, group: StreamGroup) -> None:
         """Upkeep: a Redis that forbids or lacks it must not keep signals from being read."""
@@ -410,33 +435,37 @@ class SignalListener(Service):
 
     def _hand_on(self, ref: EntryRef, fields: Fields | None, *, redelivered: bool) -> bool:
         """To a lane, or to the dead letters; False when there is no room."""
-        if not redelivered and self._ended_before(ref, fields):
+        again = redelivered or self._may_be_old(ref)
+        # Rows are found by their identity; a dead letter has none, and its entry must not trade
+        # now. (Redelivered, the pipeline asks.)
+        if again and not redelivered and self._ports.has_dead_letter(ref, fields):
             self._ports.acknowledge(ref)
             return True
         try:
             arrival = self._judge.judge(ref, fields, redelivered=redelivered)
         except SignalError as e:
-            lost = fields is None and self._ports.has_row(ref)
-            if lost or (redelivered and self._ports.has_dead_letter(ref, fields)):
-                self._ports.acknowledge(ref)
-            else:
-                self._ports.dead_letter(ref, fields or (), e)
-            return True
+            error = e
         except LedgerError:
             raise
         except Exception as e:  # a mistake of ours must cost this entry, not all that follow it
             log.exception("entry_crashed", extra={"stream": ref.stream, "entry_id": ref.entry_id})
             error = SignalError(Reason.INTERNAL_ERROR, f"{type(e).__name__} while reading it")
+        else:
+            return self._ports.deliver(arrival)
+        # Whoever sees the future may have seen it before: a failover can set Redis's clock back.
+        again |= fields is None or error.reason == Reason.FUTURE_TIMESTAMP
+        if not (again and self._is_settled(ref, fields)):
             self._ports.dead_letter(ref, fields or (), error)
-            return True
-        return self._ports.deliver(arrival)
+        return True
 
-    def _ended_before(self, ref: EntryRef, fields: Fields | None) -> bool:
-        """A group made anew reads everything as for the first time, dead letters too.
-
-        Rows are found by their identity; a dead letter has none, and its entry must not trade now.
-        """
+    def _may_be_old(self, ref: EntryRef) -> bool:
+        """A group made anew, or set back, reads everything as for the first time."""
         made = self._anew.get(ref.stream)
-        if made is None or entry_key(ref.entry_id)[0] > made:
-            return False
-        return self._ports.has_dead_letter(ref, fields)
+        return made is not None and entry_key(ref.entry_id)[0] <= made
+
+    def _is_settled(self, ref: EntryRef, fields: Fields | None) -> bool:
+        """Whether an entry has its end, or an order that will come to one: it gets no second."""
+        if self._ports.has_dead_letter(ref, fields):
+            self._ports.acknowledge(ref)
+            return True
+        return self._ports.leave_to_row(ref, fields)

@@ -74,11 +74,10 @@ class Endings:
             at=outcomes.rfc3339(self._clock.epoch_ms()),
             fields=work.fields,
         )
-        signal = work.signal
-        change = outcomes.dead_letter(letter, signal_id=signal.signal_id, ticker=signal.ticker)
-        if work.redelivered:
-            # It may have been told an end before: refused beside another entry of its signal_id.
-            change.repeats = (work.ref,)
+        change = outcomes.dead_letter(letter)
+        # It may have been told an end before: refused beside another entry of its signal_id. A
+        # group made anew delivers it as new.
+        change.repeats = (work.ref,)
         self._sink.put(change)
         self._tracker.board.dead_letter(
             self._composer.blank(work, State.REFUSED), str(error.reason)
@@ -86,7 +85,7 @@ class Endings:
         log.warning(
             "dead_letter",
             extra={
-                "signal_id": signal.signal_id or work.ref.entry_id,
+                "signal_id": work.signal.signal_id or work.ref.entry_id,
                 "reason": str(error.reason),
                 "detail": error.message,
             },

@@ -10,6 +10,7 @@ from solution.domain.events import Event, ExecutionEvent
 from solution.domain.executions import Execution
 from solution.domain.order_state import Progress
 from solution.domain.records import TERMINAL, Change, DeadLetter, EntryRef, Intent, State, Trade
+from solution.domain.signal_glimpse import glimpse
 
 ZERO = Decimal(0)
 
@@ -85,18 +86,21 @@ def ended_unsent(intent: Intent, name: Event, *, at_ms: int, refs: Iterable[Entr
     return Change(insert=intent, events=(event,), ack=tuple(refs))
 
 
-def dead_letter(letter: DeadLetter, *, signal_id: str = "", ticker: str = "") -> Change:
-    """An entry that is no valid signal: kept, told, acknowledged."""
+def dead_letter(letter: DeadLetter) -> Change:
+    """An entry that is no valid signal: kept, told under the producer's own names, acknowledged."""
+    seen = glimpse(letter.fields)
     event = ExecutionEvent(
         event=Event.DEAD_LETTER,
         stream=letter.stream,
         entry_id=letter.entry_id,
         at=letter.at,
-        signal_id=signal_id,
-        ticker=ticker,
+        signal_id=seen.signal_id,
+        ticker=seen.ticker,
         final=True,
         reason=letter.reason,
         message=letter.message,
+        strategy=seen.strategy,
+        extra=seen.extra,
     )
     return Change(
         dead_letter=letter, events=(event,), ack=(EntryRef(letter.stream, letter.entry_id),)

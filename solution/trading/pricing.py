@@ -8,6 +8,8 @@ never brings less.
 from decimal import ROUND_DOWN, ROUND_UP, Context, Decimal
 
 from solution.domain.orders import Side
+from solution.domain.reasons import Reason
+from solution.errors import SignalError
 
 CENT = Decimal("0.01")
 SUB_CENT = Decimal("0.0001")
@@ -22,9 +24,18 @@ def rounded(price: Decimal | None, side: Side) -> Decimal | None:
 
 
 def on_grid(price: Decimal, side: Side) -> Decimal:
-    """The price that is sent for this one."""
+    """The price that is sent for this one.
+
+    Raises:
+        SignalError: INVALID_VALUE: nothing is left of it. Who is asked for an order at 0 may take
+            that for no limit at all, and its size was computed with the price as given.
+    """
     step = CENT if price >= 1 else SUB_CENT
-    return price.quantize(step, ROUND_DOWN if side is Side.BUY else ROUND_UP, _WIDE)
+    stepped = price.quantize(step, ROUND_DOWN if side is Side.BUY else ROUND_UP, _WIDE)
+    if not stepped:
+        message = f"a price of {price:f} is below the exchange's finest step, {SUB_CENT}"
+        raise SignalError(Reason.INVALID_VALUE, message)
+    return stepped
 
 
 def collared(price: Decimal, side: Side, bps: Decimal) -> Decimal:

@@ -111,17 +111,29 @@ class OrderTracker(Verdicts):
             False when the order is not on its way (any more): read the ledger instead.
         """
         with self._mutex:
-            tracked = self._registry.on_their_way.get(client_order_id)
-            if tracked is None or tracked.progress.state not in UNRESOLVED:
+            tracked = self._join(client_order_id, work.ref)
+            if tracked is None:
                 return False
-            if work.ref not in tracked.refs:
-                tracked.refs.append(work.ref)
             if isinstance(tracked.lane, FreeLane):
                 tracked.lane, tracked.work = lane, work
                 tracked.keeps_lane = ends_at_once(tracked.intent)
                 return True
         lane.done()
         return True
+
+    def join(self, client_order_id: str, ref: EntryRef) -> bool:
+        """Like :meth:`attach`, for an entry that is no signal any more: nothing is sent of it."""
+        with self._mutex:
+            return self._join(client_order_id, ref) is not None
+
+    def _join(self, client_order_id: str, ref: EntryRef) -> Tracked | None:
+        """Requires holding ``_mutex``."""
+        tracked = self._registry.on_their_way.get(client_order_id)
+        if tracked is None or tracked.progress.state not in UNRESOLVED:
+            return None
+        if ref not in tracked.refs:
+            tracked.refs.append(ref)
+        return tracked
 
     def follow(self, client_order_id: str, ref: EntryRef) -> bool:
         """Tell this order's end under another entry id as well; that entry stays pending."""

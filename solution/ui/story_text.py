@@ -2,8 +2,8 @@
 
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
 
+from solution.clock import moment_of
 from solution.domain.records import TERMINAL, DeadLetter, Intent
 from solution.feeds.entry_trace import Place
 from solution.ui.search import Found, LetterFacts, SignalFacts
@@ -186,7 +186,7 @@ def _timeline(lines: Sequence[Line], width: int | None, paint: Paint) -> Iterato
     """Time of day, time since the line before, stage, what happened; a new day gets a line."""
     day, before = "", None
     for line in lines:
-        moment = datetime.fromtimestamp(line.at_ms / 1000, UTC)
+        moment = moment_of(line.at_ms)
         if f"{moment:%Y-%m-%d}" != day:
             day = f"{moment:%Y-%m-%d}"
             yield f"  {day} UTC"

@@ -65,7 +65,7 @@ class Hands:
             dead_letter=self._dead_letter,
             acknowledge=lambda ref: self.acknowledged.append(ref.entry_id),
             has_dead_letter=lambda ref, _fields: ref.entry_id in self.letters,
-            has_row=lambda _ref: False,
+            leave_to_row=lambda _ref, _fields: False,
             is_known=lambda identity: identity in self.known,
             find_asset=ASSETS.get,
             is_dead=lambda name: name.startswith("dead"),

@@ -158,6 +158,10 @@ class OrderPath(RuleBasedStateMachine):
     def redis_loses_the_group(self, stream: str) -> None:
         self.world.lose_group(stream)
 
+    @rule()
+    def content_of_a_pending_entry_goes(self) -> None:
+        self.world.trim_pending()
+
     @rule(on=st.booleans())
     def kill_switch(self, *, on: bool) -> None:
         self.world.kill_switch(on=on)

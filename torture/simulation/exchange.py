@@ -48,7 +48,7 @@ class Order:
 
     @property
     def qty(self) -> Decimal:
-        return Decimal(self.raw["qty"])
+        return _shares(self.raw)
 
     @property
     def filled(self) -> Decimal:
@@ -98,6 +98,8 @@ class Exchange:
         self.by_coid: dict[str, Order] = {}
         self.posts: list[Post] = []
         self.holdings: dict[str, Decimal] = dict.fromkeys(SYMBOLS, Decimal(12))
+        self.delisted: set[str] = set()
+        """Symbols that are no longer in the list of assets."""
         self.events: list[bytes] = []
         self.lookups: list[tuple[float, str]] = []
         """When which client_order_id was asked for and not found; "" for a complete list."""
@@ -114,7 +116,8 @@ class Exchange:
             "client_order_id": body["client_order_id"],
             "created_at": now, "submitted_at": now, "updated_at": now,
             "symbol": body["symbol"], "side": body["side"], "type": body["type"],
-            "time_in_force": body["time_in_force"], "qty": body.get("qty"), "notional": None,
+            "time_in_force": body["time_in_force"], "qty": body.get("qty"),
+            "notional": body.get("notional"),
             "limit_price": body.get("limit_price"), "status": "new", "filled_qty": "0",
             "filled_avg_price": None, "replaced_by": None, "asset_class": "us_equity",
         }  # fmt: skip
@@ -195,7 +198,7 @@ class Exchange:
         return self.holdings[symbol] - sum((o.qty - o.filled for o in selling), ZERO)
 
     def _too_much(self, body: dict[str, Any]) -> str:
-        qty = Decimal(body["qty"])
+        qty = _shares(body)
         if body["side"] == "buy" and qty * PRICE > self.buying_power():
             return f"insufficient buying power: {qty * PRICE} > {self.buying_power()}"
         if body["side"] == "sell" and qty > self.available(body["symbol"]):
@@ -242,7 +245,7 @@ class Exchange:
             "/v2/account": self._account,
             "/v2/positions": self._positions,
             "/v2/clock": self._clock_now,
-            "/v2/assets": _assets,
+            "/v2/assets": lambda: [a for a in _assets() if a["symbol"] not in self.delisted],
             "/v2/stocks/snapshots": lambda: self._snapshots(asked["symbols"].split(",")),
             "/v2/account/activities/FILL": list,
         }
@@ -321,6 +324,12 @@ class Exchange:
         at = self.clock.now().isoformat()
         trade, quote = {"t": at, "p": 100}, {"t": at, "bp": 100, "ap": 100}
         return {s: {"latestTrade": trade, "latestQuote": quote} for s in symbols if s in SYMBOLS}
+
+
+def _shares(fields: dict[str, Any]) -> Decimal:
+    """The size of an order, which may be stated as an amount of money."""
+    qty = fields.get("qty")
+    return Decimal(fields["notional"]) / PRICE if qty is None else Decimal(qty)
 
 
 def session_open(now: datetime) -> bool:

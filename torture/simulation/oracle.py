@@ -33,9 +33,6 @@ WITHOUT_ORDER = frozenset({"REFUSED", "DRY_RUN", "NOT_SENT", "ABSENT_CONFIRMED"}
 STATE_OF = {"filled": "FILLED", "canceled": "CANCELED", "expired": "EXPIRED"}
 GATES_TO_SEND = 0.35
 """Seconds: 250 ms from the gates to the POST, and its way."""
-KNOWN_GAPS = frozenset({"trimmed"})
-"""What the product is known to get wrong, left out until it is mended: ``trimmed``, the end of an
-entry whose content is gone is lost by a crash between DELCONSUMER and its dead letter."""
 POISON_CRASHES = 2  # and the start that found out
 Ref = tuple[str, str]
 
@@ -158,8 +155,7 @@ class Oracle:
             "SELECT 1 FROM dead_letters WHERE stream = ? AND entry_id = ?", *ref
         )
         final = any(event["final"] for event in told)
-        owned = states if ref in self.trimmed else states & (OWNED | ENDS)
-        if not (final or dead or owned):
+        if not (final or dead or states & (OWNED | ENDS)):
             self.fail("I3", f"XACK of {entry_id}, whose durable states are {states or 'none'}")
         elif not told:
             self.fail("I3", f"XACK of {entry_id} before any event of it was durable")
@@ -391,7 +387,7 @@ class Oracle:
             row = rows.get(entry.ref)
             if row is not None and row.state not in ENDS:
                 continue  # yesterday's order under its id: a person has to look
-            if entry.ref in self.forgiven or self._is_known_gap(entry, finals[entry.ref]):
+            if entry.ref in self.forgiven:
                 continue
             if finals[entry.ref] != 1:
                 self.fail("I1", f"{entry.entry_id} ({entry.kind}) ended {finals[entry.ref]} times")
@@ -399,9 +395,6 @@ class Oracle:
                 self.fail("I1", f"the end of {entry.entry_id} was never published")
         for stream, entry_id, reason in letters:
             self._check_letter((stream, entry_id), reason, rows.get((stream, entry_id)))
-
-    def _is_known_gap(self, entry: Published, ends: int) -> bool:
-        return ends == 0 and "trimmed" in KNOWN_GAPS and entry.ref in self.trimmed
 
     def _check_letter(self, ref: Ref, reason: str, row: Row | None) -> None:
         if row is not None and ref not in self.forgiven:

@@ -70,6 +70,8 @@ class RedisStore:
         self._on_delivery = on_delivery
         self.streams: dict[str, Stream] = {}
         self.keys: dict[str, bytes] = {}
+        self.behind_ms = 0
+        """How far the server's clock stands behind everybody else's."""
 
     # --- from outside -------------------------------------------------------------------------
 
@@ -121,8 +123,11 @@ class RedisStore:
     def _ping(self, _w: list[str], _raw: Any) -> bytes:
         return b"PONG"
 
+    def _now(self) -> int:
+        return self._clock.epoch_ms() - self.behind_ms
+
     def _time(self, _w: list[str], _raw: Any) -> list[bytes]:
-        ms = self._clock.epoch_ms()
+        ms = self._now()
         return [str(ms // 1000).encode(), str(ms % 1000 * 1000).encode()]
 
     def _get(self, w: list[str], _raw: Any) -> bytes | None:
@@ -146,7 +151,7 @@ class RedisStore:
             at += 1
         stream = self.streams.setdefault(name, Stream())
         if w[at] == "*":
-            key = (self._clock.epoch_ms(), 0)
+            key = (self._now(), 0)
             if key <= stream.last:
                 key = (stream.last[0], stream.last[1] + 1)
         else:

@@ -449,7 +449,19 @@ class World:
         else:
             self._kill_file.unlink(missing_ok=True)
 
+    def delist(self, symbol: str) -> None:
+        """The broker's list of assets holds it no more, and no copy of the list does."""
+        self.note(f"{symbol} delisted")
+        self.exchange.delisted.add(symbol)
+        for kept in folder().glob("assets-*"):
+            kept.unlink()
+
     # --- Redis ----------------------------------------------------------------------------------
+
+    def set_clock_back(self, seconds: float) -> None:
+        """A failover to a machine whose clock stands behind."""
+        self.note(f"Redis's clock goes back {seconds} s")
+        self.store.behind_ms += round(1000 * seconds)
 
     def lose_group(self, stream: str) -> None:
         found = self.store.streams.get(stream)

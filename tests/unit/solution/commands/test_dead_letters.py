@@ -110,6 +110,18 @@ def test_retry_publishes_a_new_signal(traded: Shell, client: Any) -> None:
     assert lines[-1] == entry_id.decode()
 
 
+def test_what_retry_shows_cannot_command_a_terminal(
+    traded: Shell, client: Any, ledger: SqliteLedger
+) -> None:
+    """The producer's own fields may hold any text; they are published as they are."""
+    hostile = (*FIELDS[:3], (b"x_a", b"\x1b]0;owned\x07"))
+    ledger.apply([Change(dead_letter=make_dead_letter(8, fields=hostile, reason="EXPIRED"))])
+    out = traded.run("dead-letters", "retry", "8-0", "--yes").stdout
+    assert "x_a=\\x1b]0;owned\\x07" in out
+    assert out.replace("\n", "").isprintable()
+    assert client.xrange("nvda")[0][1][b"x_a"] == b"\x1b]0;owned\x07"
+
+
 def test_retry_asks_first(traded: Shell, client: Any) -> None:
     """A no publishes nothing; a yes does."""
     assert traded.run("dead-letters", "retry", "7-0", typed="n\n").exit_code == 1

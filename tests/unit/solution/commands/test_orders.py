@@ -69,6 +69,16 @@ def test_json_values() -> None:
     assert row["state"] == "SUBMITTING"
 
 
+def test_a_ts_beyond_the_calendar_is_listed(shell: Shell, ledger: SqliteLedger) -> None:
+    """One signal with a strange ``ts`` must not take the list of all of them away."""
+    ledger.apply([Change(insert=make_intent(4, state=State.REFUSED, published_ms=-(10**14)))])
+    found = shell.json("orders")["orders"]
+    assert found[0]["published_at"].endswith(
+        "1-01-01T00:00:00.000Z"
+    )  # C libraries pad the year or not
+    assert len(found) == 4
+
+
 def test_never_is_no_time() -> None:
     """Zero milliseconds stand for a moment that has not come."""
     assert at(0) == ""

@@ -44,6 +44,8 @@ class Group:
         self.errors: list[Exception] = []
         self.counts: list[int] = []
         self.forgotten: list[str] = []
+        self.forget_error: Exception | None = None
+        self.claims = 0
         self.ensured = 0
         self.created: list[str] = []
         self.active: tuple[str, ...] = ("nvda",)
@@ -104,13 +106,18 @@ class Group:
         return [(entry_id, self.content[entry_id]) for entry_id in ids]
 
     def claim(self, stream: str, ids: Sequence[str]) -> list[Entry]:
+        self.claims += 1
+        found = self.fetch(stream, ids)
+        present = [entry_id for entry_id, fields in found if fields is not None]
         for owned in self.pending.values():
-            owned[:] = [entry_id for entry_id in owned if entry_id not in ids]
-        self.pending.setdefault(ME, []).extend(ids)
-        return self.fetch(stream, ids)
+            owned[:] = [entry_id for entry_id in owned if entry_id not in present]
+        self.pending.setdefault(ME, []).extend(present)
+        return found
 
     def forget_consumer(self, stream: str, consumer: str) -> None:
         assert not self.pending.get(consumer), "its pending entries would be dropped"
+        if self.forget_error is not None:
+            raise self.forget_error
         self.forgotten.append(consumer)
         self.pending.pop(consumer, None)
 
@@ -135,6 +142,7 @@ class Fixture:
         self.acknowledged: list[str] = []
         self.dead_before: set[str] = set()
         self.rows: set[str] = set()
+        self.left: list[str] = []
         self.known: set[str] = set()
         self.clients: list[Client] = []
         monkeypatch.setattr(module, "StreamGroup", lambda *_: self.group)
@@ -145,7 +153,7 @@ class Fixture:
             dead_letter=self._dead_letter,
             acknowledge=lambda ref: self.acknowledged.append(ref.entry_id),
             has_dead_letter=lambda ref, _fields: ref.entry_id in self.dead_before,
-            has_row=lambda ref: ref.entry_id in self.rows,
+            leave_to_row=self._leave_to_row,
             is_known=lambda identity: identity in self.known,
             find_asset=ASSETS.get,
             is_dead=lambda consumer: consumer.startswith(DEAD),
@@ -174,6 +182,11 @@ class Fixture:
         if self.takes:
             self.arrivals.append(arrival)
         return self.takes
+
+    def _leave_to_row(self, ref: EntryRef, _fields: Any) -> bool:
+        found = ref.entry_id in self.rows
+        self.left += [ref.entry_id] if found else []
+        return found
 
     def _dead_letter(self, ref: EntryRef, _fields: Any, error: SignalError) -> None:
         self.letters.append((ref.entry_id, str(error.reason)))
@@ -292,7 +305,7 @@ def test_a_redelivered_entry_that_found_no_room_holds_back_the_rest(
     new = fix.group.add(fix.now_id())
     fix.takes = False
     fix.listener.step()
-    assert (fix.ids(), fix.group.counts, fix.group.forgotten) == ([], [], [])
+    assert (fix.ids(), fix.group.counts) == ([], [])
     fix.takes = True
     fix.listener.step()
     assert fix.ids() == [*old, new]
@@ -307,6 +320,61 @@ def test_without_room_a_dead_peers_entries_stay_where_they_are(fix: Fixture) -> 
     fix.room = 1
     fix.listener.step()
     assert (fix.ids(), fix.group.forgotten) == ([old], [DEAD])
+
+
+def test_a_dead_peer_is_forgotten_when_the_last_end_is_acknowledged(
+    fix: Fixture, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Content that is gone cannot be claimed: pending for the dead one is its last trace.
+
+    Meanwhile nothing is read, claimed or logged a second time.
+    """
+    gone = fix.group.add(fix.now_id(9), None, owner=DEAD)
+    there = fix.group.add(fix.now_id(8), owner=DEAD)
+    for _ in range(5):
+        fix.listener.step()
+        fix.clock.advance(1.0)
+    assert (fix.letters, fix.ids(), fix.listener.read) == ([(gone, "PAYLOAD_LOST")], [there], 2)
+    assert (fix.group.pending[DEAD], fix.group.forgotten, fix.group.claims) == ([gone], [], 1)
+    assert [r.message for r in caplog.records].count("entries_taken_over") == 1
+    fix.group.pending[DEAD].remove(gone)
+    fix.listener.released([EntryRef("nvda", gone)])
+    fix.listener.step()
+    assert fix.group.forgotten == [DEAD]
+    fix.clock.advance(1.0)
+    fix.listener.step()
+    assert fix.group.forgotten == [DEAD]
+
+
+def test_what_a_dead_peer_left_does_not_hide_a_lost_reply(fix: Fixture) -> None:
+    """As many held as pending for us, and not the same: told apart while a dead one has some."""
+    fix.group.add(fix.now_id(9), None, owner=DEAD)
+    fix.listener.step()
+    lost = fix.group.add(fix.now_id(8), owner=ME)
+    fix.clock.advance(1.0)
+    fix.listener.step()
+    assert fix.ids() == [lost]
+
+
+def test_who_may_not_forget_a_dead_peer_goes_on(fix: Fixture) -> None:
+    """A user without XGROUP: tried once, told, and no connection is given up for it."""
+    fix.group.forget_error = redis.exceptions.NoPermissionError("no permissions to run xgroup")
+    entry = fix.group.add(fix.now_id(9), owner=DEAD)
+    for _ in range(3):
+        assert fix.listener.step() == 0.0
+        fix.clock.advance(1.0)
+        fix.group.forget_error = None
+    assert (fix.ids(), fix.group.forgotten, fix.listener.reconnects) == ([entry], [], 0)
+
+
+def test_a_fault_while_a_dead_peer_is_forgotten_is_tried_again(fix: Fixture) -> None:
+    """As any other command: the connection is made anew, and the name goes then."""
+    fix.group.forget_error = redis.ReadOnlyError("READONLY")
+    fix.group.add(fix.now_id(9), owner=DEAD)
+    assert fix.listener.step() == 0.05
+    fix.group.forget_error = None
+    fix.listener.step()
+    assert fix.group.forgotten == [DEAD]
 
 
 # --- what is no signal --------------------------------------------------------------------
@@ -383,13 +451,63 @@ def test_a_dead_letter_that_comes_again_is_only_acknowledged(fix: Fixture) -> No
     assert fix.acknowledged == [entry]
 
 
-def test_lost_content_of_an_entry_with_an_order_is_no_dead_letter(fix: Fixture) -> None:
-    """Trimmed while pending: the order's row goes on by itself, the entry is acknowledged."""
-    entry = fix.group.add(fix.now_id(9), None, owner=DEAD)
+UNLISTED = ((b"ticker", b"ZZZZ"), (b"direction", b"b"))
+
+
+@pytest.mark.parametrize("owner", [ME, DEAD])
+@pytest.mark.parametrize(
+    ("fields", "ago"),
+    [(None, 9), (UNLISTED, 9), (BUY, -9), ((b"tiker", b"NVDA"), 9)],
+)
+def test_a_redelivered_entry_with_a_row_is_no_dead_letter(
+    fix: Fixture, owner: str, fields: Any, ago: float
+) -> None:
+    """Trimmed, delisted, from the future since the clock went back, refused by a new version.
+
+    The row's order goes on by itself, and sees to the entry's end.
+    """
+    entry = fix.group.add(fix.now_id(ago), fields, owner=owner)
     fix.rows.add(entry)
     fix.listener.step()
-    assert fix.letters == []
-    assert fix.acknowledged == [entry]
+    assert (fix.letters, fix.ids(), fix.acknowledged) == ([], [], [])
+    assert (fix.left, fix.listener.holding()) == ([entry], 1)
+
+
+def test_a_redelivered_entry_without_a_row_is_a_dead_letter(fix: Fixture) -> None:
+    """What is no signal now and never had an order ends as it would have before."""
+    entry = fix.group.add(fix.now_id(9), UNLISTED, owner=DEAD)
+    fix.listener.step()
+    assert (fix.letters, fix.left) == ([(entry, "UNKNOWN_TICKER")], [])
+
+
+def test_a_new_entry_from_the_future_may_have_a_row(fix: Fixture) -> None:
+    """After a failover Redis may deliver it again as new, by a clock that stands behind."""
+    entry = fix.group.add(fix.now_id(-9))
+    fix.rows.add(entry)
+    fix.listener.step()
+    assert (fix.letters, fix.left) == ([], [entry])
+
+
+def test_a_new_entry_that_is_no_signal_costs_no_look_at_the_rows(fix: Fixture) -> None:
+    """A flood of nonsense must not become a flood of questions to the ledger."""
+    entry = fix.group.add(fix.now_id(), UNLISTED)
+    fix.rows.add(entry)
+    fix.listener.step()
+    assert (fix.letters, fix.left) == ([(entry, "UNKNOWN_TICKER")], [])
+
+
+@pytest.mark.parametrize("how", ["made anew", "set back"])
+def test_a_group_that_delivers_all_again_repeats_no_end(fix: Fixture, how: str) -> None:
+    """Entries come as new: one with a dead letter must not trade, one with a row is left to it."""
+    dead = fix.group.add(fix.now_id(8))
+    ended = fix.group.add(fix.now_id(7), UNLISTED)
+    fix.dead_before.add(dead)
+    fix.rows.add(ended)
+    fix.group.created = ["nvda"] if how == "made anew" else []
+    fix.group.tail = Tail((5, 0), (9, 0), None, None, None) if how == "set back" else None
+    fix.listener.step()
+    assert (fix.ids(), fix.letters) == ([], [])
+    assert (fix.acknowledged, fix.left) == ([dead], [ended])
 
 
 def test_a_mistake_of_ours_costs_one_entry(fix: Fixture, monkeypatch: pytest.MonkeyPatch) -> None:

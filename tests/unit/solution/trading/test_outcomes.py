@@ -124,8 +124,23 @@ def test_a_dead_letter_is_kept_told_and_acknowledged() -> None:
         "at": AT,
     }
     assert (change.dead_letter, change.ack) == (letter, (EntryRef("nvda", "1-0"),))
-    (named,) = outcomes.dead_letter(letter, signal_id="s1", ticker="NVDA").events
-    assert (named.signal_id, named.ticker) == ("s1", "NVDA")
+
+
+def test_a_dead_letter_is_told_under_the_producers_own_names() -> None:
+    """Whoever waits for the end of a signal_id sees it, also where the rest is no signal."""
+    fields = ((b"signal_id", b"s1"), (b"ticker", b"nvda"), (b"strategy", b"sma"), (b"x_A", b"1"))
+    letter = DeadLetter(
+        stream="nvda", entry_id="1-0", reason="MISSING_FIELD", message="no", at=AT, fields=fields
+    )
+    (event,) = outcomes.dead_letter(letter).events
+    told = dict(event.fields())
+    assert {name: told[name] for name in ("signal_id", "ticker", "strategy", "x_A", "final")} == {
+        "signal_id": "s1",
+        "ticker": "NVDA",
+        "strategy": "sma",
+        "x_A": "1",
+        "final": "1",
+    }
 
 
 def test_an_acknowledgement_changes_nothing_else() -> None:

@@ -12,7 +12,7 @@ import pytest
 from solution.book.reservations import Reservation
 from solution.domain.orders import Side
 from solution.domain.reasons import Reason
-from solution.domain.records import DeadLetter, State
+from solution.domain.records import Change, DeadLetter, EntryRef, State
 from solution.errors import (
     DuplicateOrder,
     LedgerError,
@@ -165,6 +165,27 @@ def test_the_same_signal_id_with_other_content_is_a_dead_letter(rig: Rig) -> Non
     assert rig.outcomes.events[-1]["reason"] == "SIGNAL_ID_REUSED"
     assert second in rig.outcomes.acks
     assert rig.is_free()
+
+
+@pytest.mark.parametrize("price", ["limit_price", "stop_price", "trail_price"])
+def test_no_order_at_a_price_of_nothing(rig: Rig, price: str) -> None:
+    """A buy below the exchange's finest step: a dead letter, nothing sent, nothing held."""
+    kind = {"limit_price": "limit", "stop_price": "stop", "trail_price": "trailing_stop"}[price]
+    entry = rig.send(qty="1", order_type=kind, time_in_force="day", **{price: "0.00001"})
+    assert rig.outcomes.told(entry) == ["dead_letter!"]
+    assert rig.outcomes.events[-1]["reason"] == "INVALID_VALUE"
+    assert (rig.desk.posts, rig.portfolio.reserved()[0]) == ([], 0)
+    assert rig.is_free()
+
+
+def test_a_signal_id_used_again_is_told_no_second_end(rig: Rig) -> None:
+    """Refused beside the other entry, then read as new from a group made anew."""
+    rig.send(signal_id="one")
+    rig.ledger.apply([Change(repeats=(EntryRef(STREAM, "9-9"),))])
+    rig.send(signal_id="one", qty="3", entry_id="9-9")
+    assert rig.ledger.find_dead_letter(EntryRef(STREAM, "9-9")) is not None
+    assert rig.outcomes.told("9-9") == []
+    assert "9-9" in rig.outcomes.acks
 
 
 def test_a_redelivered_entry_with_an_ended_row_is_only_acknowledged(rig: Rig) -> None:

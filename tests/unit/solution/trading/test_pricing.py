@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solution.domain.orders import Side
+from solution.errors import SignalError
 from solution.trading.pricing import CENT, SUB_CENT, collared, rounded
 
 PRICES = st.decimals("0.0001", "1000000", places=9)
@@ -29,6 +30,15 @@ def test_two_decimals_from_a_dollar_on_four_below(price: str, bought: str, sold:
     """A buy rounds down, a sale up."""
     assert rounded(Decimal(price), Side.BUY) == Decimal(bought)
     assert rounded(Decimal(price), Side.SELL) == Decimal(sold)
+
+
+@pytest.mark.parametrize("price", ["0.00009999", "0.000000001"])
+def test_a_price_of_which_nothing_is_left_is_refused(price: str) -> None:
+    """An order at 0 is not what was asked for; a sale still asks for the smallest price."""
+    with pytest.raises(SignalError, match="finest step") as error:
+        rounded(Decimal(price), Side.BUY)
+    assert error.value.reason == "INVALID_VALUE"
+    assert rounded(Decimal(price), Side.SELL) == SUB_CENT
 
 
 def test_no_price_stays_none() -> None:

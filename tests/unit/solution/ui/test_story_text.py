@@ -2,6 +2,8 @@
 
 from decimal import Decimal
 
+import pytest
+
 from solution.domain.records import State
 from solution.ui.search import Found, LetterFacts, SignalFacts
 from solution.ui.story import Tone
@@ -115,6 +117,14 @@ def test_a_dead_letter_with_its_content() -> None:
     assert "            \\xff = \\xfe\\x00" in lines
     empty = LetterFacts(letter=make_dead_letter(7, fields=()))
     assert any("lost with the entry" in x for x in letter_text(empty, width=None, paint=bare))
+
+
+@pytest.mark.parametrize("entry_id", ["999999999999999-0", "18446744073709551615-1"])
+def test_an_entry_id_beyond_the_calendar(entry_id: str) -> None:
+    """A producer may choose any id; its dead letter, FUTURE_TIMESTAMP, can still be looked at."""
+    facts = LetterFacts(letter=make_dead_letter(7, entry_id=entry_id))
+    lines = list(letter_text(facts, width=80, paint=bare))
+    assert "  9999-12-31 UTC" in lines
 
 
 def test_found_nowhere_says_where_was_looked() -> None:
