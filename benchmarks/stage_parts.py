@@ -45,6 +45,7 @@ from solution.trading.pipeline import Pipeline
 from solution.trading.schedule import Schedule
 from solution.trading.sizing import SizingRules
 from solution.trading.tracker import OrderTracker
+from solution.trading.turnstile import Turnstile
 from solution.trading.work import FreeLane, Lane, Work
 
 GROUP = "solution"
@@ -187,6 +188,7 @@ class Parts:
             redis_ms=clock.epoch_ms,
             halts=Halts(SqliteLedger("sqlite://")),
             saga=None,
+            turnstile=Turnstile(),
             starved=self._lanes.starved,
             **collaborators,
         )

@@ -48,6 +48,11 @@ TERMINAL = frozenset(
 )
 
 
+POISON_STARTS = 3
+"""Starts without an end (the first one, of a fresh entry, is not counted) that make a dead letter
+of an entry."""
+
+
 @dataclass(frozen=True, slots=True)
 class EntryRef:
     """One stream entry, to be acknowledged."""

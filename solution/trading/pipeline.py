@@ -21,7 +21,7 @@ from solution.clock import Clock
 from solution.domain.market import Market
 from solution.domain.ports import Ledger, Outcomes
 from solution.domain.reasons import Reason
-from solution.domain.records import EntryRef, Intent
+from solution.domain.records import POISON_STARTS, EntryRef, Intent
 from solution.domain.signal import Signal
 from solution.errors import IdentityExists, LedgerError, Refused, SignalError
 from solution.rate_limiter import Slot
@@ -46,9 +46,6 @@ TURN_PAUSE = 0.02
 """Seconds before a signal looks again whether it may be decided now."""
 BUDGET_PAUSE = 0.1
 """Seconds before a signal that lacks rate budget looks again: an exit may need its worker."""
-POISON_STARTS = 3
-"""Starts without an end (the first one, of a fresh entry, is not counted) that make a dead letter
-of an entry."""
 
 
 class Desk(Protocol):
@@ -74,6 +71,7 @@ class Pipeline:
     Args:
         redis_ms: Redis time, so that ages compare two readings of one clock.
         saga: cancels resting orders in an exit's way; None leaves them (EXIT_CANCELS_RESTING).
+        turnstile: where signals take turns.
         starved: seconds of waiting for the rate budget so far; see :meth:`Lanes.starved`.
     """
 
@@ -93,6 +91,7 @@ class Pipeline:
         redis_ms: Callable[[], int],
         halts: Halts,
         saga: ExitSaga | None,
+        turnstile: Turnstile,
         starved: Callable[[], float],
     ) -> None:
         self._rules = rules
@@ -120,7 +119,7 @@ class Pipeline:
         )
         self._newest: dict[tuple[str, str], tuple[int, int]] = {}
         self._suspects: frozenset[EntryRef] = frozenset()
-        self._turnstile = Turnstile()
+        self._turnstile = turnstile
 
     def run(self, work: Work, lane: Lane, slot: Slot) -> None:
         """Take one signal as far as this thread can."""

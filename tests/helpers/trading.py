@@ -42,6 +42,7 @@ from solution.trading.schedule import Schedule
 from solution.trading.sizing import SizingRules
 from solution.trading.submit import Submitter
 from solution.trading.tracker import OrderTracker
+from solution.trading.turnstile import Turnstile
 from solution.trading.watch import OrderWatch
 from solution.trading.work import Work
 from tests.helpers.clocks import ManualClock
@@ -328,6 +329,7 @@ class Rig:
         self.fence: Callable[[], None] = lambda: None
         self.halts = Halts(self.ledger)
         self.stop = InstantStop(self.clock)
+        self.turnstile = Turnstile()
         self.submitter = Submitter(
             self.desk,
             self.ledger,
@@ -364,6 +366,7 @@ class Rig:
             redis_ms=self.clock.epoch_ms,
             halts=self.halts,
             saga=ExitSaga(self.desk, self.tracker, "sp-", self.clock, self.stop),
+            turnstile=self.turnstile,
             starved=lambda: self.starved,
         )
         self.starved = 0.0
