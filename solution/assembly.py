@@ -249,7 +249,12 @@ class Assembly:
             portfolio=self.portfolio,
             tracker=self.tracker,
             submitter=Submitter(
-                self.wrapper, self.ledger, self.tracker, self.kill.reason, self.lease.check
+                self.wrapper,
+                self.ledger,
+                self.tracker,
+                self.kill.reason,
+                self.lease.check,
+                self._clock,
             ),
             kill=self.kill,
             clock=self._clock,

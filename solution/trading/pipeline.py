@@ -23,6 +23,7 @@ from solution.domain.ports import Ledger, Outcomes
 from solution.domain.reasons import Reason
 from solution.domain.records import POISON_STARTS, EntryRef, Intent
 from solution.domain.signal import Signal
+from solution.domain.stages import Stages
 from solution.errors import IdentityExists, LedgerError, Refused, SignalError
 from solution.rate_limiter import Slot
 from solution.trading import outcomes
@@ -179,6 +180,10 @@ class Pipeline:
                 Reason.POISON,
                 f"the service died {starts} times while it decided this entry",
             )
+        kind, what = "redelivered", "it was read before and had no row"
+        if starts > 1:
+            kind, what = "suspect", "the service died while it decided this entry: decided alone"
+        self._tracker.remark(self._composer.client_order_id(work.signal), kind, what)
         return True
 
     def recovered(
@@ -231,7 +236,10 @@ class Pipeline:
             )
         coid = row.client_order_id
         if same_entry:
-            if not self._tracker.attach(coid, lane, work):
+            attached = self._tracker.attach(coid, lane, work)
+            what = "acknowledged with its outcome" if attached else f"acknowledged: {row.state}"
+            self._tracker.remark(coid, "redelivered", what)
+            if not attached:
                 self._outcomes.put(outcomes.acknowledge(work.ref))
                 lane.done()
             return True
@@ -250,6 +258,8 @@ class Pipeline:
 
     def _decide(self, work: Work, lane: Lane, slot: Slot) -> bool:
         """Whether it is decided; False when it waits for rate budget."""
+        now = self._clock.monotonic()
+        work.stages = Stages(work.received_at, now, self._starved_for(work, now))
         self._check_order(work)
         self._desk.connect()
         found = self._reserve(work, lane)
@@ -328,7 +338,7 @@ class Pipeline:
         resting = self._saga.in_the_way(work.signal, symbol, held)
         if resting:
             self._composer.check_session(view, held)
-            self._saga.clear(symbol, resting)
+            self._saga.clear(symbol, resting, self._composer.client_order_id(work.signal))
         return bool(resting)
 
     def _look(self, work: Work, *, beside: str = "") -> View:
@@ -373,6 +383,8 @@ class Pipeline:
             raise Refused(Reason.KILL_SWITCH, killed)
 
     def _send(self, work: Work, lane: Lane, slot: Slot, intent: Intent, view: View) -> None:
+        if work.stages is not None:
+            work.stages.ends("gates", self._clock.monotonic())
         now = self._clock.epoch_ms()
         intent.submitted_ms = intent.created_ms = intent.updated_ms = now
         key = (work.signal.stream, work.asset.id)

@@ -28,9 +28,6 @@ from solution.trading.work import FreeLane, Lane, Work, ends_at_once
 
 log = logging.getLogger(__name__)
 
-POSTED = ("answered", "HTTP 200")
-"""How most orders become known."""
-
 AMENDMENTS = frozenset({"trade_bust", "trade_correct"})
 
 
@@ -73,6 +70,7 @@ class OrderTracker(Verdicts):
             refs=[work.ref] if work else [],
             keeps_lane=keeps_lane,
             told=intent.state is State.OPEN,
+            stages=work.stages if work else None,
         )
         with self._mutex:
             self._registry.add(tracked)
@@ -160,7 +158,7 @@ class OrderTracker(Verdicts):
     # --- news ------------------------------------------------------------------------------
 
     def answered(
-        self, client_order_id: str, order: Mapping[str, Any], *, how: tuple[str, str] = POSTED
+        self, client_order_id: str, order: Mapping[str, Any], *, how: tuple[str, str]
     ) -> None:
         """The POST's own answer, or the order found under the id when that was unclear.
 
@@ -169,7 +167,8 @@ class OrderTracker(Verdicts):
         """
         # The broker's own time, as on the stream: by two clocks an event could seem to come first.
         source = Source(at=str(order.get("submitted_at") or ""), note=how)
-        self._merge(client_order_id, news_of(order), source)
+        if not self._merge(client_order_id, news_of(order), source):
+            self._known_before(client_order_id, *how)
 
     def polled(self, client_order_id: str, order: Mapping[str, Any]) -> None:
         """What a poll says of an order."""
@@ -285,7 +284,8 @@ class OrderTracker(Verdicts):
 
     # --- merging ----------------------------------------------------------------------------
 
-    def _merge(self, client_order_id: str, news: News, source: Source) -> None:
+    def _merge(self, client_order_id: str, news: News, source: Source) -> bool:
+        """Whether this was the first proof that the broker has the order."""
         effects = None
         with self._mutex:
             tracked = self._registry.on_their_way.get(client_order_id)
@@ -295,6 +295,7 @@ class OrderTracker(Verdicts):
                 self._merger.late(late, news, source)
         if effects is not None:
             self._follow_up(effects)
+        return effects is not None and effects.accepted
 
     def _follow_up(self, effects: Effects) -> None:
         """What calls elsewhere: no mutex of ours is held; the lane comes last."""

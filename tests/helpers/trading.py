@@ -24,6 +24,7 @@ from solution.domain.market import Market
 from solution.domain.orders import client_order_id
 from solution.domain.records import Change, EntryRef, Intent, Trade
 from solution.domain.signal import parse
+from solution.domain.stages import split
 from solution.errors import BrokerError, NotFound
 from solution.ledger.rows import event_fields
 from solution.ledger.sqlite import SqliteLedger
@@ -336,6 +337,7 @@ class Rig:
             self.tracker,
             lambda: self.killed or kill.reason(),
             self._fence,
+            self.clock,
         )
         self.pipeline_rules = PipelineRules(
             deployment=DEPLOYMENT,
@@ -502,6 +504,11 @@ class Rig:
         """The kinds of the lines in its history, oldest first."""
         with self.ledger.open_reader() as reader:
             return [note.kind for note in reader.notes(coid)]
+
+    def history(self, coid: str) -> list[str]:
+        """What the lines in its history say, oldest first, without the times of its stages."""
+        with self.ledger.open_reader() as reader:
+            return [split(note.detail)[0] for note in reader.notes(coid)]
 
     def row(self, coid: str) -> Intent:
         """The ledger's row of an order."""

@@ -240,6 +240,109 @@ def test_a_body_whose_row_took_its_time_is_judged_once_more(rig: Rig) -> None:
     assert rig.row(rig.only_coid()).state is State.EXPIRED_UNCONFIRMED
 
 
+# --- what the history tells of it ---------------------------------------------------------
+
+
+def test_a_normal_order_has_one_line_with_the_times_of_its_stages(rig: Rig) -> None:
+    """Whichever comes first, the answer or the order stream; microseconds, by one clock."""
+    rig.clock.advance(1)
+
+    def stream_first(desk: Any, body: dict[str, Any]) -> Any:
+        rig.clock.advance(0.008)
+        order = fill()(desk, body)
+        rig.hear(rig.update(body["client_order_id"], "fill", execution_id="e1"))
+        return order
+
+    rig.desk.script += [stream_first, _slow_fill(rig)]
+    lines = []
+    for symbol in ("NVDA", "AAPL"):
+        rig.publish(ticker=symbol)
+        rig.clock.advance(0.002)
+        rig.work()
+        coid = rig.only_coid_of(symbol)
+        with rig.ledger.open_reader() as reader:
+            lines.append([(note.kind, note.detail) for note in reader.notes(coid)])
+    stages = "us: lane 2000, budget 0, gates 0, row 0, send 0"
+    assert lines == [
+        [("answered", f"HTTP 200 in 8.000 ms; it was known already; {stages}")],
+        [
+            (
+                "answered",
+                f"HTTP 200 in 8.000 ms; filled, order order-2, 8 ms after its row; {stages}",
+            )
+        ],
+    ]
+
+
+def _slow_fill(rig: Rig) -> Any:
+    def run(desk: Any, body: dict[str, Any]) -> Any:
+        rig.clock.advance(0.008)
+        return fill()(desk, body)
+
+    return run
+
+
+def test_each_post_and_each_answer_that_is_not_the_usual_one_has_a_line(rig: Rig) -> None:
+    """Not taken twice, lost, sent again, the id taken: found."""
+    rig.desk.script += [
+        fail(RateLimited("too many requests", 1.0)),
+        fail(NotSent("connection refused")),
+        accept_then(UNCLEAR),
+        fail(DuplicateOrder(422, 40010001, "must be unique")),
+    ]
+    rig.send()
+    rig.work_all()
+    coid = rig.only_coid()
+    rig.desk.hidden.add(coid)
+    rig.advance(2.3)
+    rig.desk.hidden.clear()
+    rig.desk.fill(coid)
+    rig.advance(1)
+    assert rig.notes(coid) == [
+        *("not_taken", "posted", "not_taken", "posted", "unknown"),
+        *("lookup", "lookup", "lookup", "resend", "posted", "unknown", "adopted"),
+    ]
+    told = rig.history(coid)
+    assert told[0] == "HTTP 429, after 0.000 ms: too many requests"
+    assert told[2] == "not sent, after 0.000 ms: connection refused"
+    assert told[4] == "UNKNOWN, OUTCOME_UNKNOWN: no usable answer"
+    assert told[10] == "UNKNOWN, OUTCOME_UNKNOWN: the client_order_id exists at the broker"
+
+
+def test_a_broker_that_takes_nothing_for_long_does_not_fill_the_history(rig: Rig) -> None:
+    """The first tries one by one, then a line each time their number has doubled."""
+    rig.desk.default = fail(RateLimited("too many requests", 1.0))
+    rig.send()
+    rig.work_all(40)
+    kinds = rig.notes(rig.only_coid())
+    assert (kinds.count("not_taken"), kinds.count("posted")) == (8, 7)
+    assert rig.history(rig.only_coid())[-1].endswith("too many requests (32 times by now)")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (UNCLEAR, "unknown", "no usable answer"),
+        (Rejected(403, 1, "no"), "answered", "no (HTTP 403, code 1)"),
+    ],
+)
+def test_an_answer_that_came_too_late_to_matter_has_a_line(
+    rig: Rig, error: Exception, kind: str, words: str
+) -> None:
+    """The order stream had told that the order is there."""
+
+    def stream_first(desk: Any, body: dict[str, Any]) -> Any:
+        desk.place(body)
+        rig.hear(rig.update(body["client_order_id"], "new"))
+        raise error
+
+    rig.desk.script.append(stream_first)
+    rig.send()
+    coid = rig.only_coid()
+    assert rig.row(coid).state is State.OPEN
+    assert (rig.notes(coid), rig.history(coid)) == ([kind], [f"{words}; it was known already"])
+
+
 def test_a_row_that_exists_already_leaves_the_other_order_alone(rig: Rig) -> None:
     """IdentityExists: nothing is sent, and the tracker forgets only what was just put there."""
     rig.desk.script.append(accept("new"))
