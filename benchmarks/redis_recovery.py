@@ -31,8 +31,11 @@ from solution.clock import Deadline, SystemClock
 from solution.domain.records import EntryRef
 from solution.errors import SignalError
 from solution.feeds.arrival import Arrival, Fields
+from solution.feeds.reading import Reading
 from solution.feeds.signal_listener import ListenerPorts, ListenerRules, SignalListener
+from solution.ledger.sqlite import SqliteLedger
 from solution.redis_client import make_client
+from solution.trading.turnstile import Turnstile
 
 STREAM, GROUP = "bench", "recovery"
 BUY: dict[Any, Any] = {"ticker": "NVDA", "direction": "b"}
@@ -66,6 +69,7 @@ class Probe:
             is_known=lambda _identity: False,
             find_asset=lambda _ticker: Asset(),
             is_dead=lambda _name: True,
+            reading=Reading(SqliteLedger("sqlite://"), Turnstile()),
         )
         rules = ListenerRules(streams=(STREAM,), group=GROUP, consumer="bench")
         self.listener = SignalListener(lambda: make_client(url), rules, ports, SystemClock())

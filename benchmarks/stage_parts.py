@@ -45,6 +45,7 @@ from solution.trading.pipeline import Pipeline
 from solution.trading.schedule import Schedule
 from solution.trading.sizing import SizingRules
 from solution.trading.tracker import OrderTracker
+from solution.trading.turnstile import Turnstile
 from solution.trading.work import FreeLane, Lane, Work
 
 GROUP = "solution"
@@ -188,6 +189,7 @@ class Parts:
             redis_ms=clock.epoch_ms,
             halts=Halts(SqliteLedger("sqlite://")),
             saga=None,
+            turnstile=Turnstile(),
             starved=self._lanes.starved,
             **collaborators,
         )
@@ -313,7 +315,8 @@ class Parts:
         self._client.submit_order(self._intents[n].body)
 
     def answered(self, n: int) -> None:
-        self._tracker.answered(self._intents[n].client_order_id, self._orders[n][0])
+        how = ("answered", "HTTP 200 in 8.120 ms")
+        self._tracker.answered(self._intents[n].client_order_id, self._orders[n][0], how=how)
 
     def news(self, n: int) -> None:
         for message in self._orders[n][1]:

@@ -7,7 +7,7 @@ memory: the market clock, the asset list and the portfolio are refreshed beside 
 import contextlib
 import logging
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -78,6 +78,9 @@ class AlpacaAPIWrapper:
         self._mine = threading.local()
         self.closing = threading.Event()
         """Set when the service stops: nobody waits for budget any more."""
+        self.fence: Callable[[], None] = _no_fence
+        """Raises LedgerError unless this instance is the one that trades; asked before each cancel
+        (before a POST, the submitter asks it)."""
         self.account_wanted = False
         """A signal waits for a fresh picture of the account and had no budget to ask for one."""
         self.requests = 0
@@ -114,6 +117,7 @@ class AlpacaAPIWrapper:
 
     def cancel(self, order_id: str) -> None:
         with self._slot(Priority.CANCEL):
+            self.fence()
             self._client.cancel_order(order_id)
 
     def orders_since(
@@ -399,3 +403,7 @@ def account_of(raw: Mapping[str, Any]) -> Account:
         shorting_enabled=raw.get("shorting_enabled") is not False,
         last_equity=decimal_or_none(raw.get("last_equity")),
     )
+
+
+def _no_fence() -> None:
+    """Nobody else could trade."""

@@ -8,6 +8,7 @@ Stop:   listener → workers → orders in hand get their end → the rest, writ
 import gc
 import logging
 import os
+import secrets
 import socket
 import threading
 from collections.abc import Callable
@@ -48,7 +49,10 @@ class Trader:
         self._stop = stop
         self._clock: Clock = clock or SystemClock()
         self._fatal: str | None = None
-        self.consumer = f"{settings.instance}-{os.getpid()}-{self._clock.epoch_ms():x}"
+        # Random: in containers of one image the names may be set alike, the pid is 1 in each, and
+        # two of them can start in the same millisecond. A name that two processes share gives each
+        # the other's pending entries, and the ledger's lease without waiting.
+        self.consumer = f"{settings.instance}-{os.getpid()}-{secrets.token_hex(6)}"
 
     # --- life ---------------------------------------------------------------------------------
 

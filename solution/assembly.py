@@ -22,6 +22,7 @@ from solution.domain.orders import CLIENT_ORDER_ID_PREFIX, client_order_id
 from solution.domain.records import EntryRef, State, Trade
 from solution.errors import LedgerError
 from solution.feeds.price_poller import FETCH_NOW_SECONDS, PricePoller
+from solution.feeds.reading import Reading
 from solution.feeds.signal_listener import Fields, ListenerPorts, ListenerRules, SignalListener
 from solution.feeds.trade_stream import TradeStream
 from solution.feeds.trade_updates import TradeUpdates
@@ -50,6 +51,7 @@ from solution.trading.schedule import Schedule
 from solution.trading.sizing import SizingRules
 from solution.trading.submit import Submitter
 from solution.trading.tracker import OrderTracker
+from solution.trading.turnstile import Turnstile
 from solution.trading.watch import OrderWatch
 from solution.trading.work import Work
 from solution.trading.worker import worker
@@ -107,8 +109,10 @@ class Assembly:
             settings.queue_size, ordered=settings.orders.ordering == "asset", clock=clock
         )
         self.limiter.subscribe(self.lanes.wake)
+        self._turnstile = Turnstile()
         self.halts = Halts(ledger)
         self.lease = LeaseKeeper(ledger, clock, also=self.halts.refresh)
+        self.wrapper.fence = self.lease.check
         self._build_outcomes()
         self._build_tracking()
         self._build_listener()
@@ -246,7 +250,12 @@ class Assembly:
             portfolio=self.portfolio,
             tracker=self.tracker,
             submitter=Submitter(
-                self.wrapper, self.ledger, self.tracker, self.kill.reason, self.lease.check
+                self.wrapper,
+                self.ledger,
+                self.tracker,
+                self.kill.reason,
+                self.lease.check,
+                self._clock,
             ),
             kill=self.kill,
             clock=self._clock,
@@ -254,6 +263,7 @@ class Assembly:
             redis_ms=self.listener.redis_ms,
             halts=self.halts,
             saga=saga if settings.orders.exit_cancels_resting else None,
+            turnstile=self._turnstile,
             starved=self.lanes.starved,
         )
         work = worker(self.lanes, self.limiter, self.pipeline)
@@ -282,6 +292,7 @@ class Assembly:
             is_known=self._is_known,
             find_asset=self.wrapper.find,
             is_dead=self._is_dead,
+            reading=Reading(self.ledger, self._turnstile),
         )
         self.listener = SignalListener(self.connect, rules, ports, self._clock)
 

@@ -39,8 +39,8 @@ _TICK = 0.03
 MOST_OUTSTANDING = 25
 """Signals not at their end, beyond which few new ones come: most are to meet the faults."""
 WORKERS = ("-w", "6")
-_NOTHING_IN_HAND = ("recovery.", "listener.read", "listener.claimed")
-"""Points that a life passes before any entry is decided."""
+_NOTHING_IN_HAND = ("recovery.", "listener.read")
+"""Points that a life passes before any entry is read again or decided."""
 COLD_TAKES = 0.7
 """Seconds that a fresh interpreter needs longer than a fork, on a busy machine."""
 

@@ -72,6 +72,18 @@ class Ledger(Lease, Protocol):
         """
         ...
 
+    def begin_again(self, client_order_id: str) -> bool:
+        """Commit, inline, that a row's body is about to be sent once more: SUBMITTING again.
+
+        Returns:
+            False when the row is not SUBMITTING or UNKNOWN (any more): nothing is written.
+
+        Raises:
+            LeaseLost: another instance holds the lease; nothing was written.
+            LedgerError: nothing may be sent.
+        """
+        ...
+
     def apply(self, changes: Sequence[Change]) -> list[tuple[int, Mapping[str, str]]]:
         """Commit many changes in one transaction and make them durable (fsync).
 
@@ -98,9 +110,11 @@ class Ledger(Lease, Protocol):
 
     def get_state(self, key: str) -> str | None: ...
 
-    def set_state(self, key: str, value: str) -> None: ...
+    def set_state(self, key: str, value: str, *, sync: bool = True) -> None:
+        """Keep a value; without ``sync`` it survives ``kill -9``, and a power loss maybe."""
+        ...
 
-    def delete_state(self, key: str) -> None: ...
+    def delete_state(self, key: str, *, sync: bool = True) -> None: ...
 
     def states(self, prefix: str) -> dict[str, str]:
         """Every kept value whose key begins so."""

@@ -100,7 +100,7 @@ class Reason(_Explained):
 
     POISON = (
         "POISON",
-        "The service died three times while it decided this entry.",
+        "The service died three times while it read or decided this entry.",
         "Look at the entry and at the log of the crashes before you publish it again.",
     )
 

@@ -48,6 +48,11 @@ TERMINAL = frozenset(
 )
 
 
+POISON_STARTS = 3
+"""Starts without an end (the first one, of a fresh entry, is not counted) that make a dead letter
+of an entry."""
+
+
 @dataclass(frozen=True, slots=True)
 class EntryRef:
     """One stream entry, to be acknowledged."""
@@ -141,8 +146,9 @@ class Note:
     Args:
         client_order_id: whose history.
         at_ms: when it happened, epoch milliseconds.
-        kind: a short code: ``posted``, ``answered``, ``lookup``, ``resend``, ``adopted`` …
-        detail: one sentence or compact facts, such as ``HTTP 201 in 12.3 ms``.
+        kind: a short code: ``answered``, ``lookup``, ``resend``, ``posted``, ``adopted`` …
+        detail: one sentence or compact facts, such as ``HTTP 200 in 12.345 ms``; the first line of
+            an order ends in what its stages took (:mod:`solution.domain.stages`).
     """
 
     client_order_id: str

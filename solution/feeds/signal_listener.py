@@ -11,7 +11,7 @@ serves again. A stream that cannot be read leaves the others alone.
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import redis
@@ -23,6 +23,7 @@ from solution.domain.reasons import Reason, RedisFault
 from solution.domain.records import EntryRef
 from solution.errors import LedgerError, SignalError
 from solution.feeds.arrival import Arrival, EntryJudge, Fields
+from solution.feeds.reading import Reading
 from solution.feeds.stream_group import Entry, StreamGroup, entry_key
 from solution.feeds.stream_watch import StreamWatch
 from solution.redis_client import describe, fault_of
@@ -69,6 +70,7 @@ class ListenerPorts:
         is_known: whether the ledger has a row for the identity.
         find_asset: by any spelling.
         is_dead: whether a consumer of the group can no longer be alive.
+        reading: counts what the process died of while it read pending entries.
     """
 
     room: Callable[[], int]
@@ -81,6 +83,7 @@ class ListenerPorts:
     is_known: Callable[[str], bool]
     find_asset: Callable[[str], AssetView | None]
     is_dead: Callable[[str], bool]
+    reading: Reading
 
 
 class SignalListener(Service):
@@ -187,6 +190,8 @@ class SignalListener(Service):
                 self._ports.wait_room(ROOM_WAIT)
         except redis.RedisError as e:
             return self._failed(e)
+        except LedgerError as e:
+            raise Fatal(str(e)) from e  # as in the workers: without a ledger nothing is decided
         self._serves(group)
         return 0.0
 
@@ -336,13 +341,9 @@ class SignalListener(Service):
         # An acknowledgement on its way makes an entry look lost for a moment: reading it again
         # is harmless, its row says that it has ended.
         room = max(0, self._ports.room())
-        found = group.fetch(stream, lost[:room])
-        failpoints.hit("listener.reread")
-        for entry in found:
-            log.warning("entry_read_again", extra={"stream": stream, "entry_id": entry[0]})
-            if not self._take(stream, entry, redelivered=True):
-                return False
-        return len(lost) <= room
+        for entry_id in lost[:room]:
+            log.warning("entry_read_again", extra={"stream": stream, "entry_id": entry_id})
+        return self._one_by_one(stream, lost[:room], group.fetch) and len(lost) <= room
 
     def _take_over(self, group: StreamGroup, stream: str, consumers: set[str]) -> bool:
         """All dead peers' entries together: one that died while taking over left them mixed.
@@ -357,12 +358,32 @@ class SignalListener(Service):
         room = max(0, self._ports.room())
         if ids[:room]:
             log.warning("entries_taken_over", extra={"stream": stream, "count": len(ids[:room])})
-            claimed = group.claim(stream, ids[:room])
-            failpoints.hit("listener.claimed")
-            for entry in claimed:
+        return self._one_by_one(stream, ids[:room], group.claim) and len(ids) <= room
+
+    def _one_by_one(
+        self, stream: str, ids: Sequence[str], get: Callable[[str, Sequence[str]], list[Entry]]
+    ) -> bool:
+        """Read pending entries again; one of them may be what killed the process before.
+
+        Args:
+            get: their content.
+
+        Returns:
+            whether there was room for all of them.
+        """
+        if not ids:
+            return True
+        reading = self._ports.reading
+        with reading.pending() as granted:
+            if not granted:
+                return False
+            for entry_id in ids:
+                whole = reading.begin(EntryRef(stream, entry_id))
+                (entry,) = get(stream, [entry_id]) if whole else [(entry_id, None)]
+                failpoints.hit("listener.reread", entry_id)
                 if not self._take(stream, entry, redelivered=True):
                     return False
-        return len(ids) <= room
+        return True
 
     def _bury(self, group: StreamGroup, stream: str, dead: set[str]) -> None:
         """Forget dead peers once nothing of theirs is pending.
@@ -416,8 +437,6 @@ class SignalListener(Service):
         handed_on = False
         try:
             handed_on = self._hand_on(ref, fields, redelivered=redelivered)
-        except LedgerError as e:
-            raise Fatal(str(e)) from e  # as in the workers: without a ledger nothing is decided
         finally:
             if not handed_on:
                 self.released((ref,))  # in nobody's hands: the sweep must find it again
@@ -442,6 +461,7 @@ class SignalListener(Service):
             self._ports.acknowledge(ref)
             return True
         try:
+            self._ports.reading.check(ref)
             arrival = self._judge.judge(ref, fields, redelivered=redelivered)
         except SignalError as e:
             error = e

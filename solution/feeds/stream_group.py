@@ -230,6 +230,7 @@ class StreamGroup:
         present = [entry_id for entry_id, fields in entries if fields is not None]
         if present:
             self._call("XCLAIM", stream, self._group, self.consumer, 0, *present)
+        failpoints.hit("listener.claimed")
         return entries
 
     def forget_consumer(self, stream: str, consumer: str) -> None:

@@ -1,14 +1,19 @@
 """One instance trades, the others wait: taking the ledger's lease and keeping it.
 
-A process that was paused (SIGSTOP, a frozen virtual machine) may wake long after another one took
-over. It cannot write: every write compares the epoch. What it could still do is to send an order
-whose row it wrote before the pause; :meth:`LeaseKeeper.check` closes that gap, immediately before
-each POST.
+A process that was paused (SIGSTOP, a suspended machine, a frozen virtual one) may wake long after
+another one took over. It cannot write: every write compares the epoch. What it could still do is to
+send an order whose row it wrote before the pause; :meth:`LeaseKeeper.check` closes that gap,
+immediately before each POST.
+
+How long it was paused no single clock tells. The monotonic one stands still while the machine is
+suspended, and the wall clock may be set back; so the lease counts only while both say that it is
+young enough.
 """
 
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from solution.clock import Clock
@@ -33,6 +38,23 @@ class LeasedLedger(Protocol):
     def acquire_lease(self, holder: str, ttl: float) -> int | None: ...
     def renew_lease(self, ttl: float) -> None: ...
     def release_lease(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """When the ledger was last asked for the lease and gave it, by both clocks."""
+
+    monotonic: float
+    epoch_ms: int
+
+    @classmethod
+    def now(cls, clock: Clock) -> "_Asked":
+        return cls(clock.monotonic(), clock.epoch_ms())
+
+    def is_younger_than(self, seconds: float, clock: Clock) -> bool:
+        """By both clocks; a wall clock that was set back tells nothing, which is no yes."""
+        slept_ms = clock.epoch_ms() - self.epoch_ms
+        return clock.monotonic() - self.monotonic < seconds and 0 <= slept_ms < seconds * 1000
 
 
 def wait_for_lease(
@@ -69,7 +91,7 @@ class LeaseKeeper(Service):
 
     Args:
         ledger: whose lease is held.
-        clock: monotonic time, which runs on while the process is stopped.
+        clock: monotonic and wall time: the one or the other runs on while the process is paused.
         also: done beside each renewal (rereading what operators changed); must not block long.
         ttl: seconds.
     """
@@ -86,7 +108,7 @@ class LeaseKeeper(Service):
         self._ledger = ledger
         self._ttl = ttl
         self._also = also
-        self._until = float("-inf")
+        self._asked: _Asked | None = None
         self._failing: float | None = None
 
     def step(self) -> float:
@@ -111,20 +133,20 @@ class LeaseKeeper(Service):
             raise Fatal(f"the ledger failed for {GIVE_UP:g} s: {error}") from error
 
     def check(self) -> None:
-        """Return only while the lease is certainly ours; costs one comparison then.
+        """Return only while the lease is certainly ours; costs two readings of clocks then.
 
         Raises:
             LeaseLost: it is another's. Nothing may be sent.
             LedgerError: nobody knows. Nothing may be sent either.
         """
-        if self._clock.monotonic() >= self._until:
-            self._renew()
+        while self._asked is None or not self._asked.is_younger_than(self._ttl, self._clock):
+            self._renew()  # and look again: the pause may come while the answer is on its way
 
     def _renew(self) -> None:
         # The time before the question: the answer may have been long on its way.
-        asked = self._clock.monotonic()
+        asked = _Asked.now(self._clock)
         self._ledger.renew_lease(self._ttl)
-        self._until = asked + self._ttl
+        self._asked = asked
 
 
 def released(ledger: LeasedLedger) -> None:

@@ -54,6 +54,11 @@ INSERT_INTENT_LEASED = (
     f"INSERT INTO order_intents ({', '.join(INTENT_COLUMNS)})"  # noqa: S608  # constant names
     f" SELECT {', '.join('?' * len(INTENT_COLUMNS))} FROM lease WHERE id = 1 AND epoch = ?"
 )
+# The expression is explained in _update_text.
+BEGIN_AGAIN = (
+    f"UPDATE order_intents SET state = '{State.SUBMITTING}', updated_ms = ?"  # noqa: S608  # constant
+    f" WHERE client_order_id = ? AND state || '' IN ('{State.SUBMITTING}', '{State.UNKNOWN}')"
+)
 SELECT_INTENTS = _SELECT
 SELECT_OPEN = f"{_SELECT} WHERE state NOT IN ({_TERMINAL_LIST}) ORDER BY id"
 INSERT_TRADE = (

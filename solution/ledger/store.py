@@ -89,6 +89,22 @@ class Store(ABC):
             LedgerError: nothing may be sent.
         """
 
+    def begin_again(self, client_order_id: str) -> bool:
+        """Commit inline that a row's body is about to be sent once more; survives ``kill -9``.
+
+        Returns:
+            False when the row is at the broker or at its end, or there is none: nothing is written.
+
+        Raises:
+            LeaseLost: another instance holds the lease; nothing was written.
+            LedgerError: nothing may be sent.
+        """
+        row = (self._clock.epoch_ms(), rows.text(client_order_id))
+        # After a power loss the row says UNKNOWN, which is looked up like SUBMITTING.
+        return self._write(
+            lambda executor: bool(executor.execute(rows.BEGIN_AGAIN, row).rowcount), sync=False
+        )
+
     @abstractmethod
     def apply(self, changes: Sequence[Change]) -> list[tuple[int, Mapping[str, str]]]:
         """Commit many changes in one transaction and make them durable (fsync).
@@ -234,8 +250,11 @@ class Store(ABC):
         """Every kept value whose key begins so."""
         return matching(self._read("SELECT key, value FROM bot_state ORDER BY key"), prefix)
 
-    def set_state(self, key: str, value: str) -> None:
+    def set_state(self, key: str, value: str, *, sync: bool = True) -> None:
         """Keep a value; durable on return.
+
+        Args:
+            sync: against a power loss, too; it survives ``kill -9`` in any case.
 
         Raises:
             LedgerError: it is not kept.
@@ -246,17 +265,20 @@ class Store(ABC):
                 "INSERT INTO bot_state (key, value, updated_at) VALUES (?, ?, ?) ON CONFLICT (key)"
                 " DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at",
                 row,
-            )
+            ),
+            sync=sync,
         )
 
-    def delete_state(self, key: str) -> None:
-        """Forget a value; durable on return.
+    def delete_state(self, key: str, *, sync: bool = True) -> None:
+        """Forget a value; durable on return, as in :meth:`set_state`.
 
         Raises:
             LedgerError: it is still kept.
         """
         row = (rows.text(key),)
-        self._write(lambda executor: executor.execute("DELETE FROM bot_state WHERE key = ?", row))
+        self._write(
+            lambda executor: executor.execute("DELETE FROM bot_state WHERE key = ?", row), sync=sync
+        )
 
     def add_equity(self, at_ms: int, equity: Decimal, daily_pnl: Decimal) -> None:
         """Add one point (epoch ms, account currency) to the equity curve."""

@@ -7,7 +7,7 @@ from solution.clock import Clock
 from solution.domain.events import Event
 from solution.domain.ports import Ledger, Outcomes
 from solution.domain.reasons import Reason
-from solution.domain.records import DeadLetter, Intent, State
+from solution.domain.records import DeadLetter, Intent, Note, State
 from solution.errors import SignalError
 from solution.trading import outcomes
 from solution.trading.compose import Composer
@@ -53,6 +53,7 @@ class Endings:
             message = f"{type(error).__name__}: {error}"
             self.refuse(work, lane, Reason.INTERNAL_ERROR, message)
         else:
+            self._tracker.remark(coid, "crashed", f"{type(error).__name__}: {error}")
             self._tracker.unknown(coid, "an internal error followed the POST")
             tracked = self._tracker.get(coid)
             if tracked is None or tracked.lane is not lane:
@@ -94,7 +95,11 @@ class Endings:
 
     def _end(self, work: Work, lane: Lane, intent: Intent, event: Event) -> None:
         now = self._clock.epoch_ms()
-        self._sink.put(outcomes.ended_unsent(intent, event, at_ms=now, refs=(work.ref,)))
+        change = outcomes.ended_unsent(intent, event, at_ms=now, refs=(work.ref,))
+        if work.stages is not None:
+            work.stages.ends("gates", self._clock.monotonic())
+            change.notes = (Note(intent.client_order_id, now, "timed", str(work.stages)),)
+        self._sink.put(change)
         self._tracker.board.note(intent, str(intent.state), intent.reason)
         log.info(
             "signal_ended",

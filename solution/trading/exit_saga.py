@@ -106,10 +106,15 @@ class ExitSaga:
                 found += self._legs(symbol, side)
         return found
 
-    def clear(self, symbol: str, orders: Sequence[Resting]) -> None:
-        """Cancel them, wait until they have ended (bounded), and read the account again."""
+    def clear(self, symbol: str, orders: Sequence[Resting], exit_id: str) -> None:
+        """Cancel them, wait until they have ended (bounded), and read the account again.
+
+        Args:
+            exit_id: the client_order_id that the exit's order will have.
+        """
         log.info("exit_cancels_resting", extra={"symbol": symbol, "orders": len(orders)})
-        waiting = [order for order in orders if self._cancelled(order)]
+        waiting = [order for order in orders if self._cancelled(order, exit_id)]
+        began = self._clock.monotonic()
         deadline = Deadline(CLEARED_WITHIN, self._clock)
         ask_at = self._clock.monotonic() + ASK_EVERY
         while waiting and not deadline.passed() and not self._stop.wait(LOOK_EVERY):
@@ -119,6 +124,10 @@ class ExitSaga:
             waiting = [order for order in waiting if not self._ended(order, ask=ask)]
         if waiting:
             log.warning("resting_not_cancelled", extra={"symbol": symbol, "orders": len(waiting)})
+        took = self._clock.monotonic() - began
+        self._tracker.remark(
+            exit_id, "cleared", f"{len(waiting)} of {len(orders)} still open after {took:.3f} s"
+        )
         self._read_again()
 
     # --- inside ---------------------------------------------------------------------------------
@@ -150,16 +159,22 @@ class ExitSaga:
             if leg.get("symbol") == symbol and leg.get("side") == side and not _is_over(leg)
         ]
 
-    def _cancelled(self, order: Resting) -> bool:
+    def _cancelled(self, order: Resting, exit_id: str) -> bool:
         """Ask for the cancel; whether its end is worth waiting for."""
+        kind, answer, hopeful = "cancel", "", True
         try:
             self._desk.cancel(order.order_id)
-        except (Rejected, NotFound):
+        except (Rejected, NotFound) as e:
             log.debug("cancel_refused", extra={"order_id": order.order_id})  # it ended meanwhile
+            kind, answer = "cancel_refused", f": {e.message}"
         except BrokerError as e:
             log.warning("cancel_failed", extra={"order_id": order.order_id, "detail": str(e)})
-            return False
-        return True
+            answer, hopeful = f": no answer: {e}", False
+        self._tracker.remark(exit_id, kind, f"order {order.order_id}, in the way{answer}")
+        if order.client_order_id:
+            why = f"order {order.order_id}, in the way of the exit {exit_id}{answer}"
+            self._tracker.remark(order.client_order_id, kind, why)
+        return hopeful
 
     def _ended(self, order: Resting, *, ask: bool) -> bool:
         if order.client_order_id and self._tracker.get(order.client_order_id) is None:

@@ -152,7 +152,8 @@ class Orphans:
         failpoints.hit("recovery.adopting")
         self._ledger.begin(intent)
         failpoints.hit("recovery.adopted")
-        self._tracker.answered(intent.client_order_id, order)
+        how = ("adopted", "found in the broker's list of orders, without a row here")
+        self._tracker.answered(intent.client_order_id, order, how=how)
 
 
 def _about(order: Mapping[str, Any]) -> dict[str, object]:

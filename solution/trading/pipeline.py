@@ -21,8 +21,9 @@ from solution.clock import Clock
 from solution.domain.market import Market
 from solution.domain.ports import Ledger, Outcomes
 from solution.domain.reasons import Reason
-from solution.domain.records import EntryRef, Intent, State
+from solution.domain.records import POISON_STARTS, EntryRef, Intent
 from solution.domain.signal import Signal
+from solution.domain.stages import Stages
 from solution.errors import IdentityExists, LedgerError, Refused, SignalError
 from solution.rate_limiter import Slot
 from solution.trading import outcomes
@@ -47,9 +48,6 @@ TURN_PAUSE = 0.02
 """Seconds before a signal looks again whether it may be decided now."""
 BUDGET_PAUSE = 0.1
 """Seconds before a signal that lacks rate budget looks again: an exit may need its worker."""
-POISON_STARTS = 3
-"""Starts without an end (the first one, of a fresh entry, is not counted) that make a dead letter
-of an entry."""
 
 
 class Desk(Protocol):
@@ -75,6 +73,7 @@ class Pipeline:
     Args:
         redis_ms: Redis time, so that ages compare two readings of one clock.
         saga: cancels resting orders in an exit's way; None leaves them (EXIT_CANCELS_RESTING).
+        turnstile: where signals take turns.
         starved: seconds of waiting for the rate budget so far; see :meth:`Lanes.starved`.
     """
 
@@ -94,6 +93,7 @@ class Pipeline:
         redis_ms: Callable[[], int],
         halts: Halts,
         saga: ExitSaga | None,
+        turnstile: Turnstile,
         starved: Callable[[], float],
     ) -> None:
         self._rules = rules
@@ -121,7 +121,7 @@ class Pipeline:
         )
         self._newest: dict[tuple[str, str], tuple[int, int]] = {}
         self._suspects: frozenset[EntryRef] = frozenset()
-        self._turnstile = Turnstile()
+        self._turnstile = turnstile
 
     def run(self, work: Work, lane: Lane, slot: Slot) -> None:
         """Take one signal as far as this thread can."""
@@ -181,6 +181,10 @@ class Pipeline:
                 Reason.POISON,
                 f"the service died {starts} times while it decided this entry",
             )
+        kind, what = "redelivered", "it was read before and had no row"
+        if starts > 1:
+            kind, what = "suspect", "the service died while it decided this entry: decided alone"
+        self._tracker.remark(self._composer.client_order_id(work.signal), kind, what)
         return True
 
     def recovered(
@@ -226,7 +230,10 @@ class Pipeline:
             )
         coid = row.client_order_id
         if same_entry:
-            if not self._tracker.attach(coid, lane, work):
+            attached = self._tracker.attach(coid, lane, work)
+            what = "acknowledged with its outcome" if attached else f"acknowledged: {row.state}"
+            self._tracker.remark(coid, "redelivered", what)
+            if not attached:
                 self._outcomes.put(outcomes.acknowledge(work.ref))
                 lane.done()
             return True
@@ -271,6 +278,8 @@ class Pipeline:
 
     def _decide(self, work: Work, lane: Lane, slot: Slot) -> bool:
         """Whether it is decided; False when it waits for rate budget."""
+        now = self._clock.monotonic()
+        work.stages = Stages(work.received_at, now, self._starved_for(work, now))
         try:
             self._check_order(work)
             self._desk.connect()
@@ -360,7 +369,7 @@ class Pipeline:
             coid = self._composer.client_order_id(work.signal)
             if self._ledger.find(work.signal.identity, coid) is not None:
                 raise IdentityExists(work.signal.identity)
-            self._saga.clear(symbol, resting)
+            self._saga.clear(symbol, resting, coid)
         return bool(resting)
 
     def _look(self, work: Work, *, beside: str = "") -> View:
@@ -405,6 +414,8 @@ class Pipeline:
             raise Refused(Reason.KILL_SWITCH, killed)
 
     def _send(self, work: Work, lane: Lane, slot: Slot, intent: Intent, view: View) -> None:
+        if work.stages is not None:
+            work.stages.ends("gates", self._clock.monotonic())
         now = self._clock.epoch_ms()
         intent.submitted_ms = intent.created_ms = intent.updated_ms = now
         key = (work.signal.stream, work.asset.id)
@@ -415,42 +426,51 @@ class Pipeline:
         at_once = intent.order_type == "market" and intent.time_in_force == "day"
         keeps = ends_at_once(intent) or (at_once and view.market.is_open is True)
         self._submitter.begin(intent, work, lane, keeps_lane=keeps)
-        if self._is_recent(view):
+        self._post_seen(work, lane, slot, intent, view)
+
+    def _post_seen(self, work: Work, lane: Lane, slot: Slot, intent: Intent, view: View) -> None:
+        """POST the body of a row that has just been written, on what the gates saw before."""
+        # The row may have taken its time (a slow disk, a distant database): nothing checked waits.
+        if self._is_recent(view) or self._allowed_again(work, intent) is not None:
             self._post(work, lane, slot, intent)
-        else:  # the row took its time (a slow disk, a distant database): nothing checked may wait
-            self._post_if_allowed(work, lane, slot, intent)
 
     def _post(self, work: Work, lane: Lane, slot: Slot, intent: Intent) -> None:
         if not self._submitter.post(intent, work, slot):
             self._later(work, lane)
-
-    def _post_if_allowed(self, work: Work, lane: Lane, slot: Slot, intent: Intent) -> None:
-        """POST the body of a durable row if every gate agrees (again)."""
-        coid = intent.client_order_id
-        denial = self._still_allowed(work, intent)
-        failpoints.hit("pipeline.resend")
-        if denial is None:
-            self._post(work, lane, slot, intent)
-            return
-        tracked = self._tracker.get(coid)
-        if tracked is not None and tracked.progress.state is State.UNKNOWN:
-            self._tracker.expire_unconfirmed(coid, denial.message)
-        elif work.tries and denial.reason == Reason.STALE_SIGNAL:
-            self._tracker.unsent(coid, f"the broker could not be reached; {denial.message}")
-        else:
-            self._tracker.stopped_before_resend(coid, denial.reason, denial.message)
 
     # --- the same body once more ---------------------------------------------------------------
 
     def _resend(self, work: Work, lane: Lane, slot: Slot) -> None:
         """POST the stored body of a row that provably has no order, if every gate still agrees."""
         intent = self._tracker.retake(work.resend, lane, work)
-        if intent is not None:  # else news settled it, and the tracker has the lane
-            self._desk.connect()
-            self._post_if_allowed(work, lane, slot, intent)
+        if intent is None:
+            return  # news settled it, and the tracker has the lane
+        self._desk.connect()
+        view = self._allowed_again(work, intent)
+        if view is not None and self._submitter.begin_again(intent):
+            self._post_seen(work, lane, slot, intent, view)
 
-    def _still_allowed(self, work: Work, intent: Intent) -> Denial | None:
-        """Every gate once more over the order as it stands in its row; None when all agree."""
+    def _allowed_again(self, work: Work, intent: Intent) -> View | None:
+        """What the gates saw when all of them agreed (again); None when one did not: it has ended.
+
+        What was sent of the order before is not thereby undone.
+        """
+        coid = intent.client_order_id
+        found = self._still_allowed(work, intent)
+        failpoints.hit("pipeline.resend")
+        if isinstance(found, View):
+            return found
+        tracked = self._tracker.get(coid)
+        if tracked is not None and tracked.may_exist:
+            self._tracker.expire_unconfirmed(coid, found.message)
+        elif work.tries and found.reason == Reason.STALE_SIGNAL:
+            self._tracker.unsent(coid, f"the broker could not be reached; {found.message}")
+        else:
+            self._tracker.stopped_before_resend(coid, found.reason, found.message)
+        return None
+
+    def _still_allowed(self, work: Work, intent: Intent) -> View | Denial:
+        """Every gate once more over the order as it stands in its row."""
         symbol, coid = work.asset.symbol, intent.client_order_id
         # As urgent as an exit: it is rare, and its row waits for the answer.
         self._desk.refresh_if_uncertain(symbol, urgent=True)
@@ -458,7 +478,8 @@ class Pipeline:
             why = f"what is held of {symbol} no longer covers the order decided before"
             return Denial(Reason.NOTHING_TO_SELL, why)
         view = self._look(work, beside=coid)
-        return self._composer.judge(intent, view, self._portfolio.view_beside(symbol, coid))
+        held = self._portfolio.view_beside(symbol, coid)
+        return self._composer.judge(intent, view, held) or view
 
     def _later(self, work: Work, lane: Lane) -> None:
         """Nothing happened at the broker: the same body again, from the front of the lane."""

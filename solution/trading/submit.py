@@ -10,11 +10,15 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from solution import failpoints
+from solution.clock import Clock
 from solution.domain.ports import Ledger
 from solution.domain.reasons import Reason
-from solution.domain.records import Intent, State
+from solution.domain.records import Intent
+from solution.domain.stages import shown
 from solution.errors import (
+    BrokerError,
     DuplicateOrder,
+    LedgerError,
     NotSent,
     OutcomeUnknown,
     RateLimited,
@@ -42,6 +46,7 @@ class Submitter:
     Args:
         killed: why nothing may be sent, or None; the last thing asked before every POST.
         fence: raises LeaseLost where another instance trades by now; asked before every POST.
+        clock: measures what a request takes.
     """
 
     def __init__(
@@ -51,7 +56,9 @@ class Submitter:
         tracker: OrderTracker,
         killed: Callable[[], str | None],
         fence: Callable[[], None],
+        clock: Clock,
     ) -> None:
+        self._clock = clock
         self._killed = killed
         self._fence = fence
         self._desk = desk
@@ -74,7 +81,31 @@ class Submitter:
         except BaseException:
             self._tracker.withdraw(intent.client_order_id)
             raise
+        if work.stages is not None:
+            work.stages.ends("row", self._clock.monotonic())
         failpoints.hit("submit.row_durable")
+
+    def begin_again(self, intent: Intent) -> bool:
+        """Make it durable that a row's body is sent once more; :meth:`post` must follow.
+
+        The ledger compares the epoch in that write, as it did when the row was inserted.
+
+        Returns:
+            False when news settled the order meanwhile; the tracker then has the lane.
+
+        Raises:
+            LeaseLost: another instance trades, and has found the row.
+            LedgerError: it is not durable, or the row is gone.
+        """
+        coid = intent.client_order_id
+        written = self._ledger.begin_again(coid)
+        failpoints.hit("submit.row_again")
+        if not self._tracker.sent_again(coid):
+            return False
+        if not written:
+            # What settles a row is known in memory first.
+            raise LedgerError(f"the ledger has no unresolved row of {coid}")
+        return True
 
     def post(self, intent: Intent, work: Work, slot: Slot) -> bool:
         """POST the stored body of a durable row.
@@ -96,7 +127,7 @@ class Submitter:
         """The one request, and what each kind of answer means."""
         coid = intent.client_order_id
         try:
-            order = self._desk.submit(slot, intent.body)
+            order = self._request(intent, work, slot)
         except DuplicateOrder:
             # An earlier try got through: a success path. The lookup fetches, compares, adopts.
             self._tracker.unknown(coid, "the client_order_id exists at the broker")
@@ -105,8 +136,7 @@ class Submitter:
         except Rejected as e:
             self._tracker.refused(coid, Reason.REFUSED_BY_BROKER, str(e))
         except (RateLimited, NotSent) as e:
-            log.warning("order_not_taken", extra={"client_order_id": coid, "detail": str(e)})
-            work.resend = coid
+            self._not_taken(coid, work, e)
             # Waiting for budget keeps a signal's place; waiting for a lost broker ages it.
             work.fresh = work.fresh and isinstance(e, RateLimited)
             return False
@@ -116,11 +146,36 @@ class Submitter:
         else:
             failpoints.hit("submit.answered")
             if order.get("id") and order.get("client_order_id") == coid:
-                self._tracker.answered(coid, order)
+                how = ("answered", f"HTTP 200 in {shown(work.post_took * 1e6)}")
+                self._tracker.answered(coid, order, how=how)
             else:
                 # HTTP 200 with some other object: nothing is certain, so it is looked up.
                 self._tracker.unknown(coid, "the answer names no order of ours")
         return True
+
+    def _request(self, intent: Intent, work: Work, slot: Slot) -> Mapping[str, Any]:
+        """The one POST, timed."""
+        began = self._clock.monotonic()
+        if work.resend:
+            what = "the stored request once more"
+            self._tracker.repeated(work.resend, "posted", what, time=work.tries + 1)
+        elif work.stages is not None:
+            work.stages.ends("send", began)
+        work.posting = True
+        try:
+            return self._desk.submit(slot, intent.body)
+        finally:
+            work.posting = False
+            work.post_took = self._clock.monotonic() - began
+
+    def _not_taken(self, client_order_id: str, work: Work, error: BrokerError) -> None:
+        """Nothing happened at the broker: the same body is to go out again."""
+        detail = str(error)
+        log.warning("order_not_taken", extra={"client_order_id": client_order_id, "detail": detail})
+        what = "HTTP 429" if isinstance(error, RateLimited) else "not sent"
+        words = f"{what}, after {shown(work.post_took * 1e6)}: {detail}"
+        self._tracker.repeated(client_order_id, "not_taken", words, time=work.tries + 1)
+        work.resend = client_order_id
 
     def _stopped(self, client_order_id: str) -> bool:
         """The last look before anything leaves: the switch may have been thrown since the gates.
@@ -131,7 +186,7 @@ class Submitter:
         if killed is None:
             return False
         tracked = self._tracker.get(client_order_id)
-        if tracked is not None and tracked.progress.state is State.UNKNOWN:
+        if tracked is not None and tracked.may_exist:
             self._tracker.expire_unconfirmed(client_order_id, killed)
         else:
             self._tracker.stopped_before_resend(client_order_id, Reason.KILL_SWITCH, killed)

@@ -8,6 +8,7 @@ from solution.domain.events import Event, ExecutionEvent
 from solution.domain.order_state import Progress, Step
 from solution.domain.reasons import Reason
 from solution.domain.records import TERMINAL, Change, EntryRef, Intent, Note, State
+from solution.domain.stages import Stages
 from solution.trading import outcomes
 from solution.trading.work import Lane, Work
 
@@ -44,6 +45,14 @@ class Tracked:
     """The broker's order under our id is not ours: its news must not reach our books."""
     ended_at: float = 0.0
     """Monotonic seconds when we learned of its end."""
+    stages: Stages | None = None
+    """Until the history has them."""
+
+    @property
+    def may_exist(self) -> bool:
+        """Whether a POST of it got no usable answer: its order may be at the broker, whatever the
+        answers to later ones were."""
+        return self.progress.state in UNRESOLVED and self.unknown_at is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,16 +130,24 @@ def _notes(
     intent, progress = tracked.intent, step.progress
     coid = intent.client_order_id
     if first:
+        if source.note is None and tracked.work is not None and tracked.work.posting:
+            return ()  # the answer to the POST is on its way, and will be the line
         kind, detail = source.note or ("answered", f"by the order stream: {source.event}")
         about = f"{detail}; {progress.status}, order {progress.order_id}"
         if intent.submitted_ms:
             about += f", {now_ms - intent.submitted_ms} ms after its row"
-        return (Note(coid, now_ms, kind, about),)
+        return (Note(coid, now_ms, kind, about + timed(tracked)),)
     if source.note and (step.late_fill or step.corrected):
         kind, detail = source.note
         about = f"{detail}: {step.filled:+f} shares, {progress.filled_qty:f} filled now"
         return (Note(coid, now_ms, kind, about),)
     return ()
+
+
+def timed(tracked: Tracked) -> str:
+    """The end of its first line in the history: how long each stage took, told once."""
+    stages, tracked.stages = tracked.stages, None
+    return "" if stages is None else f"; {stages}"
 
 
 def moved(tracked: Tracked, move: Move, now_ms: int) -> Change:
@@ -162,10 +179,12 @@ def moved(tracked: Tracked, move: Move, now_ms: int) -> Change:
         for ref in (None, *(tracked.followers if final else ()))
     )
     ack = _settled(tracked, ends=final) if move.ack else ()
+    codes = ", ".join(dict.fromkeys((str(move.state), str(move.reason))))
+    words = f"{codes}: {move.message}"
     return Change(
         client_order_id=intent.client_order_id,
         update=update,
-        notes=(Note(intent.client_order_id, now_ms, move.note, f"{move.state}: {move.message}"),),
+        notes=(Note(intent.client_order_id, now_ms, move.note, words + timed(tracked)),),
         repeats=tuple(tracked.followers) if final else (),
         events=events,
         ack=ack,

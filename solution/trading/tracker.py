@@ -30,9 +30,6 @@ from solution.trading.work import FreeLane, Lane, Work, ends_at_once
 
 log = logging.getLogger(__name__)
 
-POSTED = ("answered", "HTTP 200")
-"""How most orders become known."""
-
 SIGNALS_OWN = ("digest", "stream", "entry_id", "signal_id", "strategy", "extra")
 """Columns that an order's row has from its signal."""
 
@@ -78,6 +75,7 @@ class OrderTracker(Verdicts):
             refs=[work.ref] if work else [],
             keeps_lane=keeps_lane,
             told=intent.state is State.OPEN,
+            stages=work.stages if work else None,
         )
         with self._mutex:
             self._registry.add(tracked)
@@ -210,7 +208,7 @@ class OrderTracker(Verdicts):
     # --- news ------------------------------------------------------------------------------
 
     def answered(
-        self, client_order_id: str, order: Mapping[str, Any], *, how: tuple[str, str] = POSTED
+        self, client_order_id: str, order: Mapping[str, Any], *, how: tuple[str, str]
     ) -> None:
         """The POST's own answer, or the order found under the id when that was unclear.
 
@@ -219,7 +217,8 @@ class OrderTracker(Verdicts):
         """
         # The broker's own time, as on the stream: by two clocks an event could seem to come first.
         source = Source(at=str(order.get("submitted_at") or ""), note=how)
-        self._merge(client_order_id, news_of(order), source)
+        if not self._merge(client_order_id, news_of(order), source):
+            self._known_before(client_order_id, *how)
 
     def polled(self, client_order_id: str, order: Mapping[str, Any]) -> None:
         """What a poll says of an order."""
@@ -345,9 +344,20 @@ class OrderTracker(Verdicts):
         lane.done()
         return None
 
+    def sent_again(self, client_order_id: str) -> bool:
+        """The body of an unresolved order is about to go out once more; False when news settled
+        it."""
+        with self._mutex:
+            tracked = self._registry.on_their_way.get(client_order_id)
+            if tracked is None or tracked.progress.state not in UNRESOLVED:
+                return False
+            tracked.progress = tracked.progress._replace(state=State.SUBMITTING)
+            return True
+
     # --- merging ----------------------------------------------------------------------------
 
-    def _merge(self, client_order_id: str, news: News, source: Source) -> None:
+    def _merge(self, client_order_id: str, news: News, source: Source) -> bool:
+        """Whether this was the first proof that the broker has the order."""
         effects = None
         with self._mutex:
             tracked = self._registry.on_their_way.get(client_order_id)
@@ -357,6 +367,7 @@ class OrderTracker(Verdicts):
                 self._merger.late(late, news, source)
         if effects is not None:
             self._follow_up(effects)
+        return effects is not None and effects.accepted
 
     def _follow_up(self, effects: Effects) -> None:
         """What calls elsewhere: no mutex of ours is held; the lane comes last."""

@@ -5,6 +5,7 @@ The other half of it, news from the broker, is :mod:`solution.trading.tracker`.
 
 import logging
 import threading
+from dataclasses import replace
 
 from solution.book.positions import Portfolio
 from solution.clock import Clock
@@ -16,10 +17,13 @@ from solution.domain.records import Change, Intent, Note, State
 from solution.trading.registry import Registry
 from solution.trading.schedule import Schedule
 from solution.trading.scoreboard import Scoreboard
-from solution.trading.tracked import UNCONFIRMED, UNRESOLVED, Move, Tracked, moved
+from solution.trading.tracked import UNCONFIRMED, UNRESOLVED, Move, Tracked, moved, timed
 from solution.trading.work import FreeLane
 
 log = logging.getLogger(__name__)
+
+NOTED = 5
+"""What happens again and again to an order makes so many lines of history one by one."""
 
 
 class Verdicts:
@@ -80,6 +84,25 @@ class Verdicts:
         note = Note(client_order_id, self._clock.epoch_ms(), kind, detail)
         self._outcomes.put(Change(notes=(note,)))
 
+    def repeated(self, client_order_id: str, kind: str, detail: str, *, time: int) -> None:
+        """:meth:`remark` for what an outage makes happen hundreds of times.
+
+        Args:
+            time: which time it is, from 1; after the first few, a line says each time when the
+                number has doubled.
+        """
+        if time <= NOTED:
+            self.remark(client_order_id, kind, detail)
+        elif time & (time - 1) == 0:
+            self.remark(client_order_id, kind, f"{detail} ({time} times by now)")
+
+    def _known_before(self, client_order_id: str, kind: str, detail: str) -> None:
+        """What the order stream was faster than has its line of the history all the same."""
+        with self._mutex:
+            tracked = self._registry.find(client_order_id)
+            stages = timed(tracked) if tracked else ""
+        self.remark(client_order_id, kind, f"{detail}; it was known already{stages}")
+
     # --- the broker said no --------------------------------------------------------------------
 
     def refused(self, client_order_id: str, reason: Reason, message: str) -> None:
@@ -89,41 +112,43 @@ class Verdicts:
         the first did nothing: its order may even be the reason for the no.
         """
         tracked = self.get(client_order_id)
-        if tracked is not None and tracked.progress.state is State.UNKNOWN:
+        if tracked is not None and tracked.may_exist:
             self.expire_unconfirmed(client_order_id, f"sent again and refused: {message}")
             return
-        self._end_unaccepted(client_order_id, State.REJECTED, "rejected", reason, message)
+        self._end_unaccepted(client_order_id, Move(State.REJECTED, "rejected", reason, message))
 
     def conflicts(self, client_order_id: str, message: str) -> None:
         """The broker holds another order under our id, so ours does not exist."""
-        self._end_unaccepted(
-            client_order_id, State.REJECTED, "rejected", Reason.ID_CONFLICT, message
-        )
+        conflict = Move(State.REJECTED, "rejected", Reason.ID_CONFLICT, message, note="conflict")
+        self._end_unaccepted(client_order_id, conflict)
 
     def unsent(self, client_order_id: str, message: str) -> None:
         """The order provably never left this machine and will not be sent."""
-        self._end_unaccepted(
-            client_order_id, State.NOT_SENT, Event.REFUSED, Reason.NOT_SENT, message
-        )
+        unsent = Move(State.NOT_SENT, Event.REFUSED, Reason.NOT_SENT, message, note="not_sent")
+        self._end_unaccepted(client_order_id, unsent)
 
     def stopped_before_resend(self, client_order_id: str, reason: str, message: str) -> None:
         """Provably not at the broker (HTTP 429), and a gate said no before the next try."""
-        self._end_unaccepted(client_order_id, State.REFUSED, Event.REFUSED, reason, message)
+        refused = Move(State.REFUSED, Event.REFUSED, reason, message, note="refused")
+        self._end_unaccepted(client_order_id, refused)
 
     def unknown(self, client_order_id: str, message: str) -> None:
         """The POST got no usable answer: look it up, guess nothing."""
         now = self._clock.monotonic()
         with self._mutex:
             tracked = self._registry.on_their_way.get(client_order_id)
-            if tracked is None or tracked.progress.state not in UNRESOLVED:
-                return  # an event said more, before the answer failed to
-            tracked.absent, tracked.unknown_at = 0, now
-            self._registry.doubt(tracked.intent)
-            if tracked.progress.state is State.SUBMITTING:
-                reason = Reason.OUTCOME_UNKNOWN
-                move = Move(State.UNKNOWN, Event.UNKNOWN, reason, message, note="unknown")
-                self._move(tracked, move)
-        self._schedule.lookup(client_order_id, now)
+            unresolved = tracked is not None and tracked.progress.state in UNRESOLVED
+            if tracked is not None and unresolved:
+                tracked.absent, tracked.unknown_at = 0, now
+                self._registry.doubt(tracked.intent)
+                if tracked.progress.state is State.SUBMITTING:
+                    reason = Reason.OUTCOME_UNKNOWN
+                    move = Move(State.UNKNOWN, Event.UNKNOWN, reason, message, note="unknown")
+                    self._move(tracked, move)
+        if unresolved:
+            self._schedule.lookup(client_order_id, now)
+        else:  # an event said more, before the answer failed to
+            self._known_before(client_order_id, "unknown", message)
 
     def expire_unconfirmed(self, client_order_id: str, message: str, *, adopt: bool = True) -> None:
         """Not found, not to be sent again: acknowledged, watched, its reservation held.
@@ -178,21 +203,22 @@ class Verdicts:
         self.board.note(tracked.intent, State.ABSENT_CONFIRMED, Reason.ABSENT_CONFIRMED)
         log_end(tracked.intent, tracked.progress, Reason.ABSENT_CONFIRMED)
 
-    def _end_unaccepted(
-        self, client_order_id: str, state: State, event: str, reason: str, message: str
-    ) -> None:
+    def _end_unaccepted(self, client_order_id: str, move: Move) -> None:
         with self._mutex:
             tracked = self._registry.on_their_way.get(client_order_id)
-            if tracked is None or not is_legal(tracked.progress.state, state):
-                return
-            if tracked.progress.state is State.OPEN:
-                return  # the stream knows better: the order exists
-            tracked.foreign = reason == Reason.ID_CONFLICT
-            self._move(tracked, Move(state, event, str(reason), message, ack=True))
-            self._portfolio.released(client_order_id)
-            self._registry.end(tracked, self._clock.monotonic())
-        self.board.note(tracked.intent, str(state), str(reason))
-        log_end(tracked.intent, tracked.progress, reason, message)
+            before = tracked.progress.state if tracked else None
+            # Once it is open the stream knows better: the order exists.
+            ends = before is not State.OPEN and is_legal(before, move.state)
+            if tracked is not None and ends:
+                tracked.foreign = move.reason == Reason.ID_CONFLICT
+                self._move(tracked, replace(move, ack=True))
+                self._portfolio.released(client_order_id)
+                self._registry.end(tracked, self._clock.monotonic())
+        if tracked is None or not ends:
+            self._known_before(client_order_id, move.note, move.message)
+            return
+        self.board.note(tracked.intent, str(move.state), str(move.reason))
+        log_end(tracked.intent, tracked.progress, move.reason, move.message)
         tracked.lane.done()
 
     def _move(self, tracked: Tracked, move: Move) -> None:

@@ -35,8 +35,6 @@ LATE_IN_LANE = 2.0
 LATE = 5.0
 """Seconds that a poll may lack budget. Entries that wait take each slot that polls could have; an
 order that has ended unseen holds its lane for as long, and with it the exits behind it."""
-FAILURES_NOTED = 5
-"""In an order's history; an outage makes many more."""
 LONG_LIST = timedelta(minutes=15)
 LONGEST_STEP = 0.25
 ENOUGH_LISTS = 2
@@ -145,12 +143,17 @@ class OrderWatch(Service):
             self._schedule.soon(item, now)
         elif isinstance(error, BrokerError):
             log.warning("broker_did_not_answer", extra={"task": item.task, "detail": str(error)})
-            if item.task is Task.LOOKUP and item.attempt < FAILURES_NOTED:
-                self._tracker.remark(item.client_order_id, "lookup", f"no answer: {error}")
+            if item.task is not Task.POLL:
+                kind = "cancel" if item.task is Task.CANCEL else "lookup"
+                self._repeated(item, kind, f"no answer: {error}")
             self._schedule.failed(item, now)
         else:
             log.error("order_watch_failed", exc_info=error, extra={"task": item.task})
             self._schedule.failed(item, now)
+
+    def _repeated(self, due: Due, kind: str, detail: str) -> None:
+        """A line in the order's history about what an outage makes happen again and again."""
+        self._tracker.repeated(due.client_order_id, kind, detail, time=due.attempt + 1)
 
     def _many(
         self,
@@ -252,6 +255,7 @@ class OrderWatch(Service):
         failpoints.hit("watch.found")
         if order.get("client_order_id") != due.client_order_id:
             # HTTP 200 with some other object says neither that it is there nor that it is not.
+            self._repeated(due, "lookup", "answered with something else")
             self._schedule.again(due, self._clock.monotonic())
             return
         why = differs(tracked.intent, order)
@@ -320,6 +324,7 @@ class OrderWatch(Service):
                 return
         else:
             self._tracker.forget_absences(due.client_order_id)
+        self._repeated(due, "lookup", "not in the broker's list of orders")
         self._schedule.again(due, self._clock.monotonic())
 
     def _still_older(self, due: Due, tracked: Tracked) -> None:

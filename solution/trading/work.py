@@ -7,6 +7,7 @@ from typing import Protocol
 from solution.domain.ports import AssetView
 from solution.domain.records import EntryRef, Intent
 from solution.domain.signal import Signal
+from solution.domain.stages import Stages
 
 
 @dataclass(slots=True)
@@ -24,6 +25,9 @@ class Work:
         resend: client_order_id of a row whose stored body may be POSTed (again); "" for none.
         tries: how often the broker could not be reached for it.
         fields: the raw entry, kept should it become a dead letter.
+        stages: how long each took, once a worker has it.
+        posting: its request is at the broker, whose answer is awaited.
+        post_took: seconds that the last request took, answer included.
     """
 
     signal: Signal
@@ -38,6 +42,9 @@ class Work:
     resend: str = ""
     tries: int = 0
     fields: tuple[tuple[bytes, bytes], ...] = ()
+    stages: Stages | None = None
+    posting: bool = False
+    post_took: float = 0.0
 
 
 class Lane(Protocol):

@@ -1,18 +1,21 @@
 """One signal's way from publication to its end, as lines with times. Pure: facts in, lines out.
 
-The row of the ledger holds one time per stage; its history (:class:`Note`) holds every request,
-answer and crash. Where a note tells the same thing in more detail, the row's own line is left out.
+The row of the ledger holds one time per stage, in milliseconds. Its history (:class:`Note`) holds
+what each stage here took, in microseconds, and every request, answer and crash that was not the
+usual one. Where a note tells the same thing in more detail, the row's own line is left out.
 """
 
+import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
 from solution.domain.reasons import Reason
 from solution.domain.records import TERMINAL, Intent, Note, State, Trade
+from solution.domain.stages import shown, split
 from solution.feeds.entry_trace import Place, Told
 from solution.ui.search import LetterFacts, SignalFacts, entry_ms
 
@@ -67,38 +70,48 @@ _TONES = {
     State.EXPIRED_UNCONFIRMED: Tone.BAD,
 }
 _NOTE_TONES = {
-    "filled": Tone.GOOD,
+    "posted": Tone.ATTENTION,
+    "not_taken": Tone.ATTENTION,
     "resend": Tone.ATTENTION,
     "unknown": Tone.ATTENTION,
     "absent": Tone.ATTENTION,
     "recovered": Tone.ATTENTION,
     "redelivered": Tone.ATTENTION,
-    "takeover": Tone.ATTENTION,
     "adopted": Tone.ATTENTION,
     "corrected": Tone.ATTENTION,
     "late_fill": Tone.ATTENTION,
     "suspect": Tone.ATTENTION,
+    "cancel_refused": Tone.ATTENTION,
+    "not_sent": Tone.ATTENTION,
+    "refused": Tone.ATTENTION,
     "crashed": Tone.BAD,
-    "poison": Tone.BAD,
     "expired_unconfirmed": Tone.BAD,
-    "halted": Tone.BAD,
     "conflict": Tone.BAD,
 }
-_NOTE_STAGES = {"expired_unconfirmed": "given up", "lookup": "looked up", "resend": "sent again"}
+_NOTE_STAGES = {
+    "expired_unconfirmed": "given up",
+    "lookup": "looked up",
+    "posted": "sent again",
+    "resend": "decided",
+}
+_ONLY_TIMES = "timed"
+"""The line of a signal that made no order: only what its stages took."""
+_BY_NOW = re.compile(r"\((\d+) times by now\)")
 # How often these happened is said at the top: the way through trouble at a glance.
 _COUNTED = {
-    "posted": "sent",
-    "resend": "sent again",
+    "posted": "sent again",
+    "not_taken": "not taken",
     "lookup": "looked up",
     "cancel": "cancel requested",
     "adopted": "adopted",
     "recovered": "recovered after a restart",
     "redelivered": "redelivered",
-    "takeover": "taken over by another instance",
     "corrected": "corrected",
 }
 _LATER, _END = 10, 30
-_RANKS = {"published": 0, "read": 1, "decided": 2, "posted": 3, "answered": 4, "given up": 4}
+_RANKS = {"published": 0, "read": 1, "taken": 2, "decided": 3, "posted": 4, "answered": 5} | {
+    "given up": 5
+}
 
 
 def tone_of(state: State) -> Tone:
@@ -137,14 +150,32 @@ def filled_text(intent: Intent) -> str:
 
 
 def passages(notes: Sequence[Note]) -> list[str]:
-    """``["sent 2 times", "looked up 3 times", "recovered after a restart"]``."""
+    """``["sent again", "looked up 3 times", "recovered after a restart"]``."""
     counts = Counter(note.kind for note in notes)
+    # Of what happened hundreds of times not each has a line.
+    at_least: dict[str, int] = {}
+    for note in notes:
+        by_now = _BY_NOW.search(note.detail)
+        if by_now:
+            at_least[note.kind] = max(int(by_now[1]), at_least.get(note.kind, 0))
     found = []
     for kind, words in _COUNTED.items():
-        number = counts[kind]
-        if number:
-            found.append(words if number == 1 else f"{words} {number} times")
+        if kind in at_least:
+            found.append(f"{words} at least {max(counts[kind], at_least[kind])} times")
+        elif counts[kind]:
+            found.append(words if counts[kind] == 1 else f"{words} {counts[kind]} times")
     return found
+
+
+def stages_of(notes: Sequence[Note]) -> dict[str, int]:
+    """What the stages up to the first POST took, microseconds; empty where it is not known."""
+    return next((took for note in notes if (took := split(note.detail)[1])), {})
+
+
+def history_of(notes: Sequence[Note]) -> list[Note]:
+    """The lines about what happened, without the times of the stages."""
+    kept = (note for note in notes if note.kind != _ONLY_TIMES)
+    return [replace(note, detail=split(note.detail)[0]) for note in kept]
 
 
 def place_text(place: Place, *, ended: bool) -> str:
@@ -169,9 +200,11 @@ def lines_of(facts: SignalFacts, now_ms: int) -> list[Line]:
     Args:
         now_ms: epoch milliseconds; where a signal that is not at its end stands now.
     """
-    intent = facts.intent
-    ranked = [(_RANKS[line.stage], line) for line in _row_lines(intent, facts.notes)]
-    ranked += [(_LATER, _note_line(note)) for note in facts.notes]
+    intent, notes = facts.intent, history_of(facts.notes)
+    ranked = [
+        (_RANKS[line.stage], line) for line in _row_lines(intent, notes, stages_of(facts.notes))
+    ]
+    ranked += [(_LATER, _note_line(note)) for note in notes]
     ranked += [(_LATER, line) for line in _trade_lines(intent, facts.trades)]
     if intent.ended_ms and intent.submitted_ms:
         ranked.append((_END, _end_line(intent)))
@@ -196,7 +229,7 @@ def letter_lines(facts: LetterFacts) -> list[Line]:
 # --- from the row --------------------------------------------------------------------------------
 
 
-def _row_lines(intent: Intent, notes: Sequence[Note]) -> Iterator[Line]:
+def _row_lines(intent: Intent, notes: Sequence[Note], stages: Mapping[str, int]) -> Iterator[Line]:
     """What the row's own times say, without what a note says better.
 
     The note of an answer was committed with it, so both have the same time.
@@ -206,11 +239,12 @@ def _row_lines(intent: Intent, notes: Sequence[Note]) -> Iterator[Line]:
         yield Line(at_ms=published, stage="published", text=_published_text(intent, published))
     if intent.received_ms and intent.entry_id:
         yield Line(at_ms=intent.received_ms, stage="read", text="by the service")
+    if stages:
+        yield _taken(intent, stages)
     if intent.created_ms:
-        yield _decided(intent)
-    if intent.submitted_ms and intent.body and not any(note.kind == "posted" for note in notes):
-        text = "POST of the stored request"
-        yield Line(at_ms=intent.submitted_ms, stage="posted", text=text)
+        yield _decided(intent, stages)
+    if intent.submitted_ms and intent.body:
+        yield _posted(intent, stages)
     told = any(note.at_ms == intent.answered_ms for note in notes)
     if intent.answered_ms and intent.submitted_ms and not told:
         yield _answered(intent)
@@ -223,17 +257,36 @@ def _published_text(intent: Intent, published: int) -> str:
     return text
 
 
-def _decided(intent: Intent) -> Line:
+def _taken(intent: Intent, stages: Mapping[str, int]) -> Line:
+    lane, budget = stages.get("lane", 0), stages.get("budget", 0)
+    # A millisecond's fraction was cut off the time of reading.
+    at_ms = min(intent.received_ms + (lane + budget) // 1000, intent.created_ms)
+    text = f"by a worker, after {shown(lane)} in its lane and {shown(budget)} for rate budget"
+    return Line(at_ms=at_ms, stage="taken", text=text)
+
+
+def _posted(intent: Intent, stages: Mapping[str, int]) -> Line:
+    text = "POST of the stored request"
+    if "send" not in stages:
+        return Line(at_ms=intent.submitted_ms, stage="posted", text=text)
+    at_ms = intent.submitted_ms + (stages.get("row", 0) + stages["send"]) // 1000
+    text += f", {shown(stages['send'])} after its row was durable"
+    return Line(at_ms=at_ms, stage="posted", text=text)
+
+
+def _decided(intent: Intent, stages: Mapping[str, int]) -> Line:
+    after = f" (gates and sizing took {shown(stages['gates'])})" if "gates" in stages else ""
     if intent.submitted_ms and intent.body:
         words = (order_text(intent), intent.order_type, intent.time_in_force)
-        text = f"{' '.join(word for word in words if word)}; the row is durable"
+        row = f" within {shown(stages['row'])}" if "row" in stages else ""
+        text = f"{' '.join(word for word in words if word)}{after}; the row is durable{row}"
         return Line(at_ms=intent.created_ms, stage="decided", text=text)
     if intent.submitted_ms:
         text = f"{order_text(intent)} was found at the broker, so the row was made of it"
         return Line(at_ms=intent.created_ms, stage="decided", text=text, tone=Tone.ATTENTION)
     why = f", {intent.reason}" if intent.reason else ""
     message = f": {intent.message}" if intent.message else ""
-    text = f"{intent.state}{why}{message}"
+    text = f"{intent.state}{why}{message}{after}"
     return Line(at_ms=intent.created_ms, stage="decided", text=text, tone=tone_of(intent.state))
 
 
@@ -284,7 +337,8 @@ def _note_line(note: Note) -> Line:
     tone = _NOTE_TONES.get(note.kind, Tone.PLAIN)
     stage = _NOTE_STAGES.get(note.kind) or note.kind.replace("_", " ")
     # A change of state says its name twice: as the kind and in the sentence.
-    text = note.detail.removeprefix(f"{note.kind.upper()}: ")
+    name = note.kind.upper()
+    text = note.detail.removeprefix(f"{name}: ").removeprefix(f"{name}, ")
     return Line(at_ms=note.at_ms, stage=stage, text=text, tone=tone)
 
 

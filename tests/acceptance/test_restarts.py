@@ -189,6 +189,25 @@ def test_lost_content_ends_an_entry_once(make_world: Callable[..., World]) -> No
 # --- Redis in trouble ---------------------------------------------------------------------
 
 
+def test_an_entry_that_kills_whoever_reads_it_costs_three_lives(
+    make_world: Callable[..., World],
+) -> None:
+    """While it is parsed, so no row of it was ever begun; what is pending beside it trades."""
+    made = make_world(SYMBOLS="F,T")
+    before, poison, after = (made.publish(ticker, max_age="300") for ticker in ("T", "F", "T"))
+    for _ in range(3):
+        service = made.launch(
+            SIGNALPACA_FAILPOINTS=f"listener.taken~{poison}=kill", MAX_SIGNAL_AGE="300"
+        )
+        assert service.wait() == -signal.SIGKILL
+    made.start(MAX_SIGNAL_AGE="300")
+    made.await_ends([before, poison, after])
+    ends = {entry: made.final(entry) for entry in (before, poison, after)}
+    assert [end["event"] for end in ends.values()] == ["fill", "dead_letter", "fill"]
+    assert ends[poison]["reason"] == "POISON"
+    made.check([before, poison, after], orders=2)
+
+
 def test_a_group_that_is_gone_is_made_anew_and_nothing_is_sent_again(
     make_world: Callable[..., World],
 ) -> None:

@@ -1,6 +1,7 @@
 """`why` and `reconcile` beside a real service: a lost answer, two crashes, and agreement again."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ import pytest
 
 from solution.ledger import open_reader
 from tests.helpers.clocks import eventually
-from tests.helpers.fault_broker import FaultBroker, accept_then, drop, never
+from tests.helpers.fault_broker import FaultBroker, accept_then, drop, never, status
 from tests.helpers.service_process import ROOT, World, world
 
 PATIENCE = 60.0
@@ -78,14 +79,37 @@ def test_a_lost_answer_and_two_crashes_are_told_line_by_line(made: World) -> Non
 
     (told,) = orjson.loads(command(made, "why", entry, "--json").stdout)["signals"]
     stages = [line["stage"] for line in told["timeline"]]
-    assert stages[:4] == ["published", "read", "decided", "posted"]
-    assert {"unknown", "looked up", "adopted", "fill"} <= set(stages)
+    assert stages[:5] == ["published", "read", "taken", "decided", "posted"]
+    assert {"unknown", "looked up", "recovered", "redelivered", "adopted", "fill"} <= set(stages)
+    assert list(told["stages_us"]) == ["lane", "budget", "gates", "row", "send"]
     assert stages[-2:] == ["ended", "told"]
     assert told["order"]["state"] == "FILLED"
     assert len(made.orders()) == 1
     agrees = command(made, "reconcile")
     assert agrees.returncode == 0, agrees.stdout
     assert "ledger and broker agree" in agrees.stdout
+
+
+def test_each_try_of_a_post_is_told_with_its_answer(made: World) -> None:
+    """Not taken, lost, sent again once nothing was found: every request and what came of it."""
+    busy = {"code": 42910000, "message": "too many requests."}
+    made.proxy.on_post("F", status(429, busy, Retry_After="1"), drop())
+    made.proxy.on_stream("F", never)
+    made.start()
+    entry = made.publish("F", signal_id="lost", qty="3", max_age="300")
+    made.await_ends([entry], PATIENCE)
+    told = command(made, "why", "lost")
+    assert told.returncode == 0, told.stderr
+    assert "history   sent again 2 times, not taken, looked up 3 times" in told.stdout
+    (facts,) = orjson.loads(command(made, "why", "lost", "--json").stdout)["signals"]
+    ways = [(line["kind"], line["detail"]) for line in facts["history"]]
+    assert [kind for kind, _ in ways] == [
+        *("not_taken", "posted", "unknown", "lookup", "lookup", "lookup"),
+        *("resend", "posted", "answered"),
+    ]
+    assert ways[0][1].startswith("HTTP 429")
+    assert re.search(r"HTTP 200 in \d+\.\d{3} ms", ways[-1][1])
+    assert facts["order"]["state"] == "FILLED"
 
 
 def end_of(made: World, entry_id: str) -> dict[str, str]:

@@ -10,8 +10,11 @@ import redis
 from solution.clock import Deadline, SystemClock
 from solution.domain.records import EntryRef
 from solution.errors import SignalError
+from solution.feeds.reading import Reading
 from solution.feeds.signal_listener import Arrival, ListenerPorts, ListenerRules, SignalListener
+from solution.ledger.sqlite import SqliteLedger
 from solution.redis_client import make_client
+from solution.trading.turnstile import Turnstile
 from tests.helpers.clocks import eventually
 from tests.helpers.redis_server import RedisServer, all_servers
 from tests.helpers.trading import ASSETS
@@ -69,6 +72,7 @@ class Hands:
             is_known=lambda identity: identity in self.known,
             find_asset=ASSETS.get,
             is_dead=lambda name: name.startswith("dead"),
+            reading=Reading(SqliteLedger("sqlite://"), Turnstile()),
         )
         rules = ListenerRules(
             streams=streams, group=GROUP, consumer=consumer, max_signal_age=max_signal_age

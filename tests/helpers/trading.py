@@ -24,8 +24,10 @@ from solution.domain.market import Market
 from solution.domain.orders import client_order_id
 from solution.domain.records import Change, EntryRef, Intent, Trade
 from solution.domain.signal import parse
+from solution.domain.stages import split
 from solution.errors import BrokerError, NotFound
 from solution.ledger.sqlite import SqliteLedger
+from solution.ledger.store import Store
 from solution.rate_limiter import Priority, RateLimiter, Slot
 from solution.runtime.lanes import Lanes
 from solution.trading import recovery
@@ -40,6 +42,7 @@ from solution.trading.schedule import Schedule
 from solution.trading.sizing import SizingRules
 from solution.trading.submit import Submitter
 from solution.trading.tracker import OrderTracker
+from solution.trading.turnstile import Turnstile
 from solution.trading.watch import OrderWatch
 from solution.trading.work import Work
 from tests.helpers.clocks import ManualClock
@@ -252,7 +255,7 @@ class FakeDesk:
 class Recorder:
     """Outcomes that commit at once, and remember what was told and acknowledged."""
 
-    ledger: SqliteLedger
+    ledger: Store
     events: list[dict[str, str]] = field(default_factory=list)
     acks: list[str] = field(default_factory=list)
 
@@ -297,13 +300,11 @@ class RigRules:
 class Rig:
     """One account with $100,000, nothing held, NVDA at $100, a stream that is connected."""
 
-    def __init__(
-        self, rules: RigRules | None = None, *, ledger: SqliteLedger | None = None
-    ) -> None:
+    def __init__(self, rules: RigRules | None = None, *, ledger: Store | None = None) -> None:
         rules = rules or RigRules()
         self.rules = rules
         self.clock = ManualClock()
-        self.ledger = ledger or SqliteLedger("sqlite://", clock=self.clock)
+        self.ledger: Store = ledger or SqliteLedger("sqlite://", clock=self.clock)
         self.outcomes = Recorder(self.ledger)
         self.portfolio = Portfolio(self.clock)
         self.snapshot()
@@ -335,12 +336,14 @@ class Rig:
         self.killed: str | None = None
         self.fence: Callable[[], None] = lambda: None
         self.stop = InstantStop(self.clock)
+        self.turnstile = Turnstile()
         self.submitter = Submitter(
             self.desk,
             self.ledger,
             self.tracker,
             lambda: self.killed or kill.reason(),
             self._fence,
+            self.clock,
         )
         self.pipeline_rules = PipelineRules(
             deployment=DEPLOYMENT,
@@ -371,6 +374,7 @@ class Rig:
             redis_ms=self.clock.epoch_ms,
             halts=self.halts,
             saga=ExitSaga(self.desk, self.tracker, "sp-", self.clock, self.stop),
+            turnstile=self.turnstile,
             starved=lambda: self.starved,
         )
         self.starved = 0.0
@@ -509,6 +513,11 @@ class Rig:
         """The kinds of the lines in its history, oldest first."""
         with self.ledger.open_reader() as reader:
             return [note.kind for note in reader.notes(coid)]
+
+    def history(self, coid: str) -> list[str]:
+        """What the lines in its history say, oldest first, without the times of its stages."""
+        with self.ledger.open_reader() as reader:
+            return [split(note.detail)[0] for note in reader.notes(coid)]
 
     def row(self, coid: str) -> Intent:
         """The ledger's row of an order."""

@@ -14,7 +14,7 @@ I7     once faults stop, everything comes to an end that agrees with the exchang
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -109,7 +109,7 @@ class Oracle:
         self.lost_rows: set[str] = set()
         """Orders whose row went with the power; recovery has until the end to find them."""
         self.crashes_in: dict[str, int] = defaultdict(int)
-        """Entry id → lives that began to decide it and ended."""
+        """Entry id → lives that began to read it again or to decide it, and ended."""
         self._starts: dict[Ref, int] = defaultdict(int)
         self._rows: dict[str, Row] = {}
         self._events: dict[int, dict[str, str]] = {}
@@ -233,8 +233,14 @@ class Oracle:
 
     def _count_starts(self) -> None:
         found = self.storage.rows("SELECT stream, entry_id, starts FROM entry_starts")
-        for stream, entry_id, starts in found:
+        for stream, entry_id, starts in (*found, *self._reading()):
             self._starts[stream, entry_id] = max(starts, self._starts[stream, entry_id])
+
+    def _reading(self) -> Iterator[tuple[str, str, int]]:
+        """The entry that is being read again, as the ledger has it."""
+        for (text,) in self.storage.rows("SELECT value FROM bot_state WHERE key = 'reading'"):
+            starts, entry_id, stream = text.split(" ", 2)
+            yield stream, entry_id, int(starts)
 
     def _check_orders(self) -> None:
         for coid, order in self.exchange.by_coid.items():

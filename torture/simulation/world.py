@@ -206,13 +206,18 @@ class World:
     def _watch_hands(self, life: Life) -> None:
         """Which entries were begun in this life, so that its end can be laid at their door."""
         pipeline: Any = life.parts.pipeline
-        run = pipeline.run
+        reading: Any = life.parts.listener._ports.reading
+        run, begin = pipeline.run, reading.begin
 
         def noted(work: Any, *rest: Any) -> None:
             self._started.add(work.ref.entry_id)
             run(work, *rest)
 
-        pipeline.run = noted
+        def read(ref: Any) -> bool:
+            self._started.add(ref.entry_id)
+            return bool(begin(ref))
+
+        pipeline.run, reading.begin = noted, read
 
     def crash(self) -> None:
         """kill -9: every object goes, what is durable stays."""

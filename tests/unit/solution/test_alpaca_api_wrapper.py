@@ -18,7 +18,7 @@ from solution.book.positions import Portfolio
 from solution.book.reservations import Reservation
 from solution.domain.market import Market
 from solution.domain.orders import Side
-from solution.errors import BrokerError, NoBudget, NotFound, NotSent, OutcomeUnknown
+from solution.errors import BrokerError, LeaseLost, NoBudget, NotFound, NotSent, OutcomeUnknown
 from solution.rate_limiter import Priority, RateLimiter
 from tests.helpers.clocks import ManualClock
 
@@ -165,6 +165,18 @@ def test_a_post_spends_the_callers_slot_whatever_comes_of_it(fix: Fixture) -> No
         fix.wrapper.submit(slot, b"{}")
     slot.cancel()
     assert fix.used() == 1
+
+
+def test_an_instance_that_was_deposed_cancels_nothing(fix: Fixture) -> None:
+    """Asked with the slot in hand: waiting for one may have taken longer than the lease."""
+
+    def deposed() -> None:
+        raise LeaseLost("epoch 2 is another's")
+
+    fix.wrapper.fence = deposed
+    with pytest.raises(LeaseLost):
+        fix.wrapper.cancel("o")
+    assert fix.client.asked == []
 
 
 def test_without_budget_nothing_is_sent(fix: Fixture) -> None:

@@ -11,7 +11,7 @@ from solution import startup
 from solution.assembly import Assembly
 from solution.clock import SystemClock
 from solution.config import load_settings
-from solution.errors import StartupError
+from solution.errors import LeaseLost, StartupError
 from solution.ledger.sqlite import SqliteLedger
 
 Build = Callable[..., Assembly]
@@ -70,6 +70,15 @@ def test_gates_and_sizing_compare_with_the_brokers_spelling(build: Build) -> Non
     assert gates.denied_symbols == {"BTC/USD"}
     assert sizing.symbols == ("BTC/USD", "BRK.B")
     assert sizing.weights == {"BTC/USD": Decimal("0.2"), "BRK.B": Decimal("0.3")}
+
+
+def test_a_paused_instance_that_wakes_cancels_nothing(build: Build) -> None:
+    """Like a POST, a cancel waits until the ledger has confirmed the lease."""
+    one = build()
+    one.ledger.acquire_lease("me", 3.0)
+    one.ledger._write(lambda executor: executor.execute("UPDATE lease SET epoch = epoch + 1"))
+    with pytest.raises(LeaseLost):
+        one.wrapper.cancel("some-order")
 
 
 @pytest.mark.parametrize(

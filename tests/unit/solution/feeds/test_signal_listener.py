@@ -6,15 +6,19 @@ from typing import Any
 import pytest
 import redis
 
+from solution import failpoints
 from solution.domain.reasons import RedisFault
 from solution.domain.records import EntryRef
 from solution.domain.signal import parse
 from solution.errors import LedgerError, SignalError
 from solution.feeds import arrival
 from solution.feeds import signal_listener as module
+from solution.feeds.reading import Reading
 from solution.feeds.signal_listener import Arrival, ListenerPorts, ListenerRules, SignalListener
 from solution.feeds.stream_group import Entry, Tail, entry_key
+from solution.ledger.sqlite import SqliteLedger
 from solution.runtime.service import Fatal
+from solution.trading.turnstile import Turnstile
 from tests.helpers.clocks import ManualClock
 from tests.helpers.trading import ASSETS
 
@@ -145,7 +149,15 @@ class Fixture:
         self.left: list[str] = []
         self.known: set[str] = set()
         self.clients: list[Client] = []
+        self.ledger = SqliteLedger("sqlite://")
+        self.turnstile = Turnstile()
         monkeypatch.setattr(module, "StreamGroup", lambda *_: self.group)
+        # Whoever waits for the turn of a suspect would do so for real seconds.
+        monkeypatch.setattr(Turnstile.enter, "__kwdefaults__", {"alone": False, "patience": 0.0})
+        self.build()
+
+    def build(self) -> None:
+        """The listener, on what is there now."""
         ports = ListenerPorts(
             room=lambda: self.room,
             wait_room=self._wait_room,
@@ -157,6 +169,7 @@ class Fixture:
             is_known=lambda identity: identity in self.known,
             find_asset=ASSETS.get,
             is_dead=lambda consumer: consumer.startswith(DEAD),
+            reading=Reading(self.ledger, self.turnstile),
         )
         rules = ListenerRules(streams=("nvda",), group="g", consumer=ME)
         self.listener = SignalListener(self._connect, rules, ports, self.clock)
@@ -335,7 +348,7 @@ def test_a_dead_peer_is_forgotten_when_the_last_end_is_acknowledged(
         fix.listener.step()
         fix.clock.advance(1.0)
     assert (fix.letters, fix.ids(), fix.listener.read) == ([(gone, "PAYLOAD_LOST")], [there], 2)
-    assert (fix.group.pending[DEAD], fix.group.forgotten, fix.group.claims) == ([gone], [], 1)
+    assert (fix.group.pending[DEAD], fix.group.forgotten, fix.group.claims) == ([gone], [], 2)
     assert [r.message for r in caplog.records].count("entries_taken_over") == 1
     fix.group.pending[DEAD].remove(gone)
     fix.listener.released([EntryRef("nvda", gone)])
@@ -375,6 +388,73 @@ def test_a_fault_while_a_dead_peer_is_forgotten_is_tried_again(fix: Fixture) -> 
     fix.group.forget_error = None
     fix.listener.step()
     assert fix.group.forgotten == [DEAD]
+
+
+# --- what kills the process ---------------------------------------------------------------
+
+
+class Lives:
+    """One listener after another on the same group and ledger; the poison kills each of them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, point: str) -> None:
+        self.first = Fixture(monkeypatch)
+        self.point = point
+        self._patch = monkeypatch
+
+    def next(self, poison: str) -> Fixture:
+        """A new process, until it dies or has read everything."""
+        fix = Fixture(self._patch)
+        fix.group, fix.ledger = self.first.group, self.first.ledger
+        fix.rows = self.first.rows
+        fix.build()
+        failpoints.arm(failpoints.parse(f"{self.point}~{poison}=raise"))
+        try:
+            fix.listener.step()
+        except failpoints.Crash:
+            pass
+        finally:
+            failpoints.disarm()
+        return fix
+
+
+@pytest.mark.parametrize("owner", [ME, DEAD])
+@pytest.mark.parametrize(
+    ("point", "deaths"), [("listener.taken", 2), ("listener.reread", 3)], ids=["parsed", "read"]
+)
+def test_an_entry_that_kills_whoever_reads_it_ends_as_poison(
+    monkeypatch: pytest.MonkeyPatch, owner: str, point: str, deaths: int
+) -> None:
+    """When the process has died of it three times; those pending beside it come to no harm."""
+    lives = Lives(monkeypatch, point)
+    group, now_id = lives.first.group, lives.first.now_id
+    before, poison, after = (group.add(now_id(9, n), owner=owner) for n in range(3))
+    for _ in range(deaths):
+        fix = lives.next(poison)
+        assert (fix.ids(), fix.letters) == ([before], [])
+    fix = lives.next("nothing")
+    assert (fix.ids(), fix.letters) == ([before, after], [(poison, "POISON")])
+
+
+def test_an_entry_with_a_row_is_never_poison(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its order may exist: the row sees to its end."""
+    lives = Lives(monkeypatch, "listener.taken")
+    poison = lives.first.group.add(lives.first.now_id(9), owner=ME)
+    for _ in range(2):
+        lives.next(poison)
+    lives.first.rows.add(poison)
+    fix = lives.next("nothing")
+    assert (fix.ids(), fix.letters, fix.left) == ([], [], [poison])
+
+
+def test_pending_entries_wait_while_a_suspect_is_decided(fix: Fixture) -> None:
+    """All alone, or an entry that is read beside it would be counted with it."""
+    old, new = fix.group.add(fix.now_id(9), owner=ME), fix.group.add(fix.now_id())
+    fix.turnstile.enter("suspect", alone=True)
+    fix.listener.step()
+    assert (fix.ids(), fix.group.new) == ([], [(new, BUY)])
+    fix.turnstile.leave("suspect")
+    fix.listener.step()
+    assert fix.ids() == [old, new]
 
 
 # --- what is no signal --------------------------------------------------------------------

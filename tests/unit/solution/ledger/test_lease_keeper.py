@@ -76,6 +76,33 @@ def test_a_process_that_slept_asks_before_it_sends() -> None:
         keeper.check()
 
 
+@pytest.mark.parametrize("slept", [LEASE_TTL, 3600.0, -0.001], ids=["ttl", "hour", "set-back"])
+def test_a_pause_that_only_the_wall_clock_tells_of_counts(slept: float) -> None:
+    """A suspended machine's monotonic clock stands still; a wall clock set back tells nothing."""
+    ledger, clock = Ledger(), ManualClock()
+    keeper = LeaseKeeper(ledger, clock)
+    keeper.step()
+    clock.jump_wall(slept)
+    ledger.error = LeaseLost("epoch 8 is another's")
+    with pytest.raises(LeaseLost):
+        keeper.check()
+
+
+def test_a_pause_while_the_answer_is_on_its_way_counts() -> None:
+    """The answer says who held the lease before the pause: it is asked for once more."""
+    ledger, clock = Ledger(), ManualClock()
+    keeper = LeaseKeeper(ledger, clock)
+    renew, pauses = ledger.renew_lease, [LEASE_TTL]
+
+    def frozen(ttl: float) -> None:
+        renew(ttl)
+        clock.jump_wall(pauses.pop() if pauses else 0.0)
+
+    ledger.renew_lease = frozen  # type: ignore[method-assign]
+    keeper.check()
+    assert ledger.renewals == 2
+
+
 def test_the_time_counts_from_the_question_not_from_the_answer() -> None:
     """An answer that was long on its way must not lengthen the lease."""
     ledger, clock = Ledger(), ManualClock()

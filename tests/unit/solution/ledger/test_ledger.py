@@ -572,6 +572,30 @@ def take_over(ledger: Store) -> None:
     execute(ledger, "UPDATE lease SET epoch = epoch + 1, holder = 'other' WHERE id = 1")
 
 
+@pytest.mark.parametrize("leased", [True, False])
+@pytest.mark.parametrize(
+    ("state", "goes"),
+    [
+        (State.SUBMITTING, True),
+        (State.UNKNOWN, True),
+        (State.OPEN, False),
+        (State.EXPIRED_UNCONFIRMED, False),
+        (State.FILLED, False),
+    ],
+)
+def test_only_an_unresolved_row_begins_again(
+    ledger: Store, state: State, goes: bool, leased: bool
+) -> None:
+    """It is SUBMITTING then; what the broker has, or what has ended, stays as it is."""
+    if leased:
+        ledger.acquire_lease("me", 5.0)
+    ledger.begin(make_intent())
+    ledger.apply([Change(client_order_id="sp-test-1", update={"state": state})])
+    assert ledger.begin_again("sp-test-1") is goes
+    assert ledger.find(make_intent().identity).state is (State.SUBMITTING if goes else state)
+    assert ledger.begin_again("sp-of-nobody") is False
+
+
 def test_every_lease_has_a_higher_epoch(ledger: Store) -> None:
     """Before the first there is none, and nothing is compared."""
     assert ledger.epoch == 0
@@ -605,6 +629,7 @@ def test_nothing_is_written_after_a_takeover(ledger: Store) -> None:
     take_over(ledger)
     for write in (
         lambda: ledger.begin(make_intent(2)),
+        lambda: ledger.begin_again("sp-test-1"),
         lambda: ledger.apply([make_end(1)]),
         lambda: ledger.mark_start(EntryRef("nvda", "1-0")),
         lambda: ledger.set_state("k", "v"),

@@ -62,6 +62,40 @@ def test_a_bare_sell_takes_back_the_shares_of_a_resting_sale(rig: Rig) -> None:
     assert sold(rig)["qty"] == "10"
 
 
+def test_both_histories_tell_of_the_cancel(rig: Rig) -> None:
+    """The resting order's, whose end it is, and the exit's, which waited for it."""
+    resting = rest(rig, "s", **TAKE_PROFIT)
+    exit_id = rig.coid_of(rig.send("s"), "s")
+    order_id = rig.desk.orders[resting]["id"]
+    assert rig.history(resting)[1:] == [f"order {order_id}, in the way of the exit {exit_id}"]
+    assert rig.notes(exit_id) == ["cancel", "cleared", "answered"]
+    assert rig.history(exit_id)[:2] == [
+        f"order {order_id}, in the way", "0 of 1 still open after 0.050 s",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (Rejected(422, 1, "filled already"), "cancel_refused", ": filled already"),
+        (OutcomeUnknown("HTTP 504"), "cancel", ": no answer: HTTP 504"),
+    ],
+)
+def test_a_cancel_that_fails_is_told_as_well(
+    rig: Rig, error: Exception, kind: str, words: str
+) -> None:
+    """With the broker's words."""
+    resting = rest(rig, "s", **TAKE_PROFIT)
+
+    def refuse(_order_id: str) -> None:
+        raise error
+
+    rig.desk.on_cancel = refuse
+    rig.send("s")
+    assert rig.notes(resting)[1] == kind
+    assert rig.history(resting)[1].endswith(words)
+
+
 def test_what_the_resting_order_filled_first_is_not_sold_again(rig: Rig) -> None:
     """Three shares went before the cancel took effect: seven are left to sell."""
     resting = rest(rig, "s", **TAKE_PROFIT)

@@ -839,7 +839,32 @@ def test_an_unforeseen_error_after_the_post_is_looked_up(rig: Rig) -> None:
     assert len(rig.desk.posts) == 1
     assert rig.row(coid).state is State.FILLED
     assert rig.outcomes.told(entry) == ["unknown", "submitted", "fill!"]
+    assert rig.notes(coid) == ["crashed", "unknown", "adopted"]
+    assert rig.history(coid)[0] == "ZeroDivisionError: a mistake"
     assert rig.is_free()
+
+
+def test_a_refusal_has_one_line_with_the_times_of_its_stages(rig: Rig) -> None:
+    """It has a row with everything else."""
+    rig.desk.price = None
+    entry = rig.publish()
+    rig.clock.advance(0.002)
+    rig.desk.on_quote = lambda: rig.clock.advance(0.001)
+    rig.work()
+    with rig.ledger.open_reader() as reader:
+        (note,) = reader.notes(rig.coid(entry))
+    assert (note.kind, note.detail) == ("timed", "us: lane 2000, budget 0, gates 1000")
+
+
+def test_waiting_for_budget_is_told_from_waiting_for_the_lane(rig: Rig) -> None:
+    """As the lanes count it."""
+    rig.publish()
+    rig.clock.advance(0.5)
+    rig.starved = 0.3
+    rig.work()
+    with rig.ledger.open_reader() as reader:
+        (note,) = reader.notes(rig.only_coid())
+    assert "us: lane 200000, budget 300000, gates " in note.detail
 
 
 def test_an_unforeseen_error_about_an_ended_order_lets_the_lane_go(

@@ -97,6 +97,33 @@ def test_suspects_run_alone() -> None:
     assert inside == [False, True]
 
 
+def test_the_history_tells_of_redeliveries_and_suspicion() -> None:
+    """Before its row, and after."""
+    rig = Rig()
+    entry = f"{rig.clock.epoch_ms()}-0"
+    dies(rig, entry)
+    rig = restarted(rig)
+    rig.redeliver(entry)
+    rig.redeliver(entry)
+    coid = rig.only_coid()
+    assert rig.notes(coid) == ["redelivered", "suspect", "answered", "redelivered"]
+    told = rig.history(coid)
+    assert told[0] == "it was read before and had no row"
+    assert told[-1] == "acknowledged: FILLED"
+
+
+def test_the_history_tells_that_it_joined_a_lookup() -> None:
+    """Its entry came again while it is not known what became of it."""
+    rig = Rig()
+    rig.desk.script.append(accept_then(OutcomeUnknown("lost")))
+    entry = rig.send()
+    again = restarted(rig)
+    again.redeliver(entry)
+    coid = rig.only_coid()
+    assert again.notes(coid)[:3] == ["unknown", "recovered", "redelivered"]
+    assert again.history(coid)[2] == "acknowledged with its outcome"
+
+
 def test_a_crash_after_the_mark_counts() -> None:
     """The mark is durable before anything is decided."""
     rig = Rig()

@@ -8,6 +8,8 @@ from solution.domain.records import State
 from solution.errors import (
     DuplicateOrder,
     IdentityExists,
+    LeaseLost,
+    LedgerError,
     NotSent,
     OutcomeUnknown,
     RateLimited,
@@ -132,6 +134,213 @@ def test_an_event_before_the_answer_wins(rig: Rig) -> None:
     assert rig.outcomes.acks == [entry]
     assert rig.desk.asked == []
     assert rig.held() == 10
+
+
+@pytest.mark.parametrize("error", [UNCLEAR, RateLimited("429", 1.0), NotSent("refused")])
+def test_before_every_post_the_row_says_submitting(rig: Rig, error: Exception) -> None:
+    """Committed before the bytes leave, whatever the last answer made of it."""
+    states: list[str] = []
+
+    def seen(desk: Any, body: dict[str, Any]) -> Any:
+        states.append(str(rig.row(body["client_order_id"]).state))
+        if len(states) == 1:
+            raise error
+        return fill()(desk, body)
+
+    rig.desk.default = seen
+    rig.send()
+    rig.work()
+    rig.advance(5)
+    assert states == ["SUBMITTING", "SUBMITTING"]
+    assert rig.row(rig.only_coid()).state is State.FILLED
+
+
+@pytest.mark.parametrize("error", [UNCLEAR, RateLimited("429", 1.0)])
+def test_a_body_goes_out_again_only_if_the_ledger_lets_it(rig: Rig, error: Exception) -> None:
+    """A frozen machine whose clocks stood still: only the epoch in the ledger tells."""
+    rig.ledger.acquire_lease("me", 3.0)
+    rig.desk.script.append(fail(error))
+    rig.send()
+
+    def taken_over() -> None:
+        rig.ledger._write(lambda ex: ex.execute("UPDATE lease SET epoch = epoch + 1"))
+
+    rig.desk.on_quote = taken_over  # while the gates look
+    with pytest.raises(LeaseLost):
+        rig.work() or rig.advance(5)
+    assert len(rig.desk.posts) == 1
+
+
+def test_news_between_the_gates_and_the_second_post_keeps_it_here(rig: Rig) -> None:
+    """The order stream tells of the first one's order while the row is being written."""
+    rig.desk.script.append(accept_then(UNCLEAR))
+    entry = rig.send()
+    coid = rig.only_coid()
+    rig.desk.hidden.add(coid)
+    begin_again = rig.ledger.begin_again
+
+    def heard(client_order_id: str) -> bool:
+        rig.desk.fill(coid)
+        rig.hear(rig.update(coid, "fill", execution_id="e1"))
+        return begin_again(client_order_id)
+
+    rig.ledger.begin_again = heard  # type: ignore[method-assign]
+    rig.advance(5)
+    assert len(rig.desk.posts) == 1
+    assert rig.outcomes.told(entry)[-1] == "fill!"
+    assert rig.is_free()
+
+
+def test_a_row_that_is_gone_is_not_sent_again(rig: Rig) -> None:
+    """No durable row, no POST; the process ends."""
+    rig.desk.script.append(fail(RateLimited("429", 1.0)))
+    rig.send()
+    rig.ledger._write(lambda executor: executor.execute("DELETE FROM order_intents"))
+    with pytest.raises(LedgerError, match="no unresolved row"):
+        rig.work()
+    assert len(rig.desk.posts) == 1
+
+
+def test_a_no_without_effect_to_the_second_post_says_nothing_of_the_first(rig: Rig) -> None:
+    """The row says SUBMITTING then, yet the first POST may have got through: never REFUSED."""
+    rig.desk.script += [accept_then(UNCLEAR), _then_closed(rig)]
+    rig.send()
+    coid = rig.only_coid()
+    rig.desk.hidden.add(coid)
+    rig.advance(5)
+    assert len(rig.desk.posts) == 2
+    assert rig.row(coid).state is State.EXPIRED_UNCONFIRMED
+    assert rig.portfolio.reserved()[0] == 1
+
+
+def _then_closed(rig: Rig) -> Any:
+    """Refused for the rate, and by the next try the market is closed."""
+
+    def run(_desk: Any, _body: dict[str, Any]) -> Any:
+        rig.desk.is_open = False
+        raise RateLimited("429", 1.0)
+
+    return run
+
+
+def test_a_body_whose_row_took_its_time_is_judged_once_more(rig: Rig) -> None:
+    """Nothing that was checked waits, be it for the ledger."""
+    rig.desk.script.append(fail(UNCLEAR))
+    rig.send()
+    begin_again = rig.ledger.begin_again
+
+    def slow(client_order_id: str) -> bool:
+        rig.clock.advance(1)
+        rig.desk.is_open = False
+        return begin_again(client_order_id)
+
+    rig.ledger.begin_again = slow  # type: ignore[method-assign]
+    rig.advance(5)
+    assert len(rig.desk.posts) == 1
+    assert rig.row(rig.only_coid()).state is State.EXPIRED_UNCONFIRMED
+
+
+# --- what the history tells of it ---------------------------------------------------------
+
+
+def test_a_normal_order_has_one_line_with_the_times_of_its_stages(rig: Rig) -> None:
+    """Whichever comes first, the answer or the order stream; microseconds, by one clock."""
+    rig.clock.advance(1)
+
+    def stream_first(desk: Any, body: dict[str, Any]) -> Any:
+        rig.clock.advance(0.008)
+        order = fill()(desk, body)
+        rig.hear(rig.update(body["client_order_id"], "fill", execution_id="e1"))
+        return order
+
+    rig.desk.script += [stream_first, _slow_fill(rig)]
+    lines = []
+    for symbol in ("NVDA", "AAPL"):
+        rig.publish(ticker=symbol)
+        rig.clock.advance(0.002)
+        rig.work()
+        coid = rig.only_coid_of(symbol)
+        with rig.ledger.open_reader() as reader:
+            lines.append([(note.kind, note.detail) for note in reader.notes(coid)])
+    stages = "us: lane 2000, budget 0, gates 0, row 0, send 0"
+    assert lines == [
+        [("answered", f"HTTP 200 in 8.000 ms; it was known already; {stages}")],
+        [
+            (
+                "answered",
+                f"HTTP 200 in 8.000 ms; filled, order order-2, 8 ms after its row; {stages}",
+            )
+        ],
+    ]
+
+
+def _slow_fill(rig: Rig) -> Any:
+    def run(desk: Any, body: dict[str, Any]) -> Any:
+        rig.clock.advance(0.008)
+        return fill()(desk, body)
+
+    return run
+
+
+def test_each_post_and_each_answer_that_is_not_the_usual_one_has_a_line(rig: Rig) -> None:
+    """Not taken twice, lost, sent again, the id taken: found."""
+    rig.desk.script += [
+        fail(RateLimited("too many requests", 1.0)),
+        fail(NotSent("connection refused")),
+        accept_then(UNCLEAR),
+        fail(DuplicateOrder(422, 40010001, "must be unique")),
+    ]
+    rig.send()
+    rig.work_all()
+    coid = rig.only_coid()
+    rig.desk.hidden.add(coid)
+    rig.advance(2.3)
+    rig.desk.hidden.clear()
+    rig.desk.fill(coid)
+    rig.advance(1)
+    assert rig.notes(coid) == [
+        *("not_taken", "posted", "not_taken", "posted", "unknown"),
+        *("lookup", "lookup", "lookup", "resend", "posted", "unknown", "adopted"),
+    ]
+    told = rig.history(coid)
+    assert told[0] == "HTTP 429, after 0.000 ms: too many requests"
+    assert told[2] == "not sent, after 0.000 ms: connection refused"
+    assert told[4] == "UNKNOWN, OUTCOME_UNKNOWN: no usable answer"
+    assert told[10] == "UNKNOWN, OUTCOME_UNKNOWN: the client_order_id exists at the broker"
+
+
+def test_a_broker_that_takes_nothing_for_long_does_not_fill_the_history(rig: Rig) -> None:
+    """The first tries one by one, then a line each time their number has doubled."""
+    rig.desk.default = fail(RateLimited("too many requests", 1.0))
+    rig.send()
+    rig.work_all(40)
+    kinds = rig.notes(rig.only_coid())
+    assert (kinds.count("not_taken"), kinds.count("posted")) == (8, 7)
+    assert rig.history(rig.only_coid())[-1].endswith("too many requests (32 times by now)")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (UNCLEAR, "unknown", "no usable answer"),
+        (Rejected(403, 1, "no"), "answered", "no (HTTP 403, code 1)"),
+    ],
+)
+def test_an_answer_that_came_too_late_to_matter_has_a_line(
+    rig: Rig, error: Exception, kind: str, words: str
+) -> None:
+    """The order stream had told that the order is there."""
+
+    def stream_first(desk: Any, body: dict[str, Any]) -> Any:
+        desk.place(body)
+        rig.hear(rig.update(body["client_order_id"], "new"))
+        raise error
+
+    rig.desk.script.append(stream_first)
+    rig.send()
+    coid = rig.only_coid()
+    assert rig.row(coid).state is State.OPEN
+    assert (rig.notes(coid), rig.history(coid)) == ([kind], [f"{words}; it was known already"])
 
 
 def test_a_row_that_exists_already_leaves_the_other_order_alone(rig: Rig) -> None:

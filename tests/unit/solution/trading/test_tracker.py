@@ -450,6 +450,9 @@ def test_an_id_conflict_keeps_the_other_order_out_of_our_books(rig: Rig) -> None
     entry = rig.send()
     coid = rig.only_coid()
     rig.tracker.conflicts(coid, "other symbol")
+    assert (rig.notes(coid)[-1], rig.history(coid)[-1]) == (
+        "conflict", "REJECTED, ID_CONFLICT: other symbol",
+    )  # fmt: skip
     rig.desk.place({"client_order_id": coid, "symbol": "AAPL", "side": "sell", "qty": "7"})
     rig.desk.fill(coid)
     rig.hear(rig.update(coid, "fill"))
@@ -615,7 +618,7 @@ def test_nothing_is_asked_of_an_order_that_is_gone(rig: Rig) -> None:
     rig.tracker.unknown("gone", "")
     rig.tracker.expire_unconfirmed("gone", "")
     rig.tracker.unsent("gone", "")
-    rig.tracker.answered("gone", {})
+    rig.tracker.answered("gone", {}, how=("answered", "HTTP 200"))
     assert rig.tracker.note_absent("gone") == 0
     assert rig.tracker.take_for_resend("gone") is None
     assert rig.outcomes.events == []

@@ -74,7 +74,7 @@ def test_the_history_tells_each_lookup_and_decision(rig: Rig) -> None:
     rig.desk.script.append(fail(UNCLEAR))
     rig.send()
     rig.advance(5)
-    kinds = ["unknown", "lookup", "lookup", "lookup", "resend", "answered"]
+    kinds = ["unknown", "lookup", "lookup", "lookup", "resend", "posted", "answered"]
     assert rig.notes(rig.only_coid()) == kinds
 
 
@@ -91,12 +91,14 @@ def test_an_adopted_order_says_how_it_was_found(rig: Rig) -> None:
 
 
 def test_an_outage_does_not_fill_the_history(rig: Rig) -> None:
-    """The first failures are noted, the hundreds after them are not."""
+    """The first failures are noted one by one, then each time their number has doubled."""
     rig.desk.script.append(fail(UNCLEAR))
     rig.send()
     rig.desk.lookup_error = OutcomeUnknown("HTTP 500")
     rig.advance(600)
-    assert rig.notes(rig.only_coid()) == ["unknown"] + ["lookup"] * 5
+    coid = rig.only_coid()
+    assert rig.notes(coid) == ["unknown"] + ["lookup"] * 9
+    assert rig.history(coid)[-1] == "no answer: HTTP 500 (64 times by now)"
 
 
 def test_a_normal_order_has_one_line(rig: Rig) -> None:

@@ -1,9 +1,11 @@
 """A signal's way as lines: every stage once, in order, each with its time."""
 
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
+from solution import trading
 from solution.domain.reasons import Reason
 from solution.domain.records import State
 from solution.ui import story
@@ -56,11 +58,12 @@ def test_a_refusal_is_decided_and_that_is_its_end() -> None:
 
 
 def test_notes_stand_where_they_happened_and_replace_the_rows_own_lines() -> None:
-    """The note of the answer has the row's time; a note of the POST makes its line needless."""
+    """The note of the answer has the row's time; one of a POST is about a later one."""
     notes = [
-        note(4, "posted", "1st time"),
-        note(5, "unknown", "UNKNOWN: reset"),
+        note(5, "unknown", "UNKNOWN, OUTCOME_UNKNOWN: reset"),
         note(250, "lookup", "HTTP 404"),
+        note(260, "resend", "not found: the same body is sent if the gates pass"),
+        note(270, "posted", "the stored request once more"),
         note(6_000, "recovered", "found UNKNOWN at the start"),
         note(12_000, "adopted", "ours by every field"),
     ]
@@ -69,15 +72,52 @@ def test_notes_stand_where_they_happened_and_replace_the_rows_own_lines() -> Non
         (0, "published"),
         (1, "read"),
         (3, "decided"),
-        (4, "posted"),
+        (3, "posted"),
         (5, "unknown"),
         (250, "looked up"),
+        (260, "decided"),
+        (270, "sent again"),
         (6_000, "recovered"),
         (12_000, "adopted"),
         (12_000, "ended"),
     ]
     assert line(facts, "recovered").tone is Tone.ATTENTION
-    assert line(facts, "unknown").text == "reset"
+    assert line(facts, "unknown").text == "OUTCOME_UNKNOWN: reset"
+
+
+def test_stages_that_were_timed_have_lines_and_durations() -> None:
+    """Kept at the end of the first line of the history, in microseconds, and not shown twice."""
+    kept = "us: lane 400, budget 1200, gates 512, row 2088, send 31"
+    facts = SignalFacts(intent=sent(), notes=[note(12, "answered", f"HTTP 200 in 6.1 ms; {kept}")])
+    assert stages(facts) == [
+        (0, "published"),
+        (1, "read"),
+        (2, "taken"),
+        (3, "decided"),
+        (5, "posted"),
+        (12, "answered"),
+        (40, "ended"),
+    ]
+    words = "by a worker, after 0.400 ms in its lane and 1.200 ms for rate budget"
+    assert line(facts, "taken").text == words
+    assert line(facts, "decided").text == (
+        "buy 10 NVDA market ioc (gates and sizing took 0.512 ms); "
+        "the row is durable within 2.088 ms"
+    )
+    assert line(facts, "posted").text == (
+        "POST of the stored request, 0.031 ms after its row was durable"
+    )
+    assert line(facts, "answered").text == "HTTP 200 in 6.1 ms"
+
+
+def test_the_time_of_taking_is_never_after_the_decision() -> None:
+    """The time of reading is cut to a millisecond, the wait is not."""
+    notes = [note(3, "timed", "us: lane 9000, budget 0, gates 300")]
+    facts = SignalFacts(intent=refused(), notes=notes)
+    assert stages(facts) == [(0, "published"), (1, "read"), (3, "taken"), (3, "decided")]
+    assert line(facts, "decided").text == (
+        "REFUSED, POSITION_CAP: the cap is 10000.00 (gates and sizing took 0.300 ms)"
+    )
 
 
 @pytest.mark.parametrize(
@@ -158,6 +198,15 @@ def test_the_way_through_trouble_at_a_glance() -> None:
     notes = [note(1, "recovered"), note(2, "lookup"), note(3, "lookup"), note(4, "recovered")]
     assert story.passages(notes) == ["looked up 2 times", "recovered after a restart 2 times"]
     assert story.passages([note(1, "adopted")]) == ["adopted"]
+    many = [note(1, "lookup", "no answer"), note(2, "lookup", "no answer (64 times by now)")]
+    assert story.passages(many) == ["looked up at least 64 times"]
+
+
+def test_every_kind_of_line_that_is_rendered_is_written_somewhere() -> None:
+    """What never happens needs no colour."""
+    source = "".join(path.read_text() for path in Path(trading.__file__).parent.glob("*.py"))
+    rendered = {*story._NOTE_TONES, *story._NOTE_STAGES, *story._COUNTED, story._ONLY_TIMES}
+    assert [kind for kind in sorted(rendered) if f'"{kind}"' not in source] == []
 
 
 @pytest.mark.parametrize(
