@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Protocol
 
+from solution import failpoints
 from solution.book.positions import Holdings
 from solution.clock import Clock, Deadline
 from solution.domain.order_state import STATE_OF_STATUS
@@ -152,8 +153,10 @@ class ExitSaga:
 
     def _cancelled(self, order: Resting) -> bool:
         """Ask for the cancel; whether its end is worth waiting for."""
+        failpoints.hit("saga.before_cancel")
         try:
             self._desk.cancel(order.order_id)
+            failpoints.hit("saga.cancelled")
         except (Rejected, NotFound):
             log.debug("cancel_refused", extra={"order_id": order.order_id})  # it ended meanwhile
         except BrokerError as e:
