@@ -157,6 +157,10 @@ class Connection(asyncio.Protocol):
             % (status, len(body), body)
         )
 
+    def drop(self) -> None:
+        """End it without an answer."""
+        self._transport.close()
+
     def _other(self, head: bytes) -> None:
         method, target, _ = head.split(b"\r\n", 1)[0].decode().split(" ")
         url = urlsplit(target)

@@ -135,7 +135,10 @@ class OrderConnection:
         try:
             link = self._usable_link(deadline)
             self._send(link, data, deadline)
-            failpoints.hit("post.in_flight" if method == "POST" else "ask.in_flight")
+            if method == "POST":
+                failpoints.hit("post.in_flight")
+            else:
+                failpoints.hit("ask.in_flight")
             response = self._receive(link, method, deadline)
             answered = True
         except (OSError, httptools.HttpParserError, httptools.HttpParserUpgrade) as error:

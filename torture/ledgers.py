@@ -8,11 +8,17 @@ from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any, Protocol
 
+from solution.ledger import scripts
+
 
 class LedgerPlace(Protocol):
     """One ledger; ``url`` is what the service is given."""
 
     url: str
+
+    def make(self) -> None:
+        """As the first start is to find it: whatever it has to do there, it may die in it."""
+        ...
 
     def read(self) -> AbstractContextManager[Any | None]:
         """A connection with ``execute``; None while there are no tables."""
@@ -20,11 +26,16 @@ class LedgerPlace(Protocol):
 
 
 class LedgerFile:
-    """SQLite, in a directory."""
+    """SQLite, in a directory; at first a ledger of the oldest version, without a row."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.url = f"sqlite:///{path}"
+
+    def make(self) -> None:
+        with closing(sqlite3.connect(self.path, isolation_level=None)) as db:
+            for statement in scripts.statements(scripts.VERSIONS[0], "sqlite"):
+                db.execute(statement)
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Any | None]:
@@ -50,6 +61,9 @@ class LedgerDatabase:
         with self._connect(server) as connection:
             connection.execute(f"CREATE DATABASE {name}")
         self.url = f"{server.rpartition('/')[0]}/{name}"
+
+    def make(self) -> None:
+        """Empty as it is, it is upgraded from nothing."""
 
     def _connect(self, url: str) -> Any:
         import psycopg

@@ -8,6 +8,7 @@ POINTS: Mapping[str, int] = {
     "listener.read": 3,
     "listener.taken": 5,
     "pipeline.started": 5,
+    "pipeline.start_counted": 5,
     "pipeline.decided": 5,
     "submit.before_row": 5,
     "submit.row_durable": 5,
@@ -36,8 +37,14 @@ RARE = (
     "watch.absent",
     "watch.before_cancel",
     "watch.cancelled",
+    "saga.before_cancel",
+    "saga.cancelled",
+    "halts.halted",
 )
 """Where only some lives come by: armed beside one of the others, whichever is met first."""
+UPGRADE, UPGRADE_WITHIN = "migration.before_commit", 3.0
+"""Where a round's first life dies, which finds a ledger of the first version; seconds until then at
+most (the upgrade's libraries take half a second to import)."""
 REDIS_FAULTS = ("kill", "pause", "reset", "lose a reply")
 FEATURES = frozenset({"power_loss", "group_lost", "stop", "standby", "kill_switch", "dead_peer"})
 """What a plan may hold beyond kills and the faults of broker and Redis."""
@@ -124,7 +131,20 @@ UNCLEAR_TAKES = 4.0
 def lives(seed: str, count: int, features: frozenset[str] = FEATURES) -> Sequence[LifePlan]:
     """So many lives of one round."""
     draw = Random(f"{seed}/plan")
-    return [_life(draw, features) for _ in range(count)]
+    drawn = [_life(draw, features) for _ in range(count)]
+    return [_upgrading(life) for life in drawn[:1]] + drawn[1:]
+
+
+def _upgrading(life: LifePlan) -> LifePlan:
+    """Nothing else may end it sooner."""
+    return LifePlan(
+        point=UPGRADE,
+        nth=1,
+        rare="",
+        within=UPGRADE_WITHIN,
+        signals=life.signals,
+        cold=life.cold,
+    )
 
 
 def _life(draw: Random, features: frozenset[str]) -> LifePlan:

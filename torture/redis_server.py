@@ -16,6 +16,8 @@ START_DEADLINE = 10.0
 STOP_DEADLINE = 10.0
 _POLL = 0.01
 _START_ATTEMPTS = 5
+SERVER_7 = "REDIS_SERVER_7"
+"""The environment variable with the path of a Redis 7 that is not on the PATH."""
 _VERSION = re.compile(r"v=([0-9]+\.[0-9]+)")
 
 
@@ -44,7 +46,7 @@ def all_servers() -> dict[str, str]:
 
     The bundled one comes first: what must hold, must hold on the oldest version supported.
     """
-    candidates = (bundled_redis(), shutil.which("redis-server"))
+    candidates = (bundled_redis(), os.environ.get(SERVER_7), shutil.which("redis-server"))
     found: dict[str, str] = {}
     for path in candidates:
         if path:

@@ -14,12 +14,16 @@ SYMBOLS = [
     "".join(pair) for pair, _ in zip(product("NQR", ascii_uppercase), range(32), strict=False)
 ]
 RESTING = SYMBOLS[:6]
-"""Where orders rest; nobody sells these, so that no sale waits for a cancel."""
+"""Where orders rest, and exits have them cancelled: those wait, so these orders overtake."""
 OLD = SYMBOLS[10:12]
 """Where orders of yesterday stand under the ids of today's signals."""
+TAKEN = SYMBOLS[12:16]
+"""Where orders of another size do, so that the first signal of each halts it for good."""
 SIZED = SYMBOLS[6:10]
 """Where the size is computed from what is held; nothing is at first."""
-BUSY = SYMBOLS[12:]
+BUSY = SYMBOLS[16:]
+HELD = RESTING + BUSY
+"""Of which there are shares for every sale."""
 
 KINDS = {
     "market": 50,
@@ -27,12 +31,16 @@ KINDS = {
     "ioc limit": 8,
     "computed size": 8,
     "resting": 8,
+    "exit": 3,
     "repeated": 6,
     "id reused": 2,
     "old id": 1,
+    "taken id": 1,
     "nonsense": 5,
 }
 """Kinds of signals and their weights."""
+STANDING = frozenset({"old id", "taken id"})
+"""Kinds under whose id an order stands at the broker before they are published."""
 SHORT = 0.5
 """Seconds that a short-lived signal may be old."""
 
@@ -75,7 +83,7 @@ def signals(seed: str) -> Iterator[Made]:
     named: list[Made] = []
     for number in count(1):
         made = _one(draw, number, named)
-        if made.identity and made.kind not in {"repeated", "id reused", "old id"}:
+        if made.identity and made.kind not in {"repeated", "id reused", *STANDING}:
             named.append(made)
         yield made
 
@@ -95,8 +103,15 @@ def _one(draw: Random, number: int, named: list[Made]) -> Made:
 
 
 def _order(draw: Random, number: int, kind: str) -> Made:
-    direction = "b" if kind in {"resting", "computed size", "old id"} else draw.choice("bs")
-    where = {"resting": RESTING, "computed size": SIZED, "old id": OLD}
+    direction = "b" if kind in {"resting", "computed size", *STANDING} else draw.choice("bs")
+    direction = "s" if kind == "exit" else direction
+    where = {
+        "resting": RESTING,
+        "exit": RESTING,
+        "computed size": SIZED,
+        "old id": OLD,
+        "taken id": TAKEN,
+    }
     symbol = draw.choice(where.get(kind, BUSY))
     fields = {"ticker": symbol, "direction": direction}
     side = "buy" if direction == "b" else "sell"
@@ -114,7 +129,7 @@ def _order(draw: Random, number: int, kind: str) -> Made:
     if kind == "resting":
         fields |= {"time_in_force": "day", "cancel_after": "0.4"}
     identity, max_age = "", 0.0
-    if draw.random() < 0.4 or kind == "old id":
+    if draw.random() < 0.4 or kind in STANDING:
         identity = fields["signal_id"] = f"signal-{number}"
     if kind == "short-lived":
         max_age = SHORT

@@ -24,7 +24,7 @@ from torture.oracle import GROUP, STREAM, Oracle, Violation
 from torture.plan import LifePlan
 from torture.redis_proxy import RedisProxy
 from torture.redis_server import RedisServer
-from torture.signals import BUSY, SYMBOLS, Made, signals
+from torture.signals import HELD, STANDING, SYMBOLS, Made, signals
 from torture.wire import Broker, first_post_after
 
 SETTLE_WITHIN = 40.0
@@ -39,7 +39,7 @@ _TICK = 0.03
 MOST_OUTSTANDING = 25
 """Signals not at their end, beyond which few new ones come: most are to meet the faults."""
 WORKERS = ("-w", "6")
-_NOTHING_IN_HAND = ("recovery.", "listener.read")
+_NOTHING_IN_HAND = ("migration.", "recovery.", "listener.read")
 """Points that a life passes before any entry is read again or decided."""
 COLD_TAKES = 0.7
 """Seconds that a fresh interpreter needs longer than a fork, on a busy machine."""
@@ -107,9 +107,10 @@ class World:
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
             self._directory.mkdir(parents=True, exist_ok=True)
+            self._ledger.make()
             self._server = stack.enter_context(RedisServer(self._directory / "redis", aof=True))
             self._proxy = stack.enter_context(RedisProxy(self._server.port))
-            self._broker = stack.enter_context(Broker(self.result.seed, SYMBOLS, BUSY))
+            self._broker = stack.enter_context(Broker(self.result.seed, SYMBOLS, HELD))
             self._redis = redis.Redis.from_url(
                 self._server.url, decode_responses=True, socket_timeout=5
             )
@@ -237,7 +238,7 @@ class World:
         """So many more signals."""
         for _ in range(count):
             made = next(self._signals)
-            if made.kind == "old id":
+            if made.kind in STANDING:
                 self._place_yesterday(made)
             fields: dict[Any, Any] = dict(made.fields)
             self._note(made, self._redis.xadd(STREAM, fields))
@@ -264,7 +265,7 @@ class World:
         self.result.faults["Redis: a dead peer has entries"] += 1
 
     def _place_yesterday(self, made: Made) -> None:
-        """An order of the same looks under the id that this signal's order will have."""
+        """An order of the same looks, or of another size, under the id that its order will have."""
         account = orjson.loads(broker_data.account())["id"]
         coid = client_order_id(deployment_id(account, GROUP), f"{STREAM}|id:{made.identity}")
         asked = {
@@ -272,7 +273,7 @@ class World:
             "side": "buy",
             "type": "market",
             "time_in_force": "ioc",
-            "qty": made.fields["qty"],
+            "qty": made.fields["qty"] + ("0" if made.kind == "taken id" else ""),
             "client_order_id": coid,
         }
         day_ago = datetime.now(UTC) - timedelta(days=1)

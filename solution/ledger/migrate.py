@@ -16,6 +16,7 @@ from sqlalchemy import Connection, create_engine, event, inspect
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
+from solution import failpoints
 from solution.errors import LedgerError
 from solution.ledger.failures import translated
 from solution.ledger.scripts import MIGRATIONS, NEWEST, VERSIONS
@@ -52,6 +53,7 @@ def upgrade(connection: Connection) -> None:
         # Made before there were migrations: its layout is that of the first version.
         command.stamp(config, VERSIONS[0])
     command.upgrade(config, NEWEST)
+    failpoints.hit("migration.before_commit")
     log.info("ledger_upgraded", extra={"version": NEWEST})
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Protocol
 
+from solution import failpoints
 from solution.book.positions import Holdings
 from solution.clock import Clock, Deadline
 from solution.domain.order_state import STATE_OF_STATUS
@@ -162,8 +163,10 @@ class ExitSaga:
     def _cancelled(self, order: Resting, exit_id: str) -> bool:
         """Ask for the cancel; whether its end is worth waiting for."""
         kind, answer, hopeful = "cancel", "", True
+        failpoints.hit("saga.before_cancel")
         try:
             self._desk.cancel(order.order_id)
+            failpoints.hit("saga.cancelled")
         except (Rejected, NotFound) as e:
             log.debug("cancel_refused", extra={"order_id": order.order_id})  # it ended meanwhile
             kind, answer = "cancel_refused", f": {e.message}"

@@ -8,6 +8,8 @@ import logging
 import threading
 from typing import Protocol
 
+from solution import failpoints
+
 log = logging.getLogger(__name__)
 
 PREFIX = "halted:"
@@ -51,6 +53,7 @@ class Halts:
         with self._mutex:
             self._reasons = {**self._reasons, symbol: why}
             self._ledger.set_state(PREFIX + symbol, why)
+        failpoints.hit("halts.halted")
         log.error("ticker_halted", extra={"symbol": symbol, "detail": why})
 
     def refresh(self) -> None:

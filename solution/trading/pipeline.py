@@ -176,6 +176,7 @@ class Pipeline:
         """
         failpoints.hit("pipeline.started", work.ref.entry_id)
         starts = self._ledger.mark_start(work.ref)
+        failpoints.hit("pipeline.start_counted", work.ref.entry_id)
         if starts >= POISON_STARTS:
             raise SignalError(
                 Reason.POISON,

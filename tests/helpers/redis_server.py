@@ -1,6 +1,7 @@
 """A real redis-server for tests; it stands in ``torture``, which needs it without the tests."""
 
 from torture.redis_server import (
+    SERVER_7,
     RedisServer,
     all_servers,
     answers_ping,
@@ -8,4 +9,11 @@ from torture.redis_server import (
     free_port,
 )
 
-__all__ = ["RedisServer", "all_servers", "answers_ping", "find_redis_server", "free_port"]
+__all__ = [
+    "SERVER_7",
+    "RedisServer",
+    "all_servers",
+    "answers_ping",
+    "find_redis_server",
+    "free_port",
+]

@@ -42,6 +42,8 @@ FOREIGN_NAMES = {
     "PAPER_EXCHANGE_KEYS",  # the exchange's own
     "PIP_OPTIONS",  # of the Docker build
     "REDIS_PORT",  # of the compose file
+    "REDIS_SERVER_7",  # of the tests
+    "REQUIRE_REDIS_7",  # of the tests
     "SIGNAL_ID",  # of examples/publish/shell
     "SMOKE_SECONDS",  # of scripts/compose-smoke
     "WAIT_SECONDS",  # of examples/publish/node

@@ -2,7 +2,7 @@
 
 Every cell runs the same short story, so that whatever the crash interrupts is known: an order that
 ends at once, one that rests and is cancelled in time, a signal_id published twice, an entry that is
-no signal, and an exit whose shares a resting order holds.
+no signal, one whose id another order has, and an exit whose shares a resting order holds.
 """
 
 import random
@@ -58,6 +58,7 @@ def _story(world: World, point: str, fault: PostFault | GetFault, when: When) ->
     world.publish(symbol="AAPL", tif="day", qty="2", signal_id="rests", extra={"cancel_after": "2"})
     world.publish(symbol="MSFT", direction="s", tif="day", qty="12", stream=STREAMS[1])
     world.publish("bad")
+    world.yesterdays(qty="5")
     if when is When.RECOVERY:
         world.storage.keep()
         for step in (Life.read, Life.work, Life.work):

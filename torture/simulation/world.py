@@ -132,8 +132,13 @@ class World:
             return self._post(body or b"")
         self.seam(f"get:before {target}")
         fault = self.get_faults.popleft() if self.get_faults else GetFault.OK
-        answer = answer_get(fault, lambda: self.exchange.get(method, target))
+        answer = answer_get(fault, lambda: self._asked(method, target))
         self.seam(f"get:after {target}")
+        return answer
+
+    def _asked(self, method: str, target: str) -> Response:
+        answer = self.exchange.get(method, target)
+        failpoints.hit("ask.in_flight")
         return answer
 
     def _post(self, body: bytes) -> Response:
@@ -410,18 +415,22 @@ class World:
             return self._put("again", entry.stream, entry.fields)
         return self._put("reused", entry.stream, entry.fields | {"limit_price": tag})
 
-    def yesterdays(self, *, symbol: str = "AMD") -> Published:
-        """A signal whose id has an order of yesterday at the exchange, alike in every field."""
+    def yesterdays(self, *, symbol: str = "AMD", qty: str = "3") -> Published:
+        """A signal of 3 shares whose id has an order of yesterday at the exchange.
+
+        Args:
+            qty: of that order; with another size than 3 it cannot be the signal's.
+        """
         self._tags += 1
         tag, signal_id = f"{100 + self._tags / 100:.2f}", f"old-{self._tags}"
         identity = f"{STREAMS[0]}|id:{signal_id}"
         body = {
             "client_order_id": client_order_id(self.deployment, identity), "symbol": symbol,
-            "side": "buy", "type": "limit", "time_in_force": "ioc", "qty": "3", "limit_price": tag,
+            "side": "buy", "type": "limit", "time_in_force": "ioc", "qty": qty, "limit_price": tag,
         }  # fmt: skip
         day_before = self.clock.now().replace(day=self.clock.now().day - 1)
         order = self.exchange.place(body, at=day_before)
-        order.raw |= {"status": "filled", "filled_qty": "3", "filled_avg_price": "100"}
+        order.raw |= {"status": "filled", "filled_qty": qty, "filled_avg_price": "100"}
         self.oracle.old_orders.add(order.id)
         return self.publish("yesterday", symbol=symbol, signal_id=signal_id, tag=tag)
 

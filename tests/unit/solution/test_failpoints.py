@@ -1,7 +1,6 @@
 """Failpoints: nothing when unarmed, the asked-for hit when armed, refused near a live host."""
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -14,7 +13,8 @@ import pytest
 from solution import failpoints
 from solution.config import load_settings
 from solution.errors import ConfigError
-from torture.plan import POINTS, RARE
+from torture.plan import POINTS, RARE, UPGRADE
+from torture.simulation import points
 
 SOURCE = Path(failpoints.__file__).parent
 
@@ -140,9 +140,23 @@ def test_the_setting_stands_in_no_reference() -> None:
     assert "FAILPOINTS" not in (SOURCE.parent / ".env.example").read_text()
 
 
-def test_every_point_of_the_plans_exists() -> None:
-    """A plan that names a point nobody hits would kill nothing there."""
-    text = "".join(path.read_text() for path in SOURCE.rglob("*.py"))
-    calls = re.findall(r"failpoints\.hit\(([^)]*)\)", text)
-    there = {name for call in calls for name in re.findall(r'"([a-z_]+\.[a-z_]+)"', call)}
-    assert set(POINTS) | set(RARE) <= there
+def test_every_point_is_planned_and_every_planned_one_exists() -> None:
+    """One that no plan names is never killed at; one that nobody hits kills nothing."""
+    assert {*POINTS, *RARE, UPGRADE} == set(points.names())
+
+
+def test_no_point_is_overlooked() -> None:
+    """The grid goes by the names found in the source: as many as there are calls."""
+    calls = sum(path.read_text().count("failpoints.hit(") for path in SOURCE.rglob("*.py"))
+    assert len(points.names()) == calls == 33
+
+
+@pytest.mark.parametrize("call", ['"a.b" if x else "c.d"', "name", 'f"a.{b}"', '"a"'])
+def test_a_point_without_a_plain_name_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """The search goes by the text, so it must be able to read it."""
+    (tmp_path / "module.py").write_text(f'failpoints.hit("x.y")\nfailpoints.hit({call})\n')
+    monkeypatch.setattr("solution.__file__", str(tmp_path / "__init__.py"))
+    with pytest.raises(ValueError, match=r"module\.py"):
+        points.names()

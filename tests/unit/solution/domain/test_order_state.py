@@ -46,6 +46,38 @@ def told(*messages: News, start: Progress = SENT) -> list[Step]:
 # --- the table ------------------------------------------------------------------------------------
 
 
+AT_BROKER = "OPEN FILLED CANCELED EXPIRED REPLACED REJECTED"
+MOVES = {
+    None: "SUBMITTING REFUSED DRY_RUN",
+    "SUBMITTING": f"{AT_BROKER} UNKNOWN NOT_SENT REFUSED EXPIRED_UNCONFIRMED",
+    "UNKNOWN": f"{AT_BROKER} SUBMITTING EXPIRED_UNCONFIRMED",
+    "EXPIRED_UNCONFIRMED": f"{AT_BROKER} ABSENT_CONFIRMED",
+    "OPEN": "FILLED CANCELED EXPIRED REPLACED REJECTED",
+}
+"""The table once more, in words of its own: no move is lost or won unseen."""
+OPEN_RANKS = (
+    {"accepted", "accepted_for_bidding", "pending_review"},
+    {"pending_new", "held"},
+    {"new"},
+    {"partially_filled"},
+    {"pending_cancel", "pending_replace", "stopped", "suspended", "done_for_day", "calculated"},
+)
+"""Statuses of an open order, those that an order leaves for good first."""
+
+
+def test_the_table_holds_these_moves() -> None:
+    """From each state that has any."""
+    found = {before: {str(s) for s in moves} for before, moves in LEGAL_MOVES.items() if moves}
+    assert found == {before: set(moves.split()) for before, moves in MOVES.items()}
+
+
+def test_the_broker_s_ends_are_these_five() -> None:
+    """Everything else it says is of an order that may still trade."""
+    ends = {status: str(s) for status, s in STATE_OF_STATUS.items() if s is not State.OPEN}
+    assert ends == {name: name.upper() for name in ("filled", "canceled", "expired", "rejected",
+                                                    "replaced")}  # fmt: skip
+
+
 def test_every_state_has_a_row() -> None:
     """No state without its moves, and none invented."""
     assert set(LEGAL_MOVES) == {None, *State}
@@ -138,6 +170,29 @@ def test_stale_acknowledgements_are_no_step_back(before: str, after: str, standi
     assert steps[-1].progress.status == standing
 
 
+@pytest.mark.parametrize(("first", "second"), [(a, b) for a in range(5) for b in range(5)], ids=str)
+def test_a_status_of_the_same_shares_moves_forward_only(first: int, second: int) -> None:
+    """From the last group an order may go back to new, and no further."""
+    leads_on = second >= (2 if first == 4 else first)
+    for before, after in product(sorted(OPEN_RANKS[first]), sorted(OPEN_RANKS[second])):
+        step = told(news(before), news(after))[-1]
+        assert step.status_changed is (leads_on and before != after), (before, after)
+
+
+@pytest.mark.parametrize("status", sorted(OPEN_RANKS[0] | OPEN_RANKS[1]))
+@pytest.mark.parametrize("standing", ["", "replaced"])
+def test_the_first_words_of_an_order_are_taken(status: str, standing: str) -> None:
+    """Nothing was said of it yet, or its successor's life begins."""
+    before = Progress(state=State.OPEN, status=standing, order_id="A")
+    assert merge(before, news(status)).progress.status == status
+
+
+def test_more_shares_move_whatever_the_status_is() -> None:
+    """The message is newer than what we know, since it knows more."""
+    step = told(news("partially_filled", "3", "100"), news("new", "5", "100"))[-1]
+    assert (step.status_changed, step.progress.status) == (True, "new")
+
+
 def test_a_refused_cancel_leads_back_to_new() -> None:
     """pending_cancel and pending_replace may come to nothing."""
     steps = told(news("new"), news("pending_cancel"), news("new"), news("pending_replace"))
@@ -202,6 +257,24 @@ def test_a_missed_execution_is_told_with_the_next() -> None:
     """Two executions in one message: their average."""
     step = told(news("new"), news("filled", "10", "106"))[-1]
     assert (step.filled, step.fill_price) == (TEN, Decimal(106))
+
+
+def test_a_price_of_two_executions_is_their_average() -> None:
+    """3 at 100 by the stream and 4 that were missed before it, at 102.625."""
+    told_of = news("filled", "7", "101.5")._replace(
+        execution_id="e", execution_qty=Decimal(3), execution_price=Decimal(100)
+    )
+    step = merge(SENT, told_of)
+    assert {row.price for row in step.executions} == {Decimal(100), Decimal("102.625")}
+    assert step.fill_price == Decimal("101.5")
+
+
+def test_the_price_of_one_execution_is_not_rounded() -> None:
+    """It is told as the broker told it."""
+    told_of = news("filled", "7", "0.1234567")._replace(
+        execution_id="e", execution_qty=Decimal(7), execution_price=Decimal("0.1234567")
+    )
+    assert merge(SENT, told_of).fill_price == Decimal("0.1234567")
 
 
 def test_no_average_no_price() -> None:
@@ -279,6 +352,42 @@ def test_what_is_said_of_a_predecessor_does_not_end_the_successor(status: str) -
     progress = steps[-1].progress
     assert (progress.order_id, progress.state, progress.status) == ("B", State.OPEN, "replaced")
     assert (steps[-1].filled, progress.filled_qty) == (Decimal(4), Decimal(4))
+
+
+@pytest.mark.parametrize("new", ["0", "Z"])
+def test_a_successor_s_id_may_be_any(new: str) -> None:
+    """Ids are names, not numbers that grow."""
+    steps = told(news("new"), replaced("A", new))
+    assert steps[-1].progress.order_id == new
+
+
+@pytest.mark.parametrize("status", ["new", "pending_replace", "suspended"])
+def test_only_a_replaced_order_is_left_for_its_successor(status: str) -> None:
+    """Another status that names one: the replacement may still be refused."""
+    steps = told(news("accepted"), news(status)._replace(replaced_by="B"))
+    assert (steps[-1].progress.order_id, steps[-1].progress.status) == ("A", status)
+
+
+@pytest.mark.parametrize("shares", ["0.5", "1", "4"])
+def test_a_successor_that_trades_is_followed_before_it_is_named(shares: str) -> None:
+    """It names its predecessor, and it has filled something: it is the order now."""
+    told_of = news("partially_filled", shares, "100", "B")._replace(replaces="A")
+    step = told(news("new"), told_of)[-1]
+    assert (step.progress.order_id, step.progress.status) == ("B", "partially_filled")
+
+
+@pytest.mark.parametrize("replaces", ["", "0", "Z"])
+def test_an_order_that_replaces_another_one_is_not_followed(replaces: str) -> None:
+    """Its shares are in the chain; which of them is last, others have to say."""
+    told_of = news("partially_filled", "4", "100", "C")._replace(replaces=replaces)
+    step = told(news("new"), told_of)[-1]
+    assert (step.progress.order_id, step.progress.status) == ("A", "new")
+
+
+def test_a_successor_that_has_not_traded_is_not_followed() -> None:
+    """Its replacement may still be refused, and the predecessor live on."""
+    step = told(news("new"), news("new", order_id="B")._replace(replaces="A"))[-1]
+    assert step.progress.order_id == "A"
 
 
 def test_replaced_without_a_successor_is_the_end() -> None:
@@ -416,7 +525,16 @@ def test_numbers_are_read_as_text(value: object, number: str) -> None:
     assert decimal_or_none(value) == Decimal(number)
 
 
+@pytest.mark.parametrize("sign", ["", "-"])
+@pytest.mark.parametrize("value", ["1e30", "9.5e30", "1e-30"])
+def test_thirty_digits_are_a_number(value: str, sign: str) -> None:
+    """Far beyond any order, and still written out in a line."""
+    assert decimal_or_none(sign + value) == Decimal(sign + value)
+
+
 NONSENSE: list[object] = [
+    "1e31",
+    "1e-31",
     None,
     "",
     "NaN",
@@ -447,6 +565,44 @@ def test_an_order_object_becomes_news() -> None:
         "replaced_by": None,
     }
     assert news_of(order) == news("partially_filled", "4", "100.25")
+
+
+@pytest.mark.parametrize("status", ["canceled", "expired", "held", "new", "rejected"])
+def test_only_filled_means_all_of_it(status: str) -> None:
+    """Without a number, any other status says nothing of the shares."""
+    found = news_of({"status": status, "qty": "10"})
+    assert (found.filled_qty, found.counts, found.qty) == (Decimal(0), False, TEN)
+    whole = news_of({"status": "filled", "qty": "10"})
+    assert (whole.filled_qty, whole.counts) == (TEN, True)
+    partly = news_of({"status": "filled", "qty": "10", "filled_qty": "4"})
+    assert (partly.filled_qty, partly.counts) == (Decimal(4), True)
+
+
+def test_every_field_of_an_order_object_has_its_place() -> None:
+    """Its own time, unless the message brings one."""
+    order = {
+        "id": "B",
+        "status": "replaced",
+        "qty": "10",
+        "filled_qty": "0",
+        "replaced_by": "C",
+        "replaces": "A",
+        "updated_at": "2026-03-04T17:00:00Z",
+    }
+    expected = News(
+        "replaced", "B", replaced_by="C", qty=TEN, replaces="A", at="2026-03-04T17:00:00Z"
+    )
+    assert news_of(order) == expected
+    assert news_of(order, at="2026-03-04T18:00:00Z").at == "2026-03-04T18:00:00Z"
+
+
+def test_a_step_changes_by_its_status_or_by_its_shares() -> None:
+    """Either is a change; neither is none."""
+    [row] = merge(SENT, news("filled", "1", "100")).executions
+    assert Step(SENT) == Step(SENT, Decimal(0), None, False, False, (), False)
+    assert not Step(SENT).changed
+    assert Step(SENT, status_changed=True).changed
+    assert Step(SENT, executions=(row,)).changed
 
 
 @pytest.mark.parametrize(

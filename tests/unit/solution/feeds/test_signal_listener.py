@@ -61,6 +61,7 @@ class Group:
         self.rewound: list[str] = []
         self.trim_error: Exception | None = None
         self.trims = 0
+        self.trimmed = 3
         self.ahead_ms = 0
 
     def add(self, entry_id: str, fields: Any = BUY, owner: str = "") -> str:
@@ -129,7 +130,7 @@ class Group:
         self.trims += 1
         if self.trim_error is not None:
             raise self.trim_error
-        return 3
+        return self.trimmed
 
 
 class Fixture:
@@ -139,7 +140,7 @@ class Fixture:
         self.clock = ManualClock()
         self.group = Group(self.clock)
         self.room = 1000
-        self.waited = 0
+        self.waited = self.freed = 0
         self.takes = True
         self.arrivals: list[Arrival] = []
         self.letters: list[tuple[str, str]] = []
@@ -189,6 +190,7 @@ class Fixture:
     def _wait_room(self, timeout: float) -> int:
         self.waited += 1
         self.clock.advance(timeout)
+        self.room += self.freed
         return self.room
 
     def _deliver(self, arrival: Arrival) -> bool:
@@ -295,6 +297,14 @@ def test_only_as_much_is_read_as_there_is_room_for(fix: Fixture) -> None:
     fix.listener.step()
     assert fix.group.counts == [3]
     assert fix.waited == 1
+
+
+def test_room_that_a_worker_makes_meanwhile_is_read_into_at_once(fix: Fixture) -> None:
+    """Waiting for room ends with it, in the same step."""
+    entry = fix.group.add(fix.now_id())
+    fix.room, fix.freed = 0, 2
+    fix.listener.step()
+    assert (fix.ids(), fix.group.counts) == ([entry], [2])
 
 
 def test_an_entry_that_found_no_room_comes_again(fix: Fixture) -> None:
@@ -818,6 +828,20 @@ def test_a_redis_that_forbids_trimming_still_delivers(fix: Fixture) -> None:
     fix.clock.advance(3600)
     fix.listener.step()
     assert fix.group.trims == 2
+
+
+@pytest.mark.parametrize(("trimmed", "told"), [(3, [3]), (0, [])])
+def test_only_what_was_trimmed_is_told(
+    fix: Fixture, caplog: pytest.LogCaptureFixture, trimmed: int, told: list[int]
+) -> None:
+    """Upkeep that had nothing to do writes no line."""
+    caplog.set_level("INFO", logger="solution")
+    fix.group.trimmed = trimmed
+    fix.listener.step()
+    fix.listener.step()
+    assert fix.group.trims == 1
+    lines = [r for r in caplog.records if r.getMessage() == "stream_trimmed"]
+    assert [vars(line)["entries"] for line in lines] == told
 
 
 def test_stopping_closes_the_connection(fix: Fixture) -> None:

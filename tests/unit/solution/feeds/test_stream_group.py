@@ -56,9 +56,10 @@ class Wire:
         assert transaction is False
         return self
 
-    def xinfo_groups(self, stream: str) -> None:
+    def xinfo_groups(self, stream: str) -> Any:
         name = b"g" if stream == "ours" else b"another"
         self.replies.append([{"name": name, "last-delivered-id": b"5-1", "entries-read": 3}])
+        return self.replies[-1]
 
     def xinfo_stream(self, stream: str) -> None:
         self.replies.append({"last-generated-id": b"9-0", "max-deleted-entry-id": b"2-0"})
@@ -151,3 +152,43 @@ def test_tails_of_streams_without_our_group_are_not_known() -> None:
 def test_the_lowest_pending_entry(first: bytes | None, lowest: str | None) -> None:
     """Of all consumers, or none."""
     assert made(Wire(lambda *_: [0, first, None, None])).lowest_pending("s") == lowest
+
+
+def test_a_rewound_group_is_delivered_everything_again() -> None:
+    """From before the first entry, not from the newest."""
+    asked: list[tuple[Any, ...]] = []
+    made(Wire(lambda *command: asked.append(command))).rewind("s")
+    assert asked == [("XGROUP", "SETID", "s", "g", "0")]
+
+
+@pytest.mark.parametrize(
+    ("lowest", "before_ms", "floor"),
+    [(None, 9, "5-1"), (b"4-7", 9, "4-7"), (b"4-7", 3, "3-0"), (None, 3, "3-0")],
+)
+def test_nothing_that_a_group_still_needs_is_trimmed(
+    lowest: bytes | None, before_ms: int, floor: str
+) -> None:
+    """Neither what is pending nor what was never delivered, however old it is."""
+    trims: list[tuple[Any, ...]] = []
+
+    def answer(*command: Any) -> Any:
+        if command[0] == "XPENDING":
+            return [0, lowest, None, None]
+        trims.append(command)
+        return 2
+
+    assert made(Wire(answer)).trim("s", before_ms) == 2
+    assert trims == [("XTRIM", "s", "MINID", "~", floor)]
+
+
+def test_pending_entries_are_read_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each page begins behind the last entry of the one before; a short one is the last."""
+    monkeypatch.setattr(module, "PAGE", 2)
+    ids, starts = [b"1-0", b"2-0", b"2-1"], []
+
+    def answer(*command: Any) -> Any:
+        starts.append(command[3])
+        return [(each, b"me", 0, 1) for each in (ids[:2] if command[3] == "-" else ids[2:])]
+
+    assert list(made(Wire(answer)).pending_ids("s", "me")) == ["1-0", "2-0", "2-1"]
+    assert starts == ["-", "(2-0"]

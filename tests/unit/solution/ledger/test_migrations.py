@@ -178,6 +178,21 @@ def test_a_crash_in_the_middle_leaves_the_old_version_whole(old: Path, nth: int)
     assert value(old, "PRAGMA user_version") == int(scripts.NEWEST)
 
 
+def test_a_crash_after_the_last_statement_leaves_the_old_version_whole(old: Path) -> None:
+    """Killed just before the commit, at the place that the torture arms: old, then upgraded."""
+    before = layout(old)
+    armed = "from solution import failpoints as f\nf.arm(f.parse('migration.before_commit=kill'))\n"
+    done = run(armed + KILLED, f"sqlite:///{old}", "0")
+    assert done.returncode == -signal.SIGKILL
+    assert "migration.before_commit: kill" in done.stderr
+    assert layout(old) == before
+    assert value(old, "PRAGMA user_version") == 1
+    ledger = SqliteLedger(f"sqlite:///{old}")
+    assert len(ledger.open_intents()) == 1
+    ledger.close()
+    assert value(old, "PRAGMA user_version") == int(scripts.NEWEST)
+
+
 def test_a_stranger_in_the_way_stops_the_start_and_not_the_ledger(old: Path) -> None:
     """Somebody's open transaction: one sentence, and the old version stays."""
     stranger = sqlite3.connect(old, isolation_level=None)

@@ -32,8 +32,8 @@ TEN_PERCENT = SizingRules(weights={}, max_order_notional_pct=ZERO)
 def decide(
     direction: str = "b", *, held: str = "0", bps: str = "100", **rules: Any
 ) -> tuple[dict[str, Any], Intent, View]:
-    """What is sent, what is reserved and what the gates saw; fields of the signal: ``fields``."""
-    fields = rules.pop("fields", {})
+    """What is sent, what is reserved and what the gates saw; also taken: ``fields``, ``quote``."""
+    fields, quote = rules.pop("fields", {}), rules.pop("quote", QUOTE)
     settings = PipelineRules(
         deployment="abcdefgh",
         gates=GateRules(),
@@ -49,7 +49,7 @@ def decide(
         age=0.0,
         starved=0.0,
         waited=0.0,
-        quote=QUOTE,
+        quote=quote,
     )
     qty = Decimal(held)
     holdings = Holdings(
@@ -176,3 +176,10 @@ def test_a_trailing_distance_is_never_widened(direction: str) -> None:
     fields = {"order_type": "trailing_stop", "trail_price": "1.009"}
     body, _, _ = decide(direction, held="0" if direction == "b" else "5", fields=fields)
     assert body["trail_price"] == "1.00"
+
+
+def test_without_a_price_nothing_is_sized() -> None:
+    """The price gate says so before; a size computed on nothing must not depend on that."""
+    with pytest.raises(Refused) as caught:
+        decide(quote=None)
+    assert caught.value.reason is Reason.STALE_PRICE

@@ -286,3 +286,17 @@ def test_the_ids_are_recomputed_not_trusted() -> None:
     rig = after_the_loss_of_the_ledger(dead)
     rig.recover([(STREAM, "1-0", entry_fields("b", {}))])
     assert rig.row(body["client_order_id"]).reason == "ORPHAN"
+
+
+@pytest.mark.parametrize("created", [None, "soon", "2026-03-04T17:00:00"])
+def test_an_orphan_whose_age_cannot_be_read_was_found_now(created: str | None) -> None:
+    """No time, or one of no zone: it is followed all the same, from now on."""
+    dead = Rig()
+    dead.desk.default = accept("new")
+    dead.send(**RESTING)
+    coid = dead.only_coid()
+    dead.desk.orders[coid]["created_at"] = created
+    rig = after_the_loss_of_the_ledger(dead)
+    rig.recover([])
+    assert rig.row(coid).published_ms == rig.clock.epoch_ms()
+    assert set(rig.halts.all()) == {"NVDA"}

@@ -239,3 +239,9 @@ def test_a_row_gets_its_executions_back() -> None:
     again = outcomes.with_trades(outcomes.progress_of(INTENT), trades)
     assert [row.id for row in again.fills.executions] == ["A:4", "e9"]
     assert not merge(again, told).executions
+
+
+def test_a_row_without_executions_stands_as_it_stood() -> None:
+    """Its shares came from a ledger that kept no executions of it."""
+    before = outcomes.progress_of(INTENT)
+    assert outcomes.with_trades(before, []) is before

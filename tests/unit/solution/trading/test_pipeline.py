@@ -15,6 +15,7 @@ from solution.domain.reasons import Reason
 from solution.domain.records import Change, DeadLetter, EntryRef, State
 from solution.errors import (
     DuplicateOrder,
+    IdentityExists,
     LedgerError,
     NotSent,
     OutcomeUnknown,
@@ -797,6 +798,22 @@ def test_an_immediate_order_found_while_queued_holds_the_lane_to_its_end(rig: Ri
     assert rig.outcomes.told(second) == ["submitted", "fill!"]
 
 
+def test_a_resting_order_found_while_queued_frees_its_lane(rig: Rig) -> None:
+    """Open at the broker, and nothing of the asset has to wait for its end."""
+    rig.desk.script.append(fail(UNCLEAR))
+    rig.send(order_type="limit", limit_price="50", time_in_force="day")
+    coid = rig.only_coid()
+    for pause in (0.25, 1.0, 1.0):
+        rig.clock.advance(pause)
+        rig.watch.step()
+    rig.desk.place(orjson.loads(rig.desk.posts[0]))
+    rig.hear(rig.update(coid, "new"))
+    rig.work_all()
+    assert len(rig.desk.posts) == 1
+    assert rig.row(coid).state is State.OPEN
+    assert rig.is_free()
+
+
 # --- failures of our own ----------------------------------------------------------------
 
 
@@ -812,6 +829,20 @@ def test_a_ledger_that_fails_stops_the_post_and_the_acknowledgement(rig: Rig) ->
     assert rig.desk.posts == []
     assert rig.outcomes.acks == []
     assert len(rig.tracker) == 0
+
+
+def test_a_row_that_is_refused_as_known_and_is_not_there_stops_the_service(rig: Rig) -> None:
+    """Its id would be another identity's: nothing is sent, reserved or acknowledged."""
+
+    def taken(_intent: Any) -> None:
+        raise IdentityExists("the client_order_id has a row already")
+
+    rig.ledger.begin = taken  # type: ignore[method-assign,assignment]
+    with pytest.raises(IdentityExists):
+        rig.send()
+    assert rig.desk.posts == []
+    assert rig.outcomes.acks == []
+    assert (len(rig.tracker), rig.portfolio.reserved()[0]) == (0, 0)
 
 
 def test_an_unforeseen_error_before_the_row_refuses_the_signal(rig: Rig) -> None:

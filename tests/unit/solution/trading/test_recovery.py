@@ -1,6 +1,8 @@
 """Recovery: what a new process makes of the rows an old one left."""
 
+from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 import orjson
 import pytest
@@ -9,10 +11,10 @@ from solution.book.positions import Portfolio
 from solution.domain.records import Intent, State
 from solution.errors import OutcomeUnknown, StartupError
 from solution.ledger.sqlite import SqliteLedger
-from solution.rate_limiter import RateLimiter
+from solution.rate_limiter import Priority, RateLimiter
 from solution.trading import recovery
 from tests.helpers.clocks import ManualClock
-from tests.helpers.trading import Rig, RigRules, accept, fail
+from tests.helpers.trading import DEPLOYMENT, Rig, RigRules, accept, fail
 
 UNCLEAR = OutcomeUnknown("no usable answer")
 LIMIT = {"order_type": "limit", "limit_price": "50", "time_in_force": "day"}
@@ -249,8 +251,9 @@ def test_a_ledger_belongs_to_one_account_at_one_host() -> None:
     ledger = SqliteLedger("sqlite://")
     recovery.bind_ledger(ledger, "account-1", "https://broker")
     recovery.bind_ledger(ledger, "account-1", "https://broker")
-    with pytest.raises(StartupError, match="belongs to account account-1@https://broker"):
-        recovery.bind_ledger(ledger, "account-2", "https://broker")
+    for other in ("account-0", "account-2"):
+        with pytest.raises(StartupError, match="belongs to account account-1@https://broker"):
+            recovery.bind_ledger(ledger, other, "https://broker")
     with pytest.raises(StartupError, match="another LEDGER_URL"):
         recovery.bind_ledger(ledger, "account-1", "https://other")
 
@@ -277,3 +280,131 @@ def test_a_row_without_reserved_shares_restores_an_empty_reservation() -> None:
     held = recovery.reservation_of(intent)
     assert (held.qty, held.price, held.opens) == (Decimal(0), Decimal(0), False)
     Portfolio(ManualClock()).restore(held)
+
+
+# --- what is asked of ledger and broker -----------------------------------------------------------
+
+NOW_MS = 1_772_640_000_000
+
+
+class Asked:
+    """Ledger, limiter and desk in one: answers as told, and keeps what it was asked for."""
+
+    def __init__(self, **answers: Any) -> None:
+        self.answers = answers
+        self.asked: dict[str, tuple[Any, ...]] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        def answer(*arguments: Any) -> Any:
+            self.asked[name] = arguments
+            return self.answers.get(name)
+
+        return answer
+
+
+def clock_at_now() -> Any:
+    return Asked(epoch_ms=NOW_MS)
+
+
+def test_the_budget_counts_one_minute() -> None:
+    """Orders older than the broker's window cost nothing any more."""
+    both: Any = Asked(send_times=[NOW_MS - 5, NOW_MS - 1])
+    recovery.restore_budget(both, both, clock_at_now())
+    assert both.asked["send_times"] == (NOW_MS - 60_000,)
+    assert both.asked["restore"] == ([NOW_MS - 5, NOW_MS - 1], NOW_MS)
+
+
+def test_the_newest_sent_is_the_highest_entry_of_stream_and_asset() -> None:
+    """By number, in whatever order the rows come; orders that no signal explains are passed by."""
+    ledger: Any = Asked(
+        sent_since=[
+            ("nvda", "1", "5-9"),
+            ("nvda", "1", ""),
+            ("nvda", "1", "5-10"),
+            ("nvda", "1", "4-99"),
+            ("nvda", "2", "7"),
+            ("other", "1", "6-0"),
+        ]
+    )
+    found = recovery.newest_sent(ledger, NOW_MS)
+    assert found == {("nvda", "1"): (5, 10), ("nvda", "2"): (7, 0), ("other", "1"): (6, 0)}
+    assert ledger.asked["sent_since"] == (NOW_MS - 3_600_000,)
+
+
+@pytest.mark.parametrize(
+    ("last", "since_ms"), [(NOW_MS - 5250, NOW_MS - 65_250), (None, NOW_MS - 3_660_000)]
+)
+def test_the_broker_is_asked_for_what_may_have_no_row(last: int | None, since_ms: int) -> None:
+    """A minute before the last order we know; of the last hour when we know none."""
+    both: Any = Asked(last_sent_ms=last)
+    assert recovery.unclaimed(both, both, DEPLOYMENT, clock_at_now()) == {}
+    since, priority = both.asked["orders_since"]
+    assert since == datetime.fromtimestamp(since_ms / 1000, UTC)
+    assert priority is Priority.LOOKUP
+
+
+def test_unclaimed_is_what_is_ours_and_has_no_row() -> None:
+    """Neither another deployment's, nor a stranger's, nor one that the ledger knows."""
+    ours, known = f"sp-{DEPLOYMENT}-1", f"sp-{DEPLOYMENT}-2"
+    listed = [{"client_order_id": each} for each in (ours, known, "sp-other-3", "by hand")]
+    both: Any = Asked(last_sent_ms=NOW_MS, orders_since=[*listed, {}])
+    both.find_by_client_order_id = lambda coid: object() if coid == known else None
+    assert recovery.unclaimed(both, both, DEPLOYMENT, clock_at_now()) == {ours: listed[0]}
+
+
+def row(**of: Any) -> Intent:
+    """A row of a buy of 10 for 1,000 that is on its way."""
+    return Intent(
+        **{
+            "identity": "i",
+            "digest": "d",
+            "stream": "s",
+            "entry_id": "1-0",
+            "client_order_id": "c",
+            "state": State.UNKNOWN,
+            "symbol": "NVDA",
+            "side": "buy",
+            "reserved_qty": Decimal(10),
+            "reserved_cash": Decimal(1000),
+            **of,
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("of", "price", "opens"),
+    [
+        ({}, "100", True),
+        ({"reserved_cash": Decimal("0.5"), "reserved_qty": Decimal(2)}, "0.25", True),
+        ({"reserved_cash": Decimal(0), "side": "sell"}, "0", False),
+        ({"reserved_qty": Decimal(0)}, "0", True),
+    ],
+)
+def test_what_a_row_holds(of: dict[str, Any], price: str, opens: bool) -> None:
+    """Cash where it opens exposure, at the price it was charged at; shares otherwise."""
+    held = recovery.reservation_of(row(filled_qty=Decimal(3), **of))
+    assert (held.price, held.opens) == (Decimal(price), opens)
+    assert (held.symbol, held.client_order_id, held.filled_qty) == ("NVDA", "c", Decimal(3))
+    assert held.side == of.get("side", "buy")
+
+
+@pytest.mark.parametrize("state", [State.OPEN, State.SUBMITTING, State.UNKNOWN])
+def test_only_an_accepted_order_is_in_every_snapshot(state: State) -> None:
+    """One that may not exist is charged beside whatever the account says."""
+    accepted_at = recovery.reservation_of(row(state=state)).accepted_at
+    assert accepted_at == (float("-inf") if state is State.OPEN else None)
+
+
+def test_orders_at_the_broker_are_asked_for_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    """The others have their lookup; how many of each is told once, and nothing where none is."""
+    caplog.set_level("WARNING", logger="solution.trading.recovery")
+    rows = [row(state=State.OPEN, client_order_id="a"), row(client_order_id="b")]
+    parts: Any = Asked(open_intents=rows, monotonic=7.5)
+    parts.epoch = 3
+    everything = dict.fromkeys(("ledger", "tracker", "portfolio", "schedule", "clock"), parts)
+    assert recovery.restore(**everything) == 2
+    assert parts.asked["poll_now"] == (["a"], 7.5)
+    assert [(vars(r)["open"], vars(r)["at_broker"]) for r in caplog.records] == [(2, 1)]
+    parts.answers["open_intents"] = []
+    assert recovery.restore(**everything) == 0
+    assert len(caplog.records) == 1

@@ -94,6 +94,33 @@ def test_only_waiting_for_budget_keeps_a_signal_fresh(
     assert rig.row(rig.only_coid()).state is State.SUBMITTING
 
 
+def test_a_signal_that_is_not_fresh_does_not_become_so(rig: Rig) -> None:
+    """Read again after a crash, then told to wait for budget: its age goes on counting."""
+    rig.desk.script.append(fail(RateLimited("too many requests", 1.0)))
+    rig.publish()
+    lease, slot = _taken(rig)
+    lease.item.fresh = False
+    rig.pipeline.run(lease.item, lease, slot)
+    assert lease.item.fresh is False
+
+
+@pytest.mark.parametrize(("unclear", "ended"), [(False, "refused!"), (True, "expired_unconfirmed")])
+def test_the_last_look_stops_what_the_gates_let_through(
+    rig: Rig, unclear: bool, ended: str
+) -> None:
+    """Nothing is sent; what an earlier POST may have done is not thereby undone."""
+    rig.desk.script.append(fail(UNCLEAR if unclear else RateLimited("too many requests", 1.0)))
+    entry = rig.publish()
+    lease, slot = _taken(rig)
+    rig.pipeline.run(lease.item, lease, slot)
+    intent = rig.row(rig.only_coid())
+    rig.killed = "the kill switch is on"
+    assert rig.submitter.post(intent, lease.item, slot) is True
+    assert len(rig.desk.posts) == 1
+    assert rig.outcomes.told(entry)[-1] == ended
+    assert rig.outcomes.events[-1]["message"] == "the kill switch is on"
+
+
 @pytest.mark.parametrize(
     "answer",
     [

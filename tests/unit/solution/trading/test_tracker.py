@@ -14,6 +14,7 @@ from solution.domain.reasons import Reason
 from solution.domain.records import EntryRef, State
 from solution.errors import DuplicateOrder, OutcomeUnknown
 from solution.trading import registry as module
+from solution.trading.work import FreeLane
 from tests.helpers.trading import Rig, Update, accept, fail
 
 UNCLEAR = OutcomeUnknown("no usable answer")
@@ -613,6 +614,27 @@ def test_no_verdict_of_ours_ends_an_order_that_exists(rig: Rig, call: str) -> No
     assert rig.outcomes.told(entry) == ["submitted"]
 
 
+def test_an_absence_is_confirmed_only_of_what_was_given_up(rig: Rig) -> None:
+    """While it may still be looked up or sent, no list proves anything."""
+    rig.desk.script.append(fail(UNCLEAR))
+    entry = rig.send()
+    rig.tracker.confirm_absent(rig.only_coid())
+    assert rig.row(rig.only_coid()).state is State.UNKNOWN
+    assert rig.outcomes.told(entry) == ["unknown"]
+
+
+def test_an_order_that_the_broker_rejects_later_says_so(rig: Rig) -> None:
+    """Accepted, then rejected on the stream (by the exchange behind it): final, with a reason."""
+    entry, coid = open_order(rig)
+    rig.desk.orders[coid]["status"] = "rejected"
+    rig.hear(rig.update(coid, "rejected"))
+    row = rig.row(coid)
+    assert (row.state, row.reason) == (State.REJECTED, "REFUSED_BY_BROKER")
+    assert rig.outcomes.told(entry) == ["submitted", "rejected!"]
+    assert rig.outcomes.events[-1]["reason"] == "REFUSED_BY_BROKER"
+    assert rig.portfolio.view("NVDA").pending_qty == 0
+
+
 def test_nothing_is_asked_of_an_order_that_is_gone(rig: Rig) -> None:
     """Calls about an id that is not (or no longer) on its way do nothing."""
     rig.tracker.unknown("gone", "")
@@ -620,6 +642,8 @@ def test_nothing_is_asked_of_an_order_that_is_gone(rig: Rig) -> None:
     rig.tracker.unsent("gone", "")
     rig.tracker.answered("gone", {}, how=("answered", "HTTP 200"))
     assert rig.tracker.note_absent("gone") == 0
+    rig.tracker.forget_absences("gone")
+    rig.tracker.confirm_absent("gone")
     assert rig.tracker.take_for_resend("gone") is None
     assert rig.outcomes.events == []
 
@@ -655,6 +679,38 @@ def test_a_second_copy_of_an_entry_in_hand_takes_no_lane(rig: Rig) -> None:
     assert taken is not None
     assert rig.tracker.attach(coid, taken[0], taken[0].item)
     assert rig.is_free("AAPL")
+
+
+def test_an_entry_read_again_while_in_hand_is_acknowledged_once(rig: Rig) -> None:
+    """Its own sweep found it: the lane that came with the copy is let go, the other one stays."""
+    rig.desk.script.append(fail(UNCLEAR))
+    entry = rig.send()
+    work = rig.tracker.get(rig.only_coid()).work  # type: ignore[union-attr]
+    assert work is not None
+    copy, free = replace(work, redelivered=True), FreeLane()
+    assert rig.tracker.attach(rig.only_coid(), free, copy)
+    assert rig.tracker.get(rig.only_coid()).lane is not free  # type: ignore[union-attr]
+    rig.desk.place(orjson.loads(rig.desk.posts[0]))
+    rig.desk.fill(rig.only_coid())
+    rig.advance(1)
+    assert rig.outcomes.acks == [entry]
+
+
+def test_two_that_recall_one_order_at_once_get_the_same(rig: Rig) -> None:
+    """Both read the ledger; the second must not put its own copy in the first one's place."""
+    entry, coid = bought(rig)
+    again = Rig(ledger=rig.ledger)
+    found: list[Any] = []
+    find_row = again.ledger.find_by_client_order_id
+
+    def slowly(client_order_id: str) -> Any:
+        again.tracker._find_row = find_row
+        found.append(again.tracker.recall(client_order_id))  # the other thread is faster
+        return find_row(client_order_id)
+
+    again.tracker._find_row = slowly
+    assert again.tracker.recall(coid) is found[0]
+    assert found[0].intent.entry_id == entry
 
 
 def test_ended_orders_are_remembered_up_to_a_bound(

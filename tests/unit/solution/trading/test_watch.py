@@ -698,3 +698,68 @@ def test_a_step_says_when_the_next_is_due(rig: Rig) -> None:
     rig.send()
     rig.clock.advance(1.9)
     assert rig.watch.step() == pytest.approx(0.1)
+
+
+def test_an_order_that_ended_while_others_were_asked_for_is_left_alone(rig: Rig) -> None:
+    """Its end came on the stream between two questions of one step."""
+    rig.desk.default = fail(UNCLEAR)
+    for symbol in ("NVDA", "AAPL"):
+        rig.send(ticker=symbol)
+    first, second = (orjson.loads(body) for body in rig.desk.posts)
+    rig.desk.place(second)
+    rig.desk.fill(second["client_order_id"])
+    looking: Callable[..., Any] = rig.desk.lookup
+
+    def lookup(coid: str, priority: Priority) -> Any:
+        rig.hear(rig.update(second["client_order_id"], "fill"))
+        return looking(coid, priority)
+
+    rig.desk.lookup = lookup  # type: ignore[method-assign]
+    rig.advance(0.3)
+    assert rig.desk.asked == [f"lookup {first['client_order_id']} LOOKUP"]
+
+
+def test_a_watch_that_is_stopping_asks_nothing_more(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was due stays on the schedule: a stop must not wait for many answers."""
+    rig.desk.script.append(fail(UNCLEAR))
+    rig.send()
+    rig.clock.advance(0.3)
+    for name in ("alive", "stopping"):
+        monkeypatch.setattr(watch.OrderWatch, name, True)
+    rig.watch.step()
+    assert rig.desk.asked == []
+    assert rig.schedule.next_at() == pytest.approx(rig.clock.monotonic() + 0.25)
+
+
+def test_an_order_without_a_known_id_is_cancelled_once_it_has_one(rig: Rig) -> None:
+    """A cancel needs the broker's id: until somebody told it, it comes up again and again."""
+    rig.desk.script.append(fail(UNCLEAR))
+    rig.send(**LIMIT)
+    coid = rig.only_coid()
+    rig.schedule.follow(rig.row(coid), rig.clock.monotonic(), cancel_now=True)
+    rig.advance(0.2)
+    assert rig.desk.cancels == []
+    order = rig.desk.place(orjson.loads(rig.desk.posts[0]))
+    rig.advance(2)
+    assert rig.desk.cancels[0] == order["id"]
+
+
+def test_beyond_the_table_of_sessions_a_long_weekend_is_waited(
+    careful: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody knows the close of that session; an absence may be believed four days later."""
+
+    def unknown(_sent: object) -> None:
+        raise LookupError("beyond the table")
+
+    monkeypatch.setattr(watch, "next_close", unknown)
+
+    careful.desk.script.append(fail(UNCLEAR))
+    careful.send()
+    coid = careful.only_coid()
+    careful.advance(4 * 86_400)
+    assert careful.row(coid).state is State.EXPIRED_UNCONFIRMED
+    careful.advance(7200)
+    assert careful.row(coid).state is State.ABSENT_CONFIRMED
