@@ -30,6 +30,7 @@ RARE = (
     "intake.dead_letter",
     "listener.reread",
     "pipeline.resend",
+    "submit.row_again",
     "recovery.adopting",
     "recovery.adopted",
     "ask.in_flight",

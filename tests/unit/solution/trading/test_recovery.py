@@ -326,7 +326,7 @@ def test_the_newest_sent_is_the_highest_entry_of_stream_and_asset() -> None:
             ("other", "1", "6-0"),
         ]
     )
-    found = recovery.newest_sent(ledger, NOW_MS)
+    found = recovery.newest_sent(ledger, NOW_MS, 3_600_000)
     assert found == {("nvda", "1"): (5, 10), ("nvda", "2"): (7, 0), ("other", "1"): (6, 0)}
     assert ledger.asked["sent_since"] == (NOW_MS - 3_600_000,)
 
@@ -336,7 +336,7 @@ def test_the_newest_sent_is_the_highest_entry_of_stream_and_asset() -> None:
 )
 def test_the_broker_is_asked_for_what_may_have_no_row(last: int | None, since_ms: int) -> None:
     """A minute before the last order we know; of the last hour when we know none."""
-    both: Any = Asked(last_sent_ms=last)
+    both: Any = Asked(last_sent_ms=last, orders_since=[])
     assert recovery.unclaimed(both, both, DEPLOYMENT, clock_at_now()) == {}
     since, priority = both.asked["orders_since"]
     assert since == datetime.fromtimestamp(since_ms / 1000, UTC)
