@@ -23,7 +23,6 @@ from solution.domain.signal_rules import (
 )
 from solution.errors import Refused
 from solution.trading.gates import ORDER_GATES, SIGNAL_GATES, first_denial
-from solution.trading.gates.order_gates import market_open
 from solution.trading.gates.view import Denial, GateRules, View
 from solution.trading.pricing import collared, rounded
 from solution.trading.sizing import SHORT_SALE_MARKUP, Plan, Request, SizingRules, size
@@ -49,6 +48,18 @@ class PipelineRules:
 DRIFT = Decimal("1.02")
 """How far a price may run from the decision to a later POST of the same body before caps count with
 it. Sizes are clamped to the caps: without this the first cent would cost the signal."""
+
+
+_SETTLED_BY_CANCELS = frozenset(
+    {
+        Reason.AT_TARGET,
+        Reason.NOTHING_TO_SELL,
+        Reason.NOTHING_TO_COVER,
+        Reason.INSUFFICIENT_BUYING_POWER,
+    }
+)
+"""Refusals that do not speak against cancelling: nothing is left to do then, or the cancels give
+back what is missing now."""
 
 
 def fill_in(intent: Intent, order: Mapping[str, Any], sent_ms: int) -> None:
@@ -155,21 +166,25 @@ class Composer:
             price = max(price, (seen or Decimal(0)) / DRIFT, intent.limit_price or Decimal(0))
         return Plan(side=side, qty=qty, price=price, opens=opens, notional=intent.notional)
 
-    def expected_time(self, signal: Signal, held: Decimal = Decimal(0)) -> TimeInForce:
-        """The time in force as far as it shows before the size; all of ``held`` may be sold."""
-        fractional = stated_fraction(signal) or held != held.to_integral_value()
-        return self._time_in_force(signal, fractional=fractional)
+    def expected_time(self, signal: Signal) -> TimeInForce:
+        """The time in force as far as it shows before the size."""
+        return self._time_in_force(signal, fractional=stated_fraction(signal))
 
-    def check_session(self, view: View, held: Holdings) -> None:
-        """Before an exit's way is cleared: whether the session takes the exit at all.
+    def check_freed(self, work: Work, view: View, freed: Holdings) -> None:
+        """Before resting orders are cancelled for a signal: whether it would trade without them.
+
+        Args:
+            freed: what is held when they are gone.
 
         Raises:
             Refused: else a protective stop would be cancelled for nothing.
+            SignalError: as :meth:`decide`.
         """
-        view.time_in_force = self.expected_time(view.signal, held.qty)
-        denial = market_open(view)
-        if denial is not None:
-            raise Refused(denial.reason, denial.message)
+        try:
+            self.decide(work, view, freed)
+        except Refused as e:
+            if e.reason not in _SETTLED_BY_CANCELS:
+                raise
 
     def _time_in_force(self, signal: Signal, *, fractional: bool) -> TimeInForce:
         """A collared order does not rest at its worst price, whatever TIME_IN_FORCE says."""

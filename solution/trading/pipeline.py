@@ -328,7 +328,8 @@ class Pipeline:
         held = self._portfolio.view(symbol)
         resting = self._saga.in_the_way(work.signal, symbol, held)
         if resting:
-            self._composer.check_session(view, held)
+            freed = self._portfolio.view_freed(symbol, [o.client_order_id for o in resting])
+            self._composer.check_freed(work, view, freed)
             self._saga.clear(symbol, resting)
         return bool(resting)
 

@@ -17,8 +17,13 @@ BUY_LOWER = {"order_type": "limit", "limit_price": "50", "time_in_force": "gtc",
 @pytest.fixture
 def rig() -> Rig:
     """Ten NVDA are held; a cancel takes effect at once and the stream tells it."""
-    made = Rig()
-    made.snapshot(NVDA="10")
+    return holding("10")
+
+
+def holding(qty: str, rules: RigRules | None = None) -> Rig:
+    """Like :func:`rig`, with another position or other settings."""
+    made = Rig(rules)
+    made.snapshot(NVDA=qty)
     made.clock.advance(0.001)
 
     def cancelled(order_id: str) -> None:
@@ -128,6 +133,22 @@ def test_an_exit_that_may_queue_clears_its_way(held: str, sells: bool) -> None:
     entry = rig.send("s")
     assert (rig.row(resting).state is State.CANCELED) is sells
     assert rig.outcomes.told(entry) == (["submitted"] if sells else ["refused!"])
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"), [({}, "NOT_ABOVE_ENTRY"), ({"weight": "0.00001"}, "SIZE_TOO_SMALL")]
+)
+def test_an_exit_that_would_be_refused_without_them_cancels_nothing(
+    fields: dict[str, str], reason: str
+) -> None:
+    """SELL_ONLY_ABOVE_ENTRY holds the bare sale back; the other asks for less than a share."""
+    sizing = {"policy": "all_in", "sell_only_above_entry": True}
+    rig = holding("10", RigRules(sizing=sizing))
+    resting = rest(rig, "s", **TAKE_PROFIT)
+    entry = rig.send("s", **fields)
+    assert rig.row(rig.coid_of(entry, "s", **fields)).reason == reason
+    assert rig.row(resting).state is State.OPEN
+    assert rig.desk.cancels == []
 
 
 def test_an_entry_cancels_nothing(rig: Rig) -> None:
