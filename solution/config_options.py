@@ -198,7 +198,8 @@ class Options(BaseSettings):
     exit_cancels_resting: Annotated[bool, rule.FLAG] = option(
         "true",
         "Orders",
-        "An exit first cancels our own resting orders that hold its shares or could trade with it.",
+        "An exit first cancels our own resting orders that hold its shares or could trade with it, "
+        "and those that would open the position again.",
     )
     resend_unknown: Annotated[bool | None, rule.optional(rule.FLAG)] = option(
         "",

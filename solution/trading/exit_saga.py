@@ -9,7 +9,7 @@ exit pending, and its redelivery finds what is cancelled already cancelled.
 import logging
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Protocol
 
@@ -60,6 +60,20 @@ class Resting:
         return limit_price >= self.limit_price
 
 
+@dataclass(slots=True)
+class Cleared:
+    """The resting orders that one decision has had cancelled, by their ids."""
+
+    asked: set[str] = field(default_factory=set)
+    ended: int = 0
+
+    def told(self, message: str) -> str:
+        """The words of a refusal that came after them."""
+        if not self.asked:
+            return message
+        return f"{message}; {self.ended} of {len(self.asked)} resting orders cancelled"
+
+
 class ExitSaga:
     """Clears the way for exits. Blocks the worker that carries the exit, and nobody else.
 
@@ -88,15 +102,22 @@ class ExitSaga:
     def in_the_way(self, signal: Signal, symbol: str, held: Holdings) -> list[Resting]:
         """Our resting orders that the exit needs out of its way.
 
-        Those of the other side that it could trade with, and those of its own side when they hold
-        shares that it wants. Legs of our brackets are asked for when shares are held that no
-        order in the tracker holds.
+        Those of the other side that it could trade with (with a target of 0 all of them, since
+        they would open what it closes), and those of its own side when they hold shares that it
+        wants. Legs of our brackets are asked for when shares are held that no order in the tracker
+        holds. With nothing held an exit of everything has only the first kind in its way.
         """
-        if not held.qty:
-            return []
-        side = Side.SELL if held.qty > 0 else Side.BUY
+        side = _exit_side(signal, held.qty)
         resting = self._resting(symbol)
-        found = [o for o in resting if o.side != side and o.meets(signal.limit_price)]
+        found = [
+            order
+            for order in resting
+            if order.side != side and (signal.is_target or order.meets(signal.limit_price))
+        ]
+        if not held.qty:
+            return [] if signal.size else found
+        if (side is Side.SELL) != (held.qty > 0):
+            return []  # it closes the other side's positions only
         pending_sells = held.pending_buy_qty - held.pending_qty
         free = held.available_qty if side is Side.SELL else -held.qty - held.pending_buy_qty
         wanted = signal.size if signal.size_kind is SizeKind.QTY else None
@@ -106,10 +127,15 @@ class ExitSaga:
                 found += self._legs(symbol, side)
         return found
 
-    def clear(self, symbol: str, orders: Sequence[Resting]) -> None:
-        """Cancel them, wait until they have ended (bounded), and read the account again."""
+    def clear(self, symbol: str, orders: Sequence[Resting]) -> int:
+        """Cancel them, wait until they have ended (bounded), and read the account again.
+
+        Returns:
+            how many of them have ended.
+        """
         log.info("exit_cancels_resting", extra={"symbol": symbol, "orders": len(orders)})
         waiting = [order for order in orders if self._cancelled(order)]
+        failed = len(orders) - len(waiting)
         deadline = Deadline(CLEARED_WITHIN, self._clock)
         ask_at = self._clock.monotonic() + ASK_EVERY
         while waiting and not deadline.passed() and not self._stop.wait(LOOK_EVERY):
@@ -120,6 +146,7 @@ class ExitSaga:
         if waiting:
             log.warning("resting_not_cancelled", extra={"symbol": symbol, "orders": len(waiting)})
         self._read_again()
+        return len(orders) - failed - len(waiting)
 
     # --- inside ---------------------------------------------------------------------------------
 
@@ -182,6 +209,13 @@ class ExitSaga:
         except BrokerError as e:
             # The reservations of what ended are free; the exit is decided on our own numbers.
             log.warning("account_refresh_failed", extra={"detail": str(e)})
+
+
+def _exit_side(signal: Signal, held: Decimal) -> Side | None:
+    """The side that the exit trades on; None where nothing is held that could tell."""
+    if signal.side is not None or not held:
+        return signal.side
+    return Side.SELL if held > 0 else Side.BUY
 
 
 def _is_over(order: Mapping[str, Any]) -> bool:

@@ -28,7 +28,7 @@ from solution.rate_limiter import Slot
 from solution.trading import outcomes
 from solution.trading.compose import Composer, PipelineRules
 from solution.trading.endings import Endings
-from solution.trading.exit_saga import ExitSaga
+from solution.trading.exit_saga import Cleared, ExitSaga
 from solution.trading.gates import SIGNAL_GATES, first_denial
 from solution.trading.gates.view import Denial, View
 from solution.trading.halts import Halts
@@ -291,10 +291,19 @@ class Pipeline:
         """Gates, size, gates, reservation; again when they took too long.
 
         Returns:
-            None when the signal may trade, but its position is in doubt and there is no rate
-            budget to ask for it now.
+            None when it cannot be decided now: its position is in doubt and there is no rate budget
+            to ask for it, or the service stops while resting orders are being cancelled for it.
         """
-        cleared = False
+        cleared = Cleared()
+        try:
+            return self._reserve_in_time(work, lane, cleared)
+        except Refused as e:
+            e.message = cleared.told(e.message)
+            raise
+
+    def _reserve_in_time(
+        self, work: Work, lane: Lane, cleared: Cleared
+    ) -> tuple[Intent, View] | None:
         while True:
             # As urgent as its lane: an exit behind it waits for it.
             urgent = work.signal.is_exit or lane.urgent
@@ -305,10 +314,10 @@ class Pipeline:
                 raise Refused(denial.reason, denial.message)
             if not settled:
                 return None
-            if not cleared:
-                cleared = True
-                if self._clear_the_way(work, view):
-                    continue  # it took its time: look again
+            if not cleared.asked and self._clear_the_way(work, view, cleared):
+                if self._stop.is_set():
+                    return None  # not refused for cancels that were not waited for
+                continue  # it took its time: look again
             intent = self._portfolio.reserve(
                 work.asset.symbol, functools.partial(self._composer.decide, work, view)
             )
@@ -320,7 +329,7 @@ class Pipeline:
         """Whether what the gates saw may still be acted on."""
         return self._clock.monotonic() - view.seen_at <= GATES_TO_SEND
 
-    def _clear_the_way(self, work: Work, view: View) -> bool:
+    def _clear_the_way(self, work: Work, view: View, cleared: Cleared) -> bool:
         """Cancel our own resting orders that an exit meets; whether there were any."""
         if self._saga is None or self._rules.dry_run or not work.signal.is_exit:
             return False
@@ -330,7 +339,8 @@ class Pipeline:
         if resting:
             freed = self._portfolio.view_freed(symbol, [o.client_order_id for o in resting])
             self._composer.check_freed(work, view, freed)
-            self._saga.clear(symbol, resting)
+            cleared.asked |= {order.order_id for order in resting}
+            cleared.ended += self._saga.clear(symbol, resting)
         return bool(resting)
 
     def _look(self, work: Work, *, beside: str = "") -> View:

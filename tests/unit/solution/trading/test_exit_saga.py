@@ -230,3 +230,125 @@ def test_with_the_saga_off_the_exit_is_refused(rig: Rig) -> None:
     entry = rig.send("s")
     assert rig.row(rig.coid_of(entry, "s")).reason == "NOTHING_TO_SELL"
     assert rig.row(resting).state is State.OPEN
+
+
+# --- nothing is held: what rests would open the position after the exit ---------------------------
+
+SHORT_HIGHER = {**TAKE_PROFIT, "action": "short_sell"}
+
+
+def ending(rig: Rig, entry: str, direction: str, fields: Mapping[str, str]) -> tuple[str, str]:
+    """Reason and message of its row."""
+    row = rig.row(rig.coid_of(entry, direction, **fields))
+    return row.reason, row.message
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+@pytest.mark.parametrize(
+    ("direction", "fields", "opposed"),
+    [
+        ("", {"target_qty": "0"}, {"buy", "short"}),
+        ("", {"target_weight": "0"}, {"buy", "short"}),
+        ("", {"action": "liquidate"}, {"buy", "short"}),
+        ("s", {}, {"buy"}),
+        ("s", {"action": "sell_long"}, {"buy"}),
+        ("s", {"action": "liquidate"}, {"buy"}),
+        ("b", {"action": "buy_to_cover"}, {"short"}),
+        ("b", {"action": "liquidate"}, {"short"}),
+    ],
+)
+def test_an_exit_of_everything_cancels_what_would_open_the_position(
+    direction: str, fields: dict[str, str], opposed: set[str], is_open: bool
+) -> None:
+    """And nothing that would not. No session is needed for that: there is nothing to sell."""
+    rig = holding("0")
+    resting = {"buy": rest(rig, "b", **BUY_LOWER), "short": rest(rig, "s", **SHORT_HIGHER)}
+    rig.desk.is_open = is_open
+    entry = rig.send(direction, **fields)
+    assert {n for n, coid in resting.items() if rig.row(coid).state is State.CANCELED} == opposed
+    reason, message = ending(rig, entry, direction, fields)
+    assert reason in {"AT_TARGET", "NOTHING_TO_SELL", "NOTHING_TO_COVER"}
+    assert message.endswith(f"; {len(opposed)} of {len(opposed)} resting orders cancelled")
+
+
+@pytest.mark.parametrize(
+    ("direction", "fields"),
+    [
+        ("s", {"qty": "1"}),
+        ("", {"action": "liquidate", "qty": "1"}),
+        ("s", {"order_type": "limit", "limit_price": "60"}),
+    ],
+)
+def test_an_exit_that_says_how_much_or_could_not_trade_leaves_resting_orders(
+    direction: str, fields: dict[str, str]
+) -> None:
+    """It speaks of shares that are held, or of a price that the resting buy does not pay."""
+    rig = holding("0")
+    resting = rest(rig, "b", **BUY_LOWER)
+    entry = rig.send(direction, **fields)
+    assert rig.row(resting).state is State.OPEN
+    assert "resting" not in ending(rig, entry, direction, fields)[1]
+
+
+@pytest.mark.parametrize("held", ["0", "10"])
+def test_a_target_of_nothing_cancels_resting_buys_at_whatever_price(held: str) -> None:
+    """The position wanted is none, and they would open one."""
+    rig = holding(held)
+    resting = rest(rig, "b", **BUY_LOWER)
+    rig.send("", target_qty="0", order_type="limit", limit_price="60")
+    assert rig.row(resting).state is State.CANCELED
+
+
+def test_a_resting_buy_that_fills_before_its_cancel_is_sold() -> None:
+    """The exit looks again after the cancel."""
+    rig = holding("0")
+    resting = rest(rig, "b", **BUY_LOWER)
+
+    def fills_first(_order_id: str) -> None:
+        rig.desk.fill(resting, "50")
+        rig.hear(rig.update(resting, "fill", position_qty=Decimal(2)))
+
+    rig.desk.on_cancel = fills_first
+    entry = rig.send("", target_qty="0")
+    assert rig.outcomes.told(entry)[-1] == "fill!"
+    assert (sold(rig)["side"], sold(rig)["qty"]) == ("sell", "2")
+
+
+@pytest.mark.parametrize("error", [None, OutcomeUnknown("timed out")])
+def test_a_resting_buy_that_stays_is_not_said_to_be_cancelled(error: Exception | None) -> None:
+    """Its cancel failed, or was never confirmed."""
+    rig = holding("0")
+    resting = rest(rig, "b", **BUY_LOWER)
+
+    def stays(_order_id: str) -> None:
+        if error is not None:
+            raise error
+
+    rig.desk.on_cancel = stays
+    entry = rig.send("", target_qty="0")
+    assert rig.row(resting).state is State.OPEN
+    reason, message = ending(rig, entry, "", {"target_qty": "0"})
+    assert (reason, message.partition("; ")[2]) == (
+        "NOTHING_TO_SELL",
+        "0 of 1 resting orders cancelled",
+    )
+
+
+@pytest.mark.parametrize("held", ["0", "10"])
+def test_an_exit_that_the_shutdown_finds_waiting_stays_pending(held: str) -> None:
+    """It is neither refused nor decided on cancels that nobody waited for."""
+    rig = holding(held)
+    resting = rest(rig, "b", **BUY_LOWER)
+    rig.desk.on_cancel = lambda _: rig.stop.set()
+    entry = rig.send("s")
+    assert rig.outcomes.told(entry) == []
+    assert rig.desk.cancels == [rig.desk.orders[resting]["id"]]
+
+
+def test_a_sell_of_longs_leaves_the_cover_of_a_short() -> None:
+    """It has nothing to sell, so nothing is in its way."""
+    rig = holding("-10")
+    cover = rest(rig, "b", **BUY_LOWER)
+    entry = rig.send("s")
+    assert rig.row(cover).state is State.OPEN
+    assert ending(rig, entry, "s", {}) == ("NOTHING_TO_SELL", "0 NVDA held, none free to sell")
