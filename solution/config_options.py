@@ -199,7 +199,8 @@ class Options(BaseSettings):
         "true",
         "Orders",
         "An exit first cancels our own resting orders that hold its shares or could trade with it, "
-        "and those that would open the position again.",
+        "and those that would open the position again; a `target_` those of the other side that it "
+        "could trade with.",
     )
     resend_unknown: Annotated[bool | None, rule.optional(rule.FLAG)] = option(
         "",

@@ -25,7 +25,7 @@ from solution.errors import Refused
 from solution.trading.gates import ORDER_GATES, SIGNAL_GATES, first_denial
 from solution.trading.gates.view import Denial, GateRules, View
 from solution.trading.pricing import collared, rounded
-from solution.trading.sizing import SHORT_SALE_MARKUP, Plan, Request, SizingRules, size
+from solution.trading.sizing import SHORT_SALE_MARKUP, Plan, Request, SizingRules, difference, size
 from solution.trading.work import Work
 
 _AT_MARKET = frozenset({None, OrderType.MARKET})
@@ -120,9 +120,7 @@ class Composer:
             SignalError: fields that turn out impossible together once the size is known.
         """
         signal, sizing = work.signal, self._rules.sizing
-        if view.quote is None:  # the price gate refused it already
-            raise Refused(Reason.STALE_PRICE, f"no price of {work.asset.symbol}")
-        quote = self._worst(signal, view.quote)
+        quote = self._worst(signal, _known(view, work))
         plan = size(Request(signal, held, quote, work.asset, sizing))
         tif = self._time_in_force(signal, fractional=plan.fractional)
         check_time_in_force(signal, tif, fractional=plan.fractional, crypto=False)
@@ -169,6 +167,26 @@ class Composer:
     def expected_time(self, signal: Signal) -> TimeInForce:
         """The time in force as far as it shows before the size."""
         return self._time_in_force(signal, fractional=stated_fraction(signal))
+
+    def toward_target(
+        self, work: Work, view: View, held: Holdings
+    ) -> tuple[Decimal, Decimal | None]:
+        """Signed shares that a target lacks, and the limit of an order for them (None: any price).
+
+        Raises:
+            Refused: what it lacks is not known.
+        """
+        signal, sizing = work.signal, self._rules.sizing
+        quote = self._worst(signal, _known(view, work))
+        request = Request(signal, held, quote, work.asset, sizing)
+        lack = difference(request)
+        if not lack:
+            return lack, None
+        side = Side.BUY if lack > 0 else Side.SELL
+        price = request.price(side)
+        plan = Plan(side=side, qty=abs(lack), price=price, opens=False, stated=True)
+        _, limit = self._terms(signal, plan)
+        return lack, rounded(limit, side)
 
     def check_freed(self, work: Work, view: View, freed: Holdings) -> None:
         """Before resting orders are cancelled for a signal: whether it would trade without them.
@@ -260,3 +278,9 @@ class Composer:
         if plan.side is Side.BUY:
             return OrderType.LIMIT, plan.price  # collared before it was sized
         return OrderType.LIMIT, collared(plan.price, Side.SELL, self._rules.limit_collar_bps)
+
+
+def _known(view: View, work: Work) -> Quote:
+    if view.quote is None:  # the price gate refused it already
+        raise Refused(Reason.STALE_PRICE, f"no price of {work.asset.symbol}")
+    return view.quote

@@ -1,9 +1,9 @@
-"""An exit whose shares are held by our own resting orders: cancel, await, read again, sell.
+"""An exit or a target that meets our own resting orders: cancel, await, read again, trade.
 
 Alpaca refuses to sell shares that an open sell order holds, and an order that could trade with
-one of our own on the other side (wash trade). The way is cleared before anything of the exit is
+one of our own on the other side (wash trade). The way is cleared before anything of the signal is
 decided, so that it is sized on what is then free. Nothing is written down: a crash leaves the
-exit pending, and its redelivery finds what is cancelled already cancelled.
+signal pending, and its redelivery finds what is cancelled already cancelled.
 """
 
 import logging
@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from solution.book.positions import Holdings
 from solution.clock import Clock, Deadline
 from solution.domain.order_state import STATE_OF_STATUS
-from solution.domain.orders import Side
+from solution.domain.orders import OrderType, Side
 from solution.domain.records import TERMINAL, State
 from solution.domain.signal import Signal, SizeKind
 from solution.errors import BrokerError, NotFound, Rejected
@@ -27,7 +27,7 @@ from solution.trading.work import ends_at_once
 log = logging.getLogger(__name__)
 
 CLEARED_WITHIN = 5.0
-"""Seconds for the cancels to take effect; then the exit is decided on what is free."""
+"""Seconds for the cancels to take effect; then the signal is decided on what is free."""
 LOOK_EVERY = 0.05
 ASK_EVERY = 1.0
 """Seconds between questions to the broker, should the order stream say nothing."""
@@ -50,6 +50,7 @@ class Resting:
     client_order_id: str
     side: str
     limit_price: Decimal | None = None
+    trailing: bool = False
 
     def meets(self, limit_price: Decimal | None) -> bool:
         """Whether an order of the other side with this limit (None: any price) could trade it."""
@@ -62,10 +63,19 @@ class Resting:
 
 @dataclass(slots=True)
 class Cleared:
-    """The resting orders that one decision has had cancelled, by their ids."""
+    """The resting orders that one decision has had cancelled, by their ids.
+
+    ``rounds`` are two at most: what a target lacks may change its sign when the orders of one side
+    are gone, and then those of the other side are in its way.
+    """
 
     asked: set[str] = field(default_factory=set)
     ended: int = 0
+    rounds: int = 0
+
+    @property
+    def over(self) -> bool:
+        return self.rounds == 2
 
     def told(self, message: str) -> str:
         """The words of a refusal that came after them."""
@@ -75,14 +85,14 @@ class Cleared:
 
 
 class ExitSaga:
-    """Clears the way for exits. Blocks the worker that carries the exit, and nobody else.
+    """Clears the way for exits and targets. Blocks the worker that carries one, and nobody else.
 
     Args:
         desk: cancels, and asks.
         tracker: knows our resting orders, and hears when they end.
         prefix: what every client_order_id of ours begins with.
         clock: measures the patience.
-        stop: ends the waiting at shutdown; the exit is then still pending.
+        stop: ends the waiting at shutdown; the signal is then still pending.
     """
 
     def __init__(
@@ -127,6 +137,26 @@ class ExitSaga:
                 found += self._legs(symbol, side)
         return found
 
+    def against(
+        self, signal: Signal, symbol: str, held: Holdings, lack: Decimal, limit: Decimal | None
+    ) -> list[Resting]:
+        """Our resting orders that the trade to a target above 0 needs out of its way.
+
+        Those of the other side that the broker would not let it meet (trailing stops are exempt);
+        all of that side where more is to be sold than is free beside them.
+
+        Args:
+            lack: signed shares to the target, not 0; orders that are pending count as filled.
+            limit: what an order for them is sent with; None: any price.
+        """
+        side = Side.BUY if lack > 0 else Side.SELL
+        opposed = [order for order in self._resting(symbol) if order.side != side]
+        if -lack > held.available_qty:
+            return opposed
+        if signal.order_type is OrderType.TRAILING_STOP:
+            return []
+        return [order for order in opposed if not order.trailing and order.meets(limit)]
+
     def clear(self, symbol: str, orders: Sequence[Resting]) -> int:
         """Cancel them, wait until they have ended (bounded), and read the account again.
 
@@ -153,7 +183,11 @@ class ExitSaga:
     def _resting(self, symbol: str) -> list[Resting]:
         return [
             Resting(
-                t.progress.order_id, t.intent.client_order_id, t.intent.side, t.intent.limit_price
+                t.progress.order_id,
+                t.intent.client_order_id,
+                t.intent.side,
+                t.intent.limit_price,
+                trailing=t.intent.order_type == OrderType.TRAILING_STOP,
             )
             for t in self._tracker.open_orders()
             if t.intent.symbol == symbol

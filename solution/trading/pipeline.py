@@ -28,7 +28,7 @@ from solution.rate_limiter import Slot
 from solution.trading import outcomes
 from solution.trading.compose import Composer, PipelineRules
 from solution.trading.endings import Endings
-from solution.trading.exit_saga import Cleared, ExitSaga
+from solution.trading.exit_saga import Cleared, ExitSaga, Resting
 from solution.trading.gates import SIGNAL_GATES, first_denial
 from solution.trading.gates.view import Denial, View
 from solution.trading.halts import Halts
@@ -314,7 +314,7 @@ class Pipeline:
                 raise Refused(denial.reason, denial.message)
             if not settled:
                 return None
-            if not cleared.asked and self._clear_the_way(work, view, cleared):
+            if not cleared.over and self._clear_the_way(work, view, cleared):
                 if self._stop.is_set():
                     return None  # not refused for cancels that were not waited for
                 continue  # it took its time: look again
@@ -330,18 +330,27 @@ class Pipeline:
         return self._clock.monotonic() - view.seen_at <= GATES_TO_SEND
 
     def _clear_the_way(self, work: Work, view: View, cleared: Cleared) -> bool:
-        """Cancel our own resting orders that an exit meets; whether there were any."""
-        if self._saga is None or self._rules.dry_run or not work.signal.is_exit:
+        """Cancel our own resting orders that an exit or a target meets; whether there were any."""
+        signal, symbol = work.signal, work.asset.symbol
+        if self._saga is None or self._rules.dry_run or not (signal.is_exit or signal.is_target):
             return False
-        symbol = work.asset.symbol
-        held = self._portfolio.view(symbol)
-        resting = self._saga.in_the_way(work.signal, symbol, held)
+        found = self._in_the_way(self._saga, work, view)
+        resting = [order for order in found if order.order_id not in cleared.asked]
         if resting:
             freed = self._portfolio.view_freed(symbol, [o.client_order_id for o in resting])
             self._composer.check_freed(work, view, freed)
+            cleared.rounds += 1
             cleared.asked |= {order.order_id for order in resting}
             cleared.ended += self._saga.clear(symbol, resting)
         return bool(resting)
+
+    def _in_the_way(self, saga: ExitSaga, work: Work, view: View) -> list[Resting]:
+        signal, symbol = work.signal, work.asset.symbol
+        held = self._portfolio.view(symbol)
+        if signal.is_exit:
+            return saga.in_the_way(signal, symbol, held)
+        lack, limit = self._composer.toward_target(work, view, held)
+        return saga.against(signal, symbol, held, lack, limit) if lack else []
 
     def _look(self, work: Work, *, beside: str = "") -> View:
         """The picture of this moment; ``beside`` is an order of its own that does not count."""

@@ -408,8 +408,19 @@ def _liquidate(request: Request) -> Plan:
 # --- targets ------------------------------------------------------------------------------------
 
 
-def _to_target(request: Request) -> Plan:
-    """Trade the difference between the position wanted and everything held or pending."""
+def difference(request: Request) -> Decimal:
+    """Signed shares between the position wanted and everything held or pending.
+
+    It may be more than is free to sell, or than is left to cover.
+
+    Raises:
+        Refused: no difference is known.
+    """
+    return _floored(request, _target(request) - _standing(request.holdings))
+
+
+def _target(request: Request) -> Decimal:
+    """The position wanted, in shares."""
     held, symbol = request.holdings, request.asset.symbol
     target = _stated(request)
     if held.uncertain and target:
@@ -421,12 +432,24 @@ def _to_target(request: Request) -> Plan:
         # A limit below the market may be a sale's: it must not make the target larger.
         price = max(request.price(Side.BUY), request.seen(Side.BUY))
         target = _whole(target * held.equity, price)
+    return target
+
+
+def _standing(held: Holdings) -> Decimal:
+    """The position once all that is pending has filled, as far as a target may count on it."""
     standing = held.qty + held.pending_qty
-    if held.qty >= 0:
-        standing = max(standing, ZERO)  # a short sale that waits cannot be covered yet
+    # A short sale that waits cannot be covered yet.
+    return standing if held.qty < 0 else max(standing, ZERO)
+
+
+def _to_target(request: Request) -> Plan:
+    """Trade the difference."""
+    held, target = request.holdings, _target(request)
+    standing = _standing(held)
     delta = _floored(request, target - standing)
     if delta == 0:
-        raise Refused(Reason.AT_TARGET, f"{standing:f} {symbol} held and pending are the target")
+        why = f"{standing:f} {request.asset.symbol} held and pending are the target"
+        raise Refused(Reason.AT_TARGET, why)
     if delta < 0:
         return _target_down(request, -delta)
     if held.qty < 0:

@@ -1,6 +1,7 @@
 """An exit that meets our own resting orders: cancel, await, read again, sell."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -352,3 +353,135 @@ def test_a_sell_of_longs_leaves_the_cover_of_a_short() -> None:
     entry = rig.send("s")
     assert rig.row(cover).state is State.OPEN
     assert ending(rig, entry, "s", {}) == ("NOTHING_TO_SELL", "0 NVDA held, none free to sell")
+
+
+# --- targets: the trade must not meet an order of our own -----------------------------------------
+
+SELL_STOP = {"order_type": "stop", "stop_price": "80", "time_in_force": "gtc", "qty": "4"}
+TRAILING = {"order_type": "trailing_stop", "trail_percent": "5", "time_in_force": "gtc", "qty": "4"}
+FOUR_HIGHER = {**TAKE_PROFIT, "qty": "4"}
+ONE_LOWER = {**BUY_LOWER, "qty": "1"}
+SHORT_LESS = {**SHORT_HIGHER, "qty": "2"}
+
+
+@pytest.mark.parametrize(
+    ("held", "direction", "fields", "wanted", "traded"),
+    [
+        ("10", "b", ONE_LOWER, "5", ("sell", "5")),
+        ("10", "s", FOUR_HIGHER, "8", ("sell", "2")),
+        ("10", "s", SELL_STOP, "12", ("buy", "2")),
+        ("0", "b", TAKE_PROFIT, "5", ("buy", "5")),
+        ("0", "s", SHORT_HIGHER, "5", ("buy", "5")),
+        ("-5", "s", SHORT_HIGHER, "3", ("buy", "5")),
+    ],
+)
+def test_a_target_cancels_what_it_could_trade_with_and_looks_again(
+    held: str, direction: str, fields: dict[str, str], wanted: str, traded: tuple[str, str]
+) -> None:
+    """The difference is computed anew: what was cancelled is no longer counted as filled."""
+    rig = holding(held)
+    resting = rest(rig, direction, **fields)
+    entry = rig.send("", target_qty=wanted)
+    assert rig.row(resting).state is State.CANCELED
+    assert rig.outcomes.told(entry)[-1] == "fill!"
+    assert (sold(rig)["side"], sold(rig)["qty"]) == traded
+
+
+def test_a_target_that_the_cancels_reach_says_so(rig: Rig) -> None:
+    """Ten are held and four of them were on sale: without the sale ten is the position."""
+    resting = rest(rig, "s", **FOUR_HIGHER)
+    entry = rig.send("", target_qty="10")
+    assert rig.row(resting).state is State.CANCELED
+    assert ending(rig, entry, "", {"target_qty": "10"}) == (
+        "AT_TARGET",
+        "10 NVDA held and pending are the target; 1 of 1 resting orders cancelled",
+    )
+
+
+def test_a_target_may_have_orders_of_both_sides_in_its_way() -> None:
+    """Without the resting buy it lacks shares, and the short sale stands in the way of buying."""
+    rig = holding("0")
+    buy, short = rest(rig, "b", **TAKE_PROFIT | {"limit_price": "50"}), rest(rig, "s", **SHORT_LESS)
+    rig.send("", target_qty="5")
+    assert rig.row(buy).state is State.CANCELED
+    assert rig.row(short).state is State.CANCELED
+    assert (sold(rig)["side"], sold(rig)["qty"]) == ("buy", "5")
+
+
+@pytest.mark.parametrize(
+    ("direction", "fields", "target", "qty"),
+    [
+        ("b", ONE_LOWER, {"target_qty": "5", "order_type": "limit", "limit_price": "60"}, "6"),
+        ("s", FOUR_HIGHER, {"target_qty": "8", "order_type": "limit", "limit_price": "140"}, "2"),
+        ("s", TRAILING, {"target_qty": "8"}, "2"),
+        ("s", FOUR_HIGHER, {"target_qty": "8", **TRAILING}, "2"),
+        ("b", ONE_LOWER, {"target_qty": "15"}, "4"),
+    ],
+)
+def test_a_target_leaves_what_it_cannot_trade_with(
+    rig: Rig, direction: str, fields: dict[str, str], target: dict[str, str], qty: str
+) -> None:
+    """Another price, a trailing stop (the broker exempts it), its own side: all count as filled."""
+    resting = rest(rig, direction, **fields)
+    rig.send("", **{name: text for name, text in target.items() if name != "qty"})
+    assert rig.row(resting).state is State.OPEN
+    assert rig.desk.cancels == []
+    assert sold(rig)["qty"] == qty
+
+
+def test_a_target_that_would_have_to_sell_more_than_there_is_cancels_at_any_price() -> None:
+    """Three held and ten to be bought lower; two are wanted."""
+    rig = holding("3")
+    resting = rest(rig, "b", **BUY_LOWER | {"qty": "10"})
+    rig.send("", target_qty="2", order_type="limit", limit_price="60")
+    assert rig.row(resting).state is State.CANCELED
+    assert (sold(rig)["side"], sold(rig)["qty"]) == ("sell", "1")
+
+
+def test_a_target_beyond_a_cap_cancels_nothing() -> None:
+    """The protective stop stays: the target would be refused without it as well."""
+    rig = holding("10", RigRules(max_position_pct=Decimal("0.1")))
+    resting = rest(rig, "s", **SELL_STOP)
+    entry = rig.send("", target_qty="101")
+    assert ending(rig, entry, "", {"target_qty": "101"})[0] == "POSITION_CAP"
+    assert rig.row(resting).state is State.OPEN
+    assert rig.desk.cancels == []
+
+
+def test_buying_power_that_a_resting_buy_holds_does_not_refuse_a_target() -> None:
+    """The cancel gives it back."""
+    rig = holding("0")
+    resting = rest(rig, "b", **BUY_LOWER | {"qty": "3999"})
+    account, positions, _ = held_by_another(rig, qty="0", available="0")
+    poor = replace(account, buying_power=Decimal(50))
+    rig.portfolio.apply_snapshot(poor, positions, rig.clock.monotonic())
+    cancelled = rig.desk.on_cancel
+
+    def and_the_account_is_read(order_id: str) -> None:
+        cancelled(order_id)
+        rig.clock.advance(0.001)
+        rig.snapshot()
+
+    rig.desk.on_cancel = and_the_account_is_read
+    rig.send("", target_qty="5")
+    assert rig.row(resting).state is State.CANCELED
+    assert (sold(rig)["side"], sold(rig)["qty"]) == ("buy", "5")
+
+
+def test_a_target_asks_for_a_cancel_once(rig: Rig) -> None:
+    """It is not confirmed within its time: the target trades on what is known then."""
+    rest(rig, "b", **ONE_LOWER)
+    rig.desk.on_cancel = lambda _: None
+    before = rig.clock.monotonic()
+    rig.send("", target_qty="5")
+    assert len(rig.desk.cancels) == 1
+    assert rig.clock.monotonic() - before < 6
+    assert (sold(rig)["side"], sold(rig)["qty"]) == ("sell", "6")
+
+
+def test_with_the_saga_off_a_target_leaves_resting_orders(rig: Rig) -> None:
+    """EXIT_CANCELS_RESTING=false: the broker's word decides."""
+    rig.pipeline._saga = None
+    resting = rest(rig, "b", **ONE_LOWER)
+    rig.send("", target_qty="5")
+    assert rig.row(resting).state is State.OPEN
