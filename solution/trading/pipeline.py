@@ -204,7 +204,7 @@ class Pipeline:
         Args:
             look: ask the ledger although the entry is new and names no signal_id. It cannot have a
                 row then, but after data loss in Redis; the row before the POST is unique and
-                finds that, and so does the row of a refusal. An order on its way is asked for in
+                finds that, and a refusal looks for it. An order on its way is asked for in
                 memory: deciding once more would take its place in tracker and reservations.
         """
         signal = work.signal
@@ -251,32 +251,35 @@ class Pipeline:
 
     def _decide(self, work: Work, lane: Lane, slot: Slot) -> bool:
         """Whether it is decided; False when it waits for rate budget."""
-        self._check_order(work)
-        self._desk.connect()
-        found = self._reserve(work, lane)
-        if found is None:
-            return False
-        intent, view = found
-        failpoints.hit("pipeline.decided")
-        coid = intent.client_order_id
+        try:
+            self._check_order(work)
+            self._desk.connect()
+            found = self._reserve(work, lane)
+            if found is None:
+                return False
+            failpoints.hit("pipeline.decided")
+            self._carry_out(work, lane, slot, *found)
+        except (IdentityExists, Refused):
+            # Another entry with this signal_id came through another lane at the same moment; or the
+            # entry only looks new (a group made anew, data loss in Redis) and has its end already.
+            if not self._is_known(work, lane, look=True):
+                raise
+        return True
+
+    def _carry_out(self, work: Work, lane: Lane, slot: Slot, intent: Intent, view: View) -> None:
+        """Row and POST; what is reserved is released again where none of it came about."""
         sent = False
         try:
             if self._rules.dry_run:
                 self._endings.dry(work, lane, intent)
-                return True
+                return
             self._last_look()
             sent = True
             self._send(work, lane, slot, intent, view)
-        except IdentityExists:
-            # Another entry with this signal_id came through another lane at the same moment.
-            self._portfolio.released(coid)
-            if not self._is_known(work, lane, look=True):
-                raise
-        except BaseException:
-            if not sent:
-                self._portfolio.released(coid)
+        except BaseException as e:
+            if not sent or isinstance(e, IdentityExists):
+                self._portfolio.released(intent.client_order_id)
             raise
-        return True
 
     def _check_order(self, work: Work) -> None:
         """A lost buy must not follow its sell: older than the newest one sent ends here."""
@@ -330,7 +333,12 @@ class Pipeline:
         return self._clock.monotonic() - view.seen_at <= GATES_TO_SEND
 
     def _clear_the_way(self, work: Work, view: View, cleared: Cleared) -> bool:
-        """Cancel our own resting orders that an exit or a target meets; whether there were any."""
+        """Cancel our own resting orders that an exit or a target meets; whether there were any.
+
+        Raises:
+            IdentityExists: the signal is an old one that looks new after data loss in Redis. Where
+                nothing is in the way its row before the POST finds that; here it would be too late.
+        """
         signal, symbol = work.signal, work.asset.symbol
         if self._saga is None or self._rules.dry_run or not (signal.is_exit or signal.is_target):
             return False
@@ -339,6 +347,8 @@ class Pipeline:
         if resting:
             freed = self._portfolio.view_freed(symbol, [o.client_order_id for o in resting])
             self._composer.check_freed(work, view, freed)
+            if self._ledger.find(signal.identity) is not None:
+                raise IdentityExists(signal.identity)
             cleared.rounds += 1
             cleared.asked |= {order.order_id for order in resting}
             cleared.ended += self._saga.clear(symbol, resting)

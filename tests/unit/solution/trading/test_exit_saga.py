@@ -233,6 +233,21 @@ def test_with_the_saga_off_the_exit_is_refused(rig: Rig) -> None:
     assert rig.row(resting).state is State.OPEN
 
 
+@pytest.mark.parametrize(("direction", "fields"), [("s", {}), ("", {"target_qty": "5"})])
+def test_a_signal_that_comes_as_new_once_more_cancels_nothing(
+    direction: str, fields: dict[str, str]
+) -> None:
+    """Redis lost data, and the signal has had its order: what was placed since stays."""
+    rig = holding("10", RigRules(ordered=False))
+    entry = rig.send(direction, **fields)
+    resting = rest(rig, "b", **BUY_LOWER)
+    rig.snapshot(NVDA="10")
+    rig.clock.advance(0.001)
+    rig.send(direction, entry_id=entry, **fields)
+    assert rig.row(resting).state is State.OPEN
+    assert rig.outcomes.told(entry) == ["submitted", "fill!"]
+
+
 # --- nothing is held: what rests would open the position after the exit ---------------------------
 
 SHORT_HIGHER = {**TAKE_PROFIT, "action": "short_sell"}
