@@ -6,11 +6,12 @@ clamped to the caps; sizes stated in a signal pass through and are refused by th
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, Context, Decimal, localcontext
 
 from solution.book.positions import Holdings
 from solution.book.prices import Quote
+from solution.clock import Clock, SystemClock
 from solution.domain.orders import Side
 from solution.domain.ports import AssetView
 from solution.domain.reasons import Reason
@@ -27,6 +28,9 @@ SHORT_SALE_MARKUP = Decimal("1.03")
 "Buying power")."""
 MOST_SHARES = Decimal(10) ** 30
 """More than a number in a signal can say."""
+SLOWEST = 0.25
+"""Seconds that a user's function may take. What the gates saw may be acted on for as long; after
+more, the decision would be made again, and again, until the signal is stale."""
 _WIDE = Context(prec=80)
 """For amounts as long as the signal contract allows, to nine decimals."""
 
@@ -38,7 +42,8 @@ CustomSize = Callable[[Signal, Holdings, Quote], Decimal | float | None]
 class SizingRules:
     """The configured policy and caps; amounts in account currency, 0 = no limit.
 
-    One order is capped by an amount or by a fraction of equity, whichever is configured.
+    One order is capped by an amount or by a fraction of equity, whichever is configured. ``clock``
+    times ``custom``.
     """
 
     policy: str = "weight"
@@ -52,6 +57,7 @@ class SizingRules:
     max_order_qty: Decimal = ZERO
     sell_only_above_entry: bool = False
     custom: CustomSize | None = None
+    clock: Clock = field(default_factory=SystemClock)
 
     def notional_cap(self, equity: Decimal) -> Decimal:
         """Largest value of one opening order; no equity is a cap of 0, not the absence of one."""
@@ -298,19 +304,31 @@ def _custom(request: Request) -> Decimal:
     custom = request.rules.custom
     if custom is None:
         raise Refused(Reason.SIZING_FAILED, f"no sizing policy {request.rules.policy!r}")
+    clock = request.rules.clock
+    began = clock.monotonic()
+    qty = _answer(custom, request)
+    took = clock.monotonic() - began
+    if took > SLOWEST:
+        raise Refused(
+            Reason.SIZING_FAILED,
+            f"the sizing function took {took:.2f} s, the limit is {SLOWEST:g} s",
+        )
+    if not qty.is_finite() or not 0 <= qty < MOST_SHARES:
+        raise Refused(Reason.SIZING_FAILED, f"the sizing function returned {qty:.6g}")
+    return qty
+
+
+def _answer(custom: CustomSize, request: Request) -> Decimal:
     try:
         with localcontext():  # a precision of its own would stay with this thread
             answer = custom(request.signal, request.holdings, request.quote)
         # The text of a float is what its author meant: 10.1, not its fifty decimals.
         number = str(answer) if isinstance(answer, float) else answer
-        qty = ZERO if number is None else Decimal(number)
+        return ZERO if number is None else Decimal(number)
     except (Exception, SystemExit) as e:  # foreign code may raise anything; the service goes on
         raise Refused(
             Reason.SIZING_FAILED, f"the sizing function raised {type(e).__name__}: {e}"
         ) from e
-    if not qty.is_finite() or not 0 <= qty < MOST_SHARES:
-        raise Refused(Reason.SIZING_FAILED, f"the sizing function returned {qty:.6g}")
-    return qty
 
 
 def _clamp(request: Request, qty: Decimal, price: Decimal, side: Side) -> tuple[Decimal, str]:
