@@ -325,7 +325,7 @@ def _answer(custom: CustomSize, request: Request) -> Decimal:
         # The text of a float is what its author meant: 10.1, not its fifty decimals.
         number = str(answer) if isinstance(answer, float) else answer
         return ZERO if number is None else Decimal(number)
-    except (Exception, SystemExit) as e:  # foreign code may raise anything; the service goes on
+    except BaseException as e:  # foreign code may raise anything; what escapes wedges the lane
         raise Refused(
             Reason.SIZING_FAILED, f"the sizing function raised {type(e).__name__}: {e}"
         ) from e

@@ -1,5 +1,6 @@
 """How many shares, and which way."""
 
+from asyncio import CancelledError
 from dataclasses import replace
 from decimal import Decimal, getcontext, localcontext
 from typing import Any
@@ -785,9 +786,18 @@ def test_a_custom_function_keeps_its_precision_to_itself() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [ValueError("no"), ZeroDivisionError(), KeyError("x"), MemoryError()]
+    "error",
+    [
+        ValueError("no"),
+        ZeroDivisionError(),
+        KeyError("x"),
+        MemoryError(),
+        SystemExit(1),
+        KeyboardInterrupt(),
+        CancelledError(),
+    ],
 )
-def test_an_error_of_a_custom_function_costs_one_signal(error: Exception) -> None:
+def test_an_error_of_a_custom_function_costs_one_signal(error: BaseException) -> None:
     """The service goes on, and the reason names the error."""
 
     def mine(*_: object) -> Decimal:
