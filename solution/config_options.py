@@ -198,7 +198,9 @@ class Options(BaseSettings):
     exit_cancels_resting: Annotated[bool, rule.FLAG] = option(
         "true",
         "Orders",
-        "An exit first cancels our own resting orders that hold its shares or could trade with it.",
+        "An exit first cancels our own resting orders that hold its shares or could trade with it, "
+        "and those that would open the position again; a `target_` those of the other side that it "
+        "could trade with.",
     )
     resend_unknown: Annotated[bool | None, rule.optional(rule.FLAG)] = option(
         "",

@@ -6,7 +6,7 @@ held for arithmetic only: never under a network call, and no caller's code that 
 """
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple, TypeVar
@@ -225,14 +225,29 @@ class Portfolio:
             finally:
                 self._reservations.add(own)
 
-    def _view(self, symbol: str) -> Holdings:
+    def view_freed(self, symbol: str, client_order_ids: Iterable[str]) -> Holdings:
+        """As it will be once these orders are cancelled and no order holds shares any more."""
+        with self._mutex:
+            found = [self._reservations.get(coid) for coid in client_order_ids]
+            open_ones = [own for own in found if own is not None and own.ended_at is None]
+            for own in open_ones:
+                self._reservations.drop(own.client_order_id)
+            try:
+                return self._view(symbol, all_free=True)
+            finally:
+                for own in open_ones:
+                    self._reservations.add(own)
+
+    def _view(self, symbol: str, *, all_free: bool = False) -> Holdings:
         account = self._account
         if account is None:
             raise RuntimeError("no account snapshot has been applied yet")
         held = self._holdings.get(symbol) or _Holding()
         promised = self._reservations
-        free = max(ZERO, held.qty) - promised.open_sell_qty(symbol) - held.held_elsewhere
-        free -= held.sold_in_doubt + held.masked
+        free = max(ZERO, held.qty)
+        if not all_free:
+            free -= promised.open_sell_qty(symbol) + held.held_elsewhere
+            free -= held.sold_in_doubt + held.masked
         return Holdings(
             equity=account.equity,
             cash=account.cash - promised.cash,

@@ -242,7 +242,7 @@ class Reason(_Explained):
     )
     SIZING_FAILED = (
         "SIZING_FAILED",
-        "The custom sizing function raised or returned nonsense.",
+        "The custom sizing function raised, returned nonsense, or took more than 0.25 s.",
         "See the log; fix the function.",
     )
     EXPOSURE_UNCONFIRMED = (

@@ -23,10 +23,9 @@ from solution.domain.signal_rules import (
 )
 from solution.errors import Refused
 from solution.trading.gates import ORDER_GATES, SIGNAL_GATES, first_denial
-from solution.trading.gates.order_gates import market_open
 from solution.trading.gates.view import Denial, GateRules, View
 from solution.trading.pricing import collared, rounded
-from solution.trading.sizing import SHORT_SALE_MARKUP, Plan, Request, SizingRules, size
+from solution.trading.sizing import SHORT_SALE_MARKUP, Plan, Request, SizingRules, difference, size
 from solution.trading.work import Work
 
 _AT_MARKET = frozenset({None, OrderType.MARKET})
@@ -49,6 +48,18 @@ class PipelineRules:
 DRIFT = Decimal("1.02")
 """How far a price may run from the decision to a later POST of the same body before caps count with
 it. Sizes are clamped to the caps: without this the first cent would cost the signal."""
+
+
+_SETTLED_BY_CANCELS = frozenset(
+    {
+        Reason.AT_TARGET,
+        Reason.NOTHING_TO_SELL,
+        Reason.NOTHING_TO_COVER,
+        Reason.INSUFFICIENT_BUYING_POWER,
+    }
+)
+"""Refusals that do not speak against cancelling: nothing is left to do then, or the cancels give
+back what is missing now."""
 
 
 def fill_in(intent: Intent, order: Mapping[str, Any], sent_ms: int) -> None:
@@ -109,9 +120,7 @@ class Composer:
             SignalError: fields that turn out impossible together once the size is known.
         """
         signal, sizing = work.signal, self._rules.sizing
-        if view.quote is None:  # the price gate refused it already
-            raise Refused(Reason.STALE_PRICE, f"no price of {work.asset.symbol}")
-        quote = self._worst(signal, view.quote)
+        quote = self._worst(signal, _known(view, work))
         plan = size(Request(signal, held, quote, work.asset, sizing))
         tif = self._time_in_force(signal, fractional=plan.fractional)
         check_time_in_force(signal, tif, fractional=plan.fractional, crypto=False)
@@ -155,21 +164,45 @@ class Composer:
             price = max(price, (seen or Decimal(0)) / DRIFT, intent.limit_price or Decimal(0))
         return Plan(side=side, qty=qty, price=price, opens=opens, notional=intent.notional)
 
-    def expected_time(self, signal: Signal, held: Decimal = Decimal(0)) -> TimeInForce:
-        """The time in force as far as it shows before the size; all of ``held`` may be sold."""
-        fractional = stated_fraction(signal) or held != held.to_integral_value()
-        return self._time_in_force(signal, fractional=fractional)
+    def expected_time(self, signal: Signal) -> TimeInForce:
+        """The time in force as far as it shows before the size."""
+        return self._time_in_force(signal, fractional=stated_fraction(signal))
 
-    def check_session(self, view: View, held: Holdings) -> None:
-        """Before an exit's way is cleared: whether the session takes the exit at all.
+    def toward_target(
+        self, work: Work, view: View, held: Holdings
+    ) -> tuple[Decimal, Decimal | None]:
+        """Signed shares that a target lacks, and the limit of an order for them (None: any price).
+
+        Raises:
+            Refused: what it lacks is not known.
+        """
+        signal, sizing = work.signal, self._rules.sizing
+        quote = self._worst(signal, _known(view, work))
+        request = Request(signal, held, quote, work.asset, sizing)
+        lack = difference(request)
+        if not lack:
+            return lack, None
+        side = Side.BUY if lack > 0 else Side.SELL
+        price = request.price(side)
+        plan = Plan(side=side, qty=abs(lack), price=price, opens=False, stated=True)
+        _, limit = self._terms(signal, plan)
+        return lack, rounded(limit, side)
+
+    def check_freed(self, work: Work, view: View, freed: Holdings) -> None:
+        """Before resting orders are cancelled for a signal: whether it would trade without them.
+
+        Args:
+            freed: what is held when they are gone.
 
         Raises:
             Refused: else a protective stop would be cancelled for nothing.
+            SignalError: as :meth:`decide`.
         """
-        view.time_in_force = self.expected_time(view.signal, held.qty)
-        denial = market_open(view)
-        if denial is not None:
-            raise Refused(denial.reason, denial.message)
+        try:
+            self.decide(work, view, freed)
+        except Refused as e:
+            if e.reason not in _SETTLED_BY_CANCELS:
+                raise
 
     def _time_in_force(self, signal: Signal, *, fractional: bool) -> TimeInForce:
         """A collared order does not rest at its worst price, whatever TIME_IN_FORCE says."""
@@ -245,3 +278,9 @@ class Composer:
         if plan.side is Side.BUY:
             return OrderType.LIMIT, plan.price  # collared before it was sized
         return OrderType.LIMIT, collared(plan.price, Side.SELL, self._rules.limit_collar_bps)
+
+
+def _known(view: View, work: Work) -> Quote:
+    if view.quote is None:  # the price gate refused it already
+        raise Refused(Reason.STALE_PRICE, f"no price of {work.asset.symbol}")
+    return view.quote

@@ -1,15 +1,15 @@
-"""An exit whose shares are held by our own resting orders: cancel, await, read again, sell.
+"""An exit or a target that meets our own resting orders: cancel, await, read again, trade.
 
 Alpaca refuses to sell shares that an open sell order holds, and an order that could trade with
-one of our own on the other side (wash trade). The way is cleared before anything of the exit is
+one of our own on the other side (wash trade). The way is cleared before anything of the signal is
 decided, so that it is sized on what is then free. Nothing is written down: a crash leaves the
-exit pending, and its redelivery finds what is cancelled already cancelled.
+signal pending, and its redelivery finds what is cancelled already cancelled.
 """
 
 import logging
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ from solution import failpoints
 from solution.book.positions import Holdings
 from solution.clock import Clock, Deadline
 from solution.domain.order_state import STATE_OF_STATUS
-from solution.domain.orders import Side
+from solution.domain.orders import OrderType, Side
 from solution.domain.records import TERMINAL, State
 from solution.domain.signal import Signal, SizeKind
 from solution.errors import BrokerError, NotFound, Rejected
@@ -28,7 +28,7 @@ from solution.trading.work import ends_at_once
 log = logging.getLogger(__name__)
 
 CLEARED_WITHIN = 5.0
-"""Seconds for the cancels to take effect; then the exit is decided on what is free."""
+"""Seconds for the cancels to take effect; then the signal is decided on what is free."""
 LOOK_EVERY = 0.05
 ASK_EVERY = 1.0
 """Seconds between questions to the broker, should the order stream say nothing."""
@@ -51,6 +51,7 @@ class Resting:
     client_order_id: str
     side: str
     limit_price: Decimal | None = None
+    trailing: bool = False
 
     def meets(self, limit_price: Decimal | None) -> bool:
         """Whether an order of the other side with this limit (None: any price) could trade it."""
@@ -61,15 +62,38 @@ class Resting:
         return limit_price >= self.limit_price
 
 
+@dataclass(slots=True)
+class Cleared:
+    """The resting orders that one decision has had cancelled, by their ids.
+
+    ``rounds`` are two at most: what a target lacks may change its sign when the orders of one side
+    are gone, and then those of the other side are in its way.
+    """
+
+    asked: set[str] = field(default_factory=set)
+    ended: int = 0
+    rounds: int = 0
+
+    @property
+    def over(self) -> bool:
+        return self.rounds == 2
+
+    def told(self, message: str) -> str:
+        """The words of a refusal that came after them."""
+        if not self.asked:
+            return message
+        return f"{message}; {self.ended} of {len(self.asked)} resting orders cancelled"
+
+
 class ExitSaga:
-    """Clears the way for exits. Blocks the worker that carries the exit, and nobody else.
+    """Clears the way for exits and targets. Blocks the worker that carries one, and nobody else.
 
     Args:
         desk: cancels, and asks.
         tracker: knows our resting orders, and hears when they end.
         prefix: what every client_order_id of ours begins with.
         clock: measures the patience.
-        stop: ends the waiting at shutdown; the exit is then still pending.
+        stop: ends the waiting at shutdown; the signal is then still pending.
     """
 
     def __init__(
@@ -89,15 +113,22 @@ class ExitSaga:
     def in_the_way(self, signal: Signal, symbol: str, held: Holdings) -> list[Resting]:
         """Our resting orders that the exit needs out of its way.
 
-        Those of the other side that it could trade with, and those of its own side when they hold
-        shares that it wants. Legs of our brackets are asked for when shares are held that no
-        order in the tracker holds.
+        Those of the other side that it could trade with (with a target of 0 all of them, since
+        they would open what it closes), and those of its own side when they hold shares that it
+        wants. Legs of our brackets are asked for when shares are held that no order in the tracker
+        holds. With nothing held an exit of everything has only the first kind in its way.
         """
-        if not held.qty:
-            return []
-        side = Side.SELL if held.qty > 0 else Side.BUY
+        side = _exit_side(signal, held.qty)
         resting = self._resting(symbol)
-        found = [o for o in resting if o.side != side and o.meets(signal.limit_price)]
+        found = [
+            order
+            for order in resting
+            if order.side != side and (signal.is_target or order.meets(signal.limit_price))
+        ]
+        if not held.qty:
+            return [] if signal.size else found
+        if (side is Side.SELL) != (held.qty > 0):
+            return []  # it closes the other side's positions only
         pending_sells = held.pending_buy_qty - held.pending_qty
         free = held.available_qty if side is Side.SELL else -held.qty - held.pending_buy_qty
         wanted = signal.size if signal.size_kind is SizeKind.QTY else None
@@ -107,14 +138,38 @@ class ExitSaga:
                 found += self._legs(symbol, side)
         return found
 
-    def clear(self, symbol: str, orders: Sequence[Resting], exit_id: str) -> None:
+    def against(
+        self, signal: Signal, symbol: str, held: Holdings, lack: Decimal, limit: Decimal | None
+    ) -> list[Resting]:
+        """Our resting orders that the trade to a target above 0 needs out of its way.
+
+        Those of the other side that the broker would not let it meet (trailing stops are exempt);
+        all of that side where more is to be sold than is free beside them.
+
+        Args:
+            lack: signed shares to the target, not 0; orders that are pending count as filled.
+            limit: what an order for them is sent with; None: any price.
+        """
+        side = Side.BUY if lack > 0 else Side.SELL
+        opposed = [order for order in self._resting(symbol) if order.side != side]
+        if -lack > held.available_qty:
+            return opposed
+        if signal.order_type is OrderType.TRAILING_STOP:
+            return []
+        return [order for order in opposed if not order.trailing and order.meets(limit)]
+
+    def clear(self, symbol: str, orders: Sequence[Resting], exit_id: str) -> int:
         """Cancel them, wait until they have ended (bounded), and read the account again.
 
         Args:
             exit_id: the client_order_id that the exit's order will have.
+
+        Returns:
+            how many of them have ended.
         """
         log.info("exit_cancels_resting", extra={"symbol": symbol, "orders": len(orders)})
         waiting = [order for order in orders if self._cancelled(order, exit_id)]
+        failed = len(orders) - len(waiting)
         began = self._clock.monotonic()
         deadline = Deadline(CLEARED_WITHIN, self._clock)
         ask_at = self._clock.monotonic() + ASK_EVERY
@@ -130,13 +185,18 @@ class ExitSaga:
             exit_id, "cleared", f"{len(waiting)} of {len(orders)} still open after {took:.3f} s"
         )
         self._read_again()
+        return len(orders) - failed - len(waiting)
 
     # --- inside ---------------------------------------------------------------------------------
 
     def _resting(self, symbol: str) -> list[Resting]:
         return [
             Resting(
-                t.progress.order_id, t.intent.client_order_id, t.intent.side, t.intent.limit_price
+                t.progress.order_id,
+                t.intent.client_order_id,
+                t.intent.side,
+                t.intent.limit_price,
+                trailing=t.intent.order_type == OrderType.TRAILING_STOP,
             )
             for t in self._tracker.open_orders()
             if t.intent.symbol == symbol
@@ -200,6 +260,13 @@ class ExitSaga:
         except BrokerError as e:
             # The reservations of what ended are free; the exit is decided on our own numbers.
             log.warning("account_refresh_failed", extra={"detail": str(e)})
+
+
+def _exit_side(signal: Signal, held: Decimal) -> Side | None:
+    """The side that the exit trades on; None where nothing is held that could tell."""
+    if signal.side is not None or not held:
+        return signal.side
+    return Side.SELL if held > 0 else Side.BUY
 
 
 def _is_over(order: Mapping[str, Any]) -> bool:

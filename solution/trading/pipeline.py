@@ -29,7 +29,7 @@ from solution.rate_limiter import Slot
 from solution.trading import outcomes
 from solution.trading.compose import Composer, PipelineRules
 from solution.trading.endings import Endings
-from solution.trading.exit_saga import ExitSaga
+from solution.trading.exit_saga import Cleared, ExitSaga, Resting
 from solution.trading.gates import SIGNAL_GATES, first_denial
 from solution.trading.gates.view import Denial, View
 from solution.trading.halts import Halts
@@ -324,10 +324,19 @@ class Pipeline:
         """Gates, size, gates, reservation; again when they took too long.
 
         Returns:
-            None when the signal may trade, but its position is in doubt and there is no rate
-            budget to ask for it now.
+            None when it cannot be decided now: its position is in doubt and there is no rate budget
+            to ask for it, or the service stops while resting orders are being cancelled for it.
         """
-        cleared = False
+        cleared = Cleared()
+        try:
+            return self._reserve_in_time(work, lane, cleared)
+        except Refused as e:
+            e.message = cleared.told(e.message)
+            raise
+
+    def _reserve_in_time(
+        self, work: Work, lane: Lane, cleared: Cleared
+    ) -> tuple[Intent, View] | None:
         while True:
             # As urgent as its lane: an exit behind it waits for it.
             urgent = work.signal.is_exit or lane.urgent
@@ -338,10 +347,10 @@ class Pipeline:
                 raise Refused(denial.reason, denial.message)
             if not settled:
                 return None
-            if not cleared:
-                cleared = True
-                if self._clear_the_way(work, view):
-                    continue  # it took its time: look again
+            if not cleared.over and self._clear_the_way(work, view, cleared):
+                if self._stop.is_set():
+                    return None  # not refused for cancels that were not waited for
+                continue  # it took its time: look again
             intent = self._portfolio.reserve(
                 work.asset.symbol, functools.partial(self._composer.decide, work, view)
             )
@@ -353,25 +362,36 @@ class Pipeline:
         """Whether what the gates saw may still be acted on."""
         return self._clock.monotonic() - view.seen_at <= GATES_TO_SEND
 
-    def _clear_the_way(self, work: Work, view: View) -> bool:
-        """Cancel our own resting orders that an exit meets; whether there were any.
+    def _clear_the_way(self, work: Work, view: View, cleared: Cleared) -> bool:
+        """Cancel our own resting orders that an exit or a target meets; whether there were any.
 
         Raises:
-            IdentityExists: the exit is an old one that looks new after data loss in Redis. Where
+            IdentityExists: the signal is an old one that looks new after data loss in Redis. Where
                 nothing is in the way its row before the POST finds that; here it would be too late.
         """
-        if self._saga is None or self._rules.dry_run or not work.signal.is_exit:
+        signal, symbol = work.signal, work.asset.symbol
+        if self._saga is None or self._rules.dry_run or not (signal.is_exit or signal.is_target):
             return False
-        symbol = work.asset.symbol
-        held = self._portfolio.view(symbol)
-        resting = self._saga.in_the_way(work.signal, symbol, held)
+        found = self._in_the_way(self._saga, work, view)
+        resting = [order for order in found if order.order_id not in cleared.asked]
         if resting:
-            self._composer.check_session(view, held)
-            coid = self._composer.client_order_id(work.signal)
-            if self._ledger.find(work.signal.identity, coid) is not None:
-                raise IdentityExists(work.signal.identity)
-            self._saga.clear(symbol, resting, coid)
+            freed = self._portfolio.view_freed(symbol, [o.client_order_id for o in resting])
+            self._composer.check_freed(work, view, freed)
+            coid = self._composer.client_order_id(signal)
+            if self._ledger.find(signal.identity, coid) is not None:
+                raise IdentityExists(signal.identity)
+            cleared.rounds += 1
+            cleared.asked |= {order.order_id for order in resting}
+            cleared.ended += self._saga.clear(symbol, resting, coid)
         return bool(resting)
+
+    def _in_the_way(self, saga: ExitSaga, work: Work, view: View) -> list[Resting]:
+        signal, symbol = work.signal, work.asset.symbol
+        held = self._portfolio.view(symbol)
+        if signal.is_exit:
+            return saga.in_the_way(signal, symbol, held)
+        lack, limit = self._composer.toward_target(work, view, held)
+        return saga.against(signal, symbol, held, lack, limit) if lack else []
 
     def _look(self, work: Work, *, beside: str = "") -> View:
         """The picture of this moment; ``beside`` is an order of its own that does not count."""

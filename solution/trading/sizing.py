@@ -6,12 +6,13 @@ clamped to the caps; sizes stated in a signal pass through and are refused by th
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, Context, Decimal, localcontext
 from typing import NamedTuple
 
 from solution.book.positions import Holdings
 from solution.book.prices import Quote
+from solution.clock import Clock, SystemClock
 from solution.domain.orders import Side
 from solution.domain.ports import AssetView
 from solution.domain.reasons import Reason
@@ -28,6 +29,9 @@ SHORT_SALE_MARKUP = Decimal("1.03")
 "Buying power")."""
 MOST_SHARES = Decimal(10) ** 30
 """More than a number in a signal can say."""
+SLOWEST = 0.25
+"""Seconds that a user's function may take. What the gates saw may be acted on for as long; after
+more, the decision would be made again, and again, until the signal is stale."""
 _WIDE = Context(prec=80)
 """For amounts as long as the signal contract allows, to nine decimals."""
 
@@ -39,7 +43,8 @@ CustomSize = Callable[[Signal, Holdings, Quote], Decimal | float | None]
 class SizingRules:
     """The configured policy and caps; amounts in account currency, 0 = no limit.
 
-    One order is capped by an amount or by a fraction of equity, whichever is configured.
+    One order is capped by an amount or by a fraction of equity, whichever is configured. ``clock``
+    times ``custom``.
     """
 
     policy: str = "weight"
@@ -53,6 +58,7 @@ class SizingRules:
     max_order_qty: Decimal = ZERO
     sell_only_above_entry: bool = False
     custom: CustomSize | None = None
+    clock: Clock = field(default_factory=SystemClock)
 
     def notional_cap(self, equity: Decimal) -> Decimal:
         """Largest value of one opening order; no equity is a cap of 0, not the absence of one."""
@@ -297,19 +303,31 @@ def _custom(request: Request) -> Decimal:
     custom = request.rules.custom
     if custom is None:
         raise Refused(Reason.SIZING_FAILED, f"no sizing policy {request.rules.policy!r}")
+    clock = request.rules.clock
+    began = clock.monotonic()
+    qty = _answer(custom, request)
+    took = clock.monotonic() - began
+    if took > SLOWEST:
+        raise Refused(
+            Reason.SIZING_FAILED,
+            f"the sizing function took {took:.2f} s, the limit is {SLOWEST:g} s",
+        )
+    if not qty.is_finite() or not 0 <= qty < MOST_SHARES:
+        raise Refused(Reason.SIZING_FAILED, f"the sizing function returned {qty:.6g}")
+    return qty
+
+
+def _answer(custom: CustomSize, request: Request) -> Decimal:
     try:
         with localcontext():  # a precision of its own would stay with this thread
             answer = custom(request.signal, request.holdings, request.quote)
         # The text of a float is what its author meant: 10.1, not its fifty decimals.
         number = str(answer) if isinstance(answer, float) else answer
-        qty = ZERO if number is None else Decimal(number)
-    except (Exception, SystemExit) as e:  # foreign code may raise anything; the service goes on
+        return ZERO if number is None else Decimal(number)
+    except BaseException as e:  # foreign code may raise anything; what escapes wedges the lane
         raise Refused(
             Reason.SIZING_FAILED, f"the sizing function raised {type(e).__name__}: {e}"
         ) from e
-    if not qty.is_finite() or not 0 <= qty < MOST_SHARES:
-        raise Refused(Reason.SIZING_FAILED, f"the sizing function returned {qty:.6g}")
-    return qty
 
 
 def _clamp(request: Request, qty: Decimal, price: Decimal, side: Side) -> tuple[Decimal, str]:
@@ -407,8 +425,19 @@ def _liquidate(request: Request) -> Plan:
 # --- targets ------------------------------------------------------------------------------------
 
 
-def _to_target(request: Request) -> Plan:
-    """Trade the difference between the position wanted and everything held or pending."""
+def difference(request: Request) -> Decimal:
+    """Signed shares between the position wanted and everything held or pending.
+
+    It may be more than is free to sell, or than is left to cover.
+
+    Raises:
+        Refused: no difference is known.
+    """
+    return _floored(request, _target(request) - _standing(request.holdings))
+
+
+def _target(request: Request) -> Decimal:
+    """The position wanted, in shares."""
     held, symbol = request.holdings, request.asset.symbol
     target = _stated(request)
     if held.uncertain and target:
@@ -420,12 +449,24 @@ def _to_target(request: Request) -> Plan:
         # A limit below the market may be a sale's: it must not make the target larger.
         price = max(request.price(Side.BUY), request.seen(Side.BUY))
         target = _whole(target * held.equity, price)
+    return target
+
+
+def _standing(held: Holdings) -> Decimal:
+    """The position once all that is pending has filled, as far as a target may count on it."""
     standing = held.qty + held.pending_qty
-    if held.qty >= 0:
-        standing = max(standing, ZERO)  # a short sale that waits cannot be covered yet
+    # A short sale that waits cannot be covered yet.
+    return standing if held.qty < 0 else max(standing, ZERO)
+
+
+def _to_target(request: Request) -> Plan:
+    """Trade the difference."""
+    held, target = request.holdings, _target(request)
+    standing = _standing(held)
     delta = _floored(request, target - standing)
     if delta == 0:
-        raise Refused(Reason.AT_TARGET, f"{standing:f} {symbol} held and pending are the target")
+        why = f"{standing:f} {request.asset.symbol} held and pending are the target"
+        raise Refused(Reason.AT_TARGET, why)
     if delta < 0:
         return _target_down(request, -delta)
     if held.qty < 0:

@@ -405,3 +405,45 @@ def test_the_clean_path(redis_executable: str, tmp_path: Path) -> None:
         assert service.stop() == 0
         assert "ERROR" not in service.text
         assert set(made.posts().values()) == {1}
+
+
+def test_a_target_and_an_exit_meet_our_own_resting_orders(
+    redis_executable: str, tmp_path: Path
+) -> None:
+    """The exchange refuses wash trades: what rests goes first, and with nothing held as well."""
+    higher = {"order_type": "limit", "limit_price": "100000", "time_in_force": "day", "qty": "4"}
+    with world(tmp_path) as made:
+        made.start()
+        resting = []
+
+        def ends(direction: str, **fields: str) -> None:
+            named = {"direction": direction} if direction else {}
+            made.await_ends([made.publish_raw({"ticker": "NVDA", **named, **fields})])
+
+        def rests(direction: str, **fields: str) -> None:
+            entry = made.publish("NVDA", direction, **fields)
+            resting.append(entry)
+            assert eventually(lambda: made.told()[entry] == ["submitted", "new"])
+
+        ends("b", qty="10")
+        rests("b", **LIMIT)
+        ends("", target_qty="7")
+        rests("s", **higher)
+        ends("", target_qty="5")
+        ends("s")
+        rests("b", **LIMIT)
+        ends("", target_qty="0")
+        made.await_ends(resting)
+        sent = [(o["side"], o["qty"], o["status"]) for o in made.orders()]
+        assert sent == [
+            ("buy", "10", "filled"),
+            ("buy", "1", "canceled"),
+            ("sell", "3", "filled"),
+            ("sell", "4", "canceled"),
+            ("sell", "2", "filled"),
+            ("sell", "5", "filled"),
+            ("buy", "1", "canceled"),
+        ]
+        (unsent,) = made.unsent()
+        assert unsent[1] == "AT_TARGET"
+        assert unsent[2].endswith("; 1 of 1 resting orders cancelled")

@@ -302,6 +302,8 @@ class RigRules:
     max_signal_age: float = 60.0
     max_position_pct: Decimal = Decimal(0)
     queue_when_closed: bool = False
+    sizing: Mapping[str, Any] = field(default_factory=dict)
+    """What differs from the sizing rules of a rig: ten shares a buy, no caps."""
     kill_switch_file: Path = Path("/nonexistent-directory/.kill_switch")
 
 
@@ -358,12 +360,15 @@ class Rig:
             gates=GateRules(
                 max_signal_age=rules.max_signal_age, queue_when_closed=rules.queue_when_closed
             ),
-            sizing=SizingRules(
-                policy="fixed_qty",
-                weights={},
-                qty=Decimal(10),
-                max_position_pct=rules.max_position_pct,
-                max_order_notional_pct=Decimal(0),
+            sizing=replace(
+                SizingRules(
+                    policy="fixed_qty",
+                    weights={},
+                    qty=Decimal(10),
+                    max_position_pct=rules.max_position_pct,
+                    max_order_notional_pct=Decimal(0),
+                ),
+                **rules.sizing,
             ),
             dry_run=rules.dry_run,
             ordered=rules.ordered,

@@ -417,6 +417,21 @@ def test_a_decision_sees_what_was_promised_before() -> None:
     assert book.portfolio.reserved() == (2, Decimal(1_000))
 
 
+def test_a_picture_without_some_orders_leaves_all_of_them_reserved() -> None:
+    """Shares that another's order holds count as free in it; an ended order is no longer asked."""
+    book = Book()
+    book.apply({"NVDA": position("NVDA", 10, 7)})
+    book.sell("stop", 4)
+    book.buy("lower", 2)
+    book.buy("ended", 1)
+    book.end("ended")
+    before = book.nvda
+    freed = book.portfolio.view_freed("NVDA", ["stop", "lower", "ended", "unknown"])
+    assert of(freed.qty, freed.available_qty, freed.pending_qty) == (10, 10, 0)
+    assert book.nvda == before
+    assert of(before.available_qty, before.pending_qty) == (3, -2)
+
+
 def test_the_worst_cases_count_no_pending_reduction() -> None:
     """A resting sale may never fill, nor may a resting cover."""
     book = Book(NVDA=10)

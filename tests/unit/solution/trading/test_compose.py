@@ -33,6 +33,15 @@ def decide(
     direction: str = "b", *, held: str = "0", bps: str = "100", **rules: Any
 ) -> tuple[dict[str, Any], Intent, View]:
     """What is sent, what is reserved and what the gates saw; also taken: ``fields``, ``quote``."""
+    composer, work, view, holdings = situation(direction, held=held, bps=bps, **rules)
+    _, intent = composer.decide(work, view, holdings)
+    return orjson.loads(intent.body), intent, view
+
+
+def situation(
+    direction: str, *, held: str = "0", bps: str = "100", **rules: Any
+) -> tuple[Composer, Work, View, Holdings]:
+    """What one decision has to go by."""
     fields, quote = rules.pop("fields", {}), rules.pop("quote", QUOTE)
     settings = PipelineRules(
         deployment="abcdefgh",
@@ -63,8 +72,7 @@ def decide(
         avg_entry=Decimal(90),
     )
     work = Work(signal, NVDA, EntryRef("nvda", "1-0"), 0.0, 0)
-    _, intent = Composer(settings).decide(work, view, holdings)
-    return orjson.loads(intent.body), intent, view
+    return Composer(settings), work, view, holdings
 
 
 def terms(body: dict[str, Any]) -> tuple[str, str, str | None]:
@@ -183,3 +191,27 @@ def test_without_a_price_nothing_is_sized() -> None:
     with pytest.raises(Refused) as caught:
         decide(quote=None)
     assert caught.value.reason is Reason.STALE_PRICE
+
+
+# --- what a target lacks --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "bps", "found"),
+    [
+        ({"target_qty": "12"}, "0", ("2", None)),
+        ({"target_qty": "12"}, "100", ("2", "102.01")),
+        ({"target_qty": "7"}, "100", ("-3", "99")),
+        ({"target_qty": "7.5"}, "100", ("-2.5", None)),
+        ({"target_qty": "12", "order_type": "limit", "limit_price": "90.009"}, "100", ("2", "90")),
+        ({"target_qty": "10"}, "100", ("0", None)),
+    ],
+)
+def test_what_a_target_lacks_and_the_limit_of_an_order_for_it(
+    fields: dict[str, str], bps: str, found: tuple[str, str | None]
+) -> None:
+    """As it would be sent: with a collar a market order has a limit, a part of a share has none."""
+    composer, work, view, holdings = situation("", held="10", bps=bps, fields=fields)
+    lack, limit = found
+    expected = Decimal(lack), limit and Decimal(limit)
+    assert composer.toward_target(work, view, holdings) == expected

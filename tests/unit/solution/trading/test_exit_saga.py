@@ -1,6 +1,7 @@
 """An exit that meets our own resting orders: cancel, await, read again, sell."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -17,8 +18,13 @@ BUY_LOWER = {"order_type": "limit", "limit_price": "50", "time_in_force": "gtc",
 @pytest.fixture
 def rig() -> Rig:
     """Ten NVDA are held; a cancel takes effect at once and the stream tells it."""
-    made = Rig()
-    made.snapshot(NVDA="10")
+    return holding("10")
+
+
+def holding(qty: str, rules: RigRules | None = None) -> Rig:
+    """Like :func:`rig`, with another position or other settings."""
+    made = Rig(rules)
+    made.snapshot(NVDA=qty)
     made.clock.advance(0.001)
 
     def cancelled(order_id: str) -> None:
@@ -164,6 +170,22 @@ def test_an_exit_that_may_queue_clears_its_way(held: str, sells: bool) -> None:
     assert rig.outcomes.told(entry) == (["submitted"] if sells else ["refused!"])
 
 
+@pytest.mark.parametrize(
+    ("fields", "reason"), [({}, "NOT_ABOVE_ENTRY"), ({"weight": "0.00001"}, "SIZE_TOO_SMALL")]
+)
+def test_an_exit_that_would_be_refused_without_them_cancels_nothing(
+    fields: dict[str, str], reason: str
+) -> None:
+    """SELL_ONLY_ABOVE_ENTRY holds the bare sale back; the other asks for less than a share."""
+    sizing = {"policy": "all_in", "sell_only_above_entry": True}
+    rig = holding("10", RigRules(sizing=sizing))
+    resting = rest(rig, "s", **TAKE_PROFIT)
+    entry = rig.send("s", **fields)
+    assert rig.row(rig.coid_of(entry, "s", **fields)).reason == reason
+    assert rig.row(resting).state is State.OPEN
+    assert rig.desk.cancels == []
+
+
 def test_an_entry_cancels_nothing(rig: Rig) -> None:
     """Only exits clear their way."""
     rest(rig, "s", **TAKE_PROFIT)
@@ -262,3 +284,272 @@ def test_a_finished_exit_that_is_read_anew_cancels_nothing() -> None:
     assert rig.outcomes.acks.count(exit_entry) == 2
     assert rig.portfolio.reserved()[0] == 1
     assert rig.is_free()
+
+
+@pytest.mark.parametrize(("direction", "fields"), [("s", {}), ("", {"target_qty": "5"})])
+def test_a_signal_that_comes_as_new_once_more_cancels_nothing(
+    direction: str, fields: dict[str, str]
+) -> None:
+    """Redis lost data, and the signal has had its order: what was placed since stays."""
+    rig = holding("10", RigRules(ordered=False))
+    entry = rig.send(direction, **fields)
+    resting = rest(rig, "b", **BUY_LOWER)
+    rig.snapshot(NVDA="10")
+    rig.clock.advance(0.001)
+    rig.send(direction, entry_id=entry, **fields)
+    assert rig.row(resting).state is State.OPEN
+    assert rig.outcomes.told(entry) == ["submitted", "fill!"]
+
+
+# --- nothing is held: what rests would open the position after the exit ---------------------------
+
+SHORT_HIGHER = {**TAKE_PROFIT, "action": "short_sell"}
+
+
+def ending(rig: Rig, entry: str, direction: str, fields: Mapping[str, str]) -> tuple[str, str]:
+    """Reason and message of its row."""
+    row = rig.row(rig.coid_of(entry, direction, **fields))
+    return row.reason, row.message
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+@pytest.mark.parametrize(
+    ("direction", "fields", "opposed"),
+    [
+        ("", {"target_qty": "0"}, {"buy", "short"}),
+        ("", {"target_weight": "0"}, {"buy", "short"}),
+        ("", {"action": "liquidate"}, {"buy", "short"}),
+        ("s", {}, {"buy"}),
+        ("s", {"action": "sell_long"}, {"buy"}),
+        ("s", {"action": "liquidate"}, {"buy"}),
+        ("b", {"action": "buy_to_cover"}, {"short"}),
+        ("b", {"action": "liquidate"}, {"short"}),
+    ],
+)
+def test_an_exit_of_everything_cancels_what_would_open_the_position(
+    direction: str, fields: dict[str, str], opposed: set[str], is_open: bool
+) -> None:
+    """And nothing that would not. No session is needed for that: there is nothing to sell."""
+    rig = holding("0")
+    resting = {"buy": rest(rig, "b", **BUY_LOWER), "short": rest(rig, "s", **SHORT_HIGHER)}
+    rig.desk.is_open = is_open
+    entry = rig.send(direction, **fields)
+    assert {n for n, coid in resting.items() if rig.row(coid).state is State.CANCELED} == opposed
+    reason, message = ending(rig, entry, direction, fields)
+    assert reason in {"AT_TARGET", "NOTHING_TO_SELL", "NOTHING_TO_COVER"}
+    assert message.endswith(f"; {len(opposed)} of {len(opposed)} resting orders cancelled")
+
+
+@pytest.mark.parametrize(
+    ("direction", "fields"),
+    [
+        ("s", {"qty": "1"}),
+        ("", {"action": "liquidate", "qty": "1"}),
+        ("s", {"order_type": "limit", "limit_price": "60"}),
+    ],
+)
+def test_an_exit_that_says_how_much_or_could_not_trade_leaves_resting_orders(
+    direction: str, fields: dict[str, str]
+) -> None:
+    """It speaks of shares that are held, or of a price that the resting buy does not pay."""
+    rig = holding("0")
+    resting = rest(rig, "b", **BUY_LOWER)
+    entry = rig.send(direction, **fields)
+    assert rig.row(resting).state is State.OPEN
+    assert "resting" not in ending(rig, entry, direction, fields)[1]
+
+
+@pytest.mark.parametrize("held", ["0", "10"])
+def test_a_target_of_nothing_cancels_resting_buys_at_whatever_price(held: str) -> None:
+    """The position wanted is none, and they would open one."""
+    rig = holding(held)
+    resting = rest(rig, "b", **BUY_LOWER)
+    rig.send("", target_qty="0", order_type="limit", limit_price="60")
+    assert rig.row(resting).state is State.CANCELED
+
+
+def test_a_resting_buy_that_fills_before_its_cancel_is_sold() -> None:
+    """The exit looks again after the cancel."""
+    rig = holding("0")
+    resting = rest(rig, "b", **BUY_LOWER)
+
+    def fills_first(_order_id: str) -> None:
+        rig.desk.fill(resting, "50")
+        rig.hear(rig.update(resting, "fill", position_qty=Decimal(2)))
+
+    rig.desk.on_cancel = fills_first
+    entry = rig.send("", target_qty="0")
+    assert rig.outcomes.told(entry)[-1] == "fill!"
+    assert (sold(rig)["side"], sold(rig)["qty"]) == ("sell", "2")
+
+
+@pytest.mark.parametrize("error", [None, OutcomeUnknown("timed out")])
+def test_a_resting_buy_that_stays_is_not_said_to_be_cancelled(error: Exception | None) -> None:
+    """Its cancel failed, or was never confirmed."""
+    rig = holding("0")
+    resting = rest(rig, "b", **BUY_LOWER)
+
+    def stays(_order_id: str) -> None:
+        if error is not None:
+            raise error
+
+    rig.desk.on_cancel = stays
+    entry = rig.send("", target_qty="0")
+    assert rig.row(resting).state is State.OPEN
+    reason, message = ending(rig, entry, "", {"target_qty": "0"})
+    assert (reason, message.partition("; ")[2]) == (
+        "NOTHING_TO_SELL",
+        "0 of 1 resting orders cancelled",
+    )
+
+
+@pytest.mark.parametrize("held", ["0", "10"])
+def test_an_exit_that_the_shutdown_finds_waiting_stays_pending(held: str) -> None:
+    """It is neither refused nor decided on cancels that nobody waited for."""
+    rig = holding(held)
+    resting = rest(rig, "b", **BUY_LOWER)
+    rig.desk.on_cancel = lambda _: rig.stop.set()
+    entry = rig.send("s")
+    assert rig.outcomes.told(entry) == []
+    assert rig.desk.cancels == [rig.desk.orders[resting]["id"]]
+
+
+def test_a_sell_of_longs_leaves_the_cover_of_a_short() -> None:
+    """It has nothing to sell, so nothing is in its way."""
+    rig = holding("-10")
+    cover = rest(rig, "b", **BUY_LOWER)
+    entry = rig.send("s")
+    assert rig.row(cover).state is State.OPEN
+    assert ending(rig, entry, "s", {}) == ("NOTHING_TO_SELL", "0 NVDA held, none free to sell")
+
+
+# --- targets: the trade must not meet an order of our own -----------------------------------------
+
+SELL_STOP = {"order_type": "stop", "stop_price": "80", "time_in_force": "gtc", "qty": "4"}
+TRAILING = {"order_type": "trailing_stop", "trail_percent": "5", "time_in_force": "gtc", "qty": "4"}
+FOUR_HIGHER = {**TAKE_PROFIT, "qty": "4"}
+ONE_LOWER = {**BUY_LOWER, "qty": "1"}
+SHORT_LESS = {**SHORT_HIGHER, "qty": "2"}
+
+
+@pytest.mark.parametrize(
+    ("held", "direction", "fields", "wanted", "traded"),
+    [
+        ("10", "b", ONE_LOWER, "5", ("sell", "5")),
+        ("10", "s", FOUR_HIGHER, "8", ("sell", "2")),
+        ("10", "s", SELL_STOP, "12", ("buy", "2")),
+        ("0", "b", TAKE_PROFIT, "5", ("buy", "5")),
+        ("0", "s", SHORT_HIGHER, "5", ("buy", "5")),
+        ("-5", "s", SHORT_HIGHER, "3", ("buy", "5")),
+    ],
+)
+def test_a_target_cancels_what_it_could_trade_with_and_looks_again(
+    held: str, direction: str, fields: dict[str, str], wanted: str, traded: tuple[str, str]
+) -> None:
+    """The difference is computed anew: what was cancelled is no longer counted as filled."""
+    rig = holding(held)
+    resting = rest(rig, direction, **fields)
+    entry = rig.send("", target_qty=wanted)
+    assert rig.row(resting).state is State.CANCELED
+    assert rig.outcomes.told(entry)[-1] == "fill!"
+    assert (sold(rig)["side"], sold(rig)["qty"]) == traded
+
+
+def test_a_target_that_the_cancels_reach_says_so(rig: Rig) -> None:
+    """Ten are held and four of them were on sale: without the sale ten is the position."""
+    resting = rest(rig, "s", **FOUR_HIGHER)
+    entry = rig.send("", target_qty="10")
+    assert rig.row(resting).state is State.CANCELED
+    assert ending(rig, entry, "", {"target_qty": "10"}) == (
+        "AT_TARGET",
+        "10 NVDA held and pending are the target; 1 of 1 resting orders cancelled",
+    )
+
+
+def test_a_target_may_have_orders_of_both_sides_in_its_way() -> None:
+    """Without the resting buy it lacks shares, and the short sale stands in the way of buying."""
+    rig = holding("0")
+    buy, short = rest(rig, "b", **TAKE_PROFIT | {"limit_price": "50"}), rest(rig, "s", **SHORT_LESS)
+    rig.send("", target_qty="5")
+    assert rig.row(buy).state is State.CANCELED
+    assert rig.row(short).state is State.CANCELED
+    assert (sold(rig)["side"], sold(rig)["qty"]) == ("buy", "5")
+
+
+@pytest.mark.parametrize(
+    ("direction", "fields", "target", "qty"),
+    [
+        ("b", ONE_LOWER, {"target_qty": "5", "order_type": "limit", "limit_price": "60"}, "6"),
+        ("s", FOUR_HIGHER, {"target_qty": "8", "order_type": "limit", "limit_price": "140"}, "2"),
+        ("s", TRAILING, {"target_qty": "8"}, "2"),
+        ("s", FOUR_HIGHER, {"target_qty": "8", **TRAILING}, "2"),
+        ("b", ONE_LOWER, {"target_qty": "15"}, "4"),
+    ],
+)
+def test_a_target_leaves_what_it_cannot_trade_with(
+    rig: Rig, direction: str, fields: dict[str, str], target: dict[str, str], qty: str
+) -> None:
+    """Another price, a trailing stop (the broker exempts it), its own side: all count as filled."""
+    resting = rest(rig, direction, **fields)
+    rig.send("", **{name: text for name, text in target.items() if name != "qty"})
+    assert rig.row(resting).state is State.OPEN
+    assert rig.desk.cancels == []
+    assert sold(rig)["qty"] == qty
+
+
+def test_a_target_that_would_have_to_sell_more_than_there_is_cancels_at_any_price() -> None:
+    """Three held and ten to be bought lower; two are wanted."""
+    rig = holding("3")
+    resting = rest(rig, "b", **BUY_LOWER | {"qty": "10"})
+    rig.send("", target_qty="2", order_type="limit", limit_price="60")
+    assert rig.row(resting).state is State.CANCELED
+    assert (sold(rig)["side"], sold(rig)["qty"]) == ("sell", "1")
+
+
+def test_a_target_beyond_a_cap_cancels_nothing() -> None:
+    """The protective stop stays: the target would be refused without it as well."""
+    rig = holding("10", RigRules(max_position_pct=Decimal("0.1")))
+    resting = rest(rig, "s", **SELL_STOP)
+    entry = rig.send("", target_qty="101")
+    assert ending(rig, entry, "", {"target_qty": "101"})[0] == "POSITION_CAP"
+    assert rig.row(resting).state is State.OPEN
+    assert rig.desk.cancels == []
+
+
+def test_buying_power_that_a_resting_buy_holds_does_not_refuse_a_target() -> None:
+    """The cancel gives it back."""
+    rig = holding("0")
+    resting = rest(rig, "b", **BUY_LOWER | {"qty": "3999"})
+    account, positions, _ = held_by_another(rig, qty="0", available="0")
+    poor = replace(account, buying_power=Decimal(50))
+    rig.portfolio.apply_snapshot(poor, positions, rig.clock.monotonic())
+    cancelled = rig.desk.on_cancel
+
+    def and_the_account_is_read(order_id: str) -> None:
+        cancelled(order_id)
+        rig.clock.advance(0.001)
+        rig.snapshot()
+
+    rig.desk.on_cancel = and_the_account_is_read
+    rig.send("", target_qty="5")
+    assert rig.row(resting).state is State.CANCELED
+    assert (sold(rig)["side"], sold(rig)["qty"]) == ("buy", "5")
+
+
+def test_a_target_asks_for_a_cancel_once(rig: Rig) -> None:
+    """It is not confirmed within its time: the target trades on what is known then."""
+    rest(rig, "b", **ONE_LOWER)
+    rig.desk.on_cancel = lambda _: None
+    before = rig.clock.monotonic()
+    rig.send("", target_qty="5")
+    assert len(rig.desk.cancels) == 1
+    assert rig.clock.monotonic() - before < 6
+    assert (sold(rig)["side"], sold(rig)["qty"]) == ("sell", "6")
+
+
+def test_with_the_saga_off_a_target_leaves_resting_orders(rig: Rig) -> None:
+    """EXIT_CANCELS_RESTING=false: the broker's word decides."""
+    rig.pipeline._saga = None
+    resting = rest(rig, "b", **ONE_LOWER)
+    rig.send("", target_qty="5")
+    assert rig.row(resting).state is State.OPEN

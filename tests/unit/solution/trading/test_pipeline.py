@@ -337,6 +337,19 @@ def test_an_entry_older_than_the_newest_one_sent_is_superseded(rig: Rig) -> None
     assert rig.outcomes.told(older) == ["refused!"]
 
 
+def test_an_entry_that_comes_as_new_once_more_is_settled_by_its_row(rig: Rig) -> None:
+    """A group made anew delivers all of them: neither superseded, nor nothing to sell any more."""
+    old, newest = rig.send("b"), rig.send("s")
+    told = {entry: rig.outcomes.told(entry) for entry in (old, newest)}
+    rig.send("b", entry_id=old)
+    rig.send("s", entry_id=newest)
+    assert {entry: rig.outcomes.told(entry) for entry in (old, newest)} == told
+    assert rig.tracker.board.counts() == {"FILLED": 2}
+    assert sorted(rig.outcomes.acks) == sorted([old, newest] * 2)
+    assert len(rig.desk.posts) == 2
+    assert rig.is_free()
+
+
 def test_without_ordering_nothing_is_superseded() -> None:
     """``--ordering none`` runs signals of one asset side by side: none is too old for another."""
     rig = Rig(RigRules(ordered=False))

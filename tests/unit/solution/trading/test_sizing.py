@@ -1,5 +1,6 @@
 """How many shares, and which way."""
 
+from asyncio import CancelledError
 from dataclasses import replace
 from decimal import Decimal, getcontext, localcontext
 from typing import Any
@@ -16,6 +17,7 @@ from solution.domain.reasons import Reason
 from solution.domain.signal import Action, Signal, SizeKind
 from solution.errors import Refused, SignalError
 from solution.trading.sizing import NO_LIMIT, CustomSize, Plan, Request, SizingRules, size
+from tests.helpers.clocks import ManualClock
 
 ZERO = Decimal(0)
 NVDA = Asset("id", "NVDA", "us_equity", True, True, True)
@@ -784,9 +786,18 @@ def test_a_custom_function_keeps_its_precision_to_itself() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [ValueError("no"), ZeroDivisionError(), KeyError("x"), MemoryError()]
+    "error",
+    [
+        ValueError("no"),
+        ZeroDivisionError(),
+        KeyError("x"),
+        MemoryError(),
+        SystemExit(1),
+        KeyboardInterrupt(),
+        CancelledError(),
+    ],
 )
-def test_an_error_of_a_custom_function_costs_one_signal(error: Exception) -> None:
+def test_an_error_of_a_custom_function_costs_one_signal(error: BaseException) -> None:
     """The service goes on, and the reason names the error."""
 
     def mine(*_: object) -> Decimal:
@@ -795,6 +806,26 @@ def test_an_error_of_a_custom_function_costs_one_signal(error: Exception) -> Non
     with pytest.raises(Refused, match=type(error).__name__) as caught:
         size(request(**custom(mine)))
     assert caught.value.reason == Reason.SIZING_FAILED
+
+
+@pytest.mark.parametrize(("seconds", "in_time"), [(0.25, True), (0.4, False)])
+def test_a_custom_function_that_takes_too_long_costs_one_signal(
+    seconds: float, *, in_time: bool
+) -> None:
+    """Its decision could not be sent any more; the reason names both times."""
+    clock = ManualClock()
+
+    def mine(*_: object) -> int:
+        clock.advance(seconds)
+        return 3
+
+    slow = custom(mine, clock=clock)
+    if in_time:
+        assert sized(**slow) == ("buy", "3")
+    else:
+        with pytest.raises(Refused, match=r"took 0.40 s, the limit is 0.25 s") as caught:
+            size(request(**slow))
+        assert caught.value.reason == Reason.SIZING_FAILED
 
 
 def test_a_custom_size_is_clamped_like_ours() -> None:
