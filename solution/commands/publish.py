@@ -19,6 +19,7 @@ from solution.commands.common import (
     settings_of,
 )
 from solution.domain.signal import parse
+from solution.domain.signal_rules import check_unsigned
 from solution.errors import SignalError
 
 WAIT = 30.0
@@ -130,7 +131,7 @@ def _signal(
         raise WrongUsage("DUPLICATE_FIELD: signal_id is given twice")
     raw = [(name.encode(errors="surrogateescape"), _bytes(value)) for name, value in pairs]
     try:
-        parse(stream, f"{SystemClock().epoch_ms()}-0", raw)
+        check_unsigned(parse(stream, f"{SystemClock().epoch_ms()}-0", raw))
     except SignalError as e:
         raise WrongUsage(f"{e.reason}: {e.message}; nothing was published") from None
     return {name.lower() if not name.lower().startswith("x_") else name: v for name, v in pairs}

@@ -77,6 +77,7 @@ def test_json_names_entry_and_fields(online: Shell, client: Any) -> None:
         (("NVDA", "b", "--signal-id", ""), "signal_id"),
         (("NVDA", "b", "--signal-id", "a", "--field", "signal_id=b"), "DUPLICATE_FIELD"),
         (("NVDA", "b", "--stream", "a,b"), "not a stream name"),
+        (("NVDA", "b", "--field", "sig=00"), "BAD_SIGNATURE: sig is given"),
     ],
 )
 def test_a_wrong_signal_never_leaves(
