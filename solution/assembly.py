@@ -363,6 +363,7 @@ class Assembly:
                 instance=self.consumer,
                 started_ms=self._started_ms,
                 mode=startup.mode_of(self._settings),
+                streams=self._settings.redis.streams,
                 kill_switch=self.kill,
                 workers=self.workers,
                 services=self.services(),

@@ -14,6 +14,7 @@ from solution.ledger import open_reader
 from solution.ledger.reader import LedgerReader
 from solution.redis_client import make_client
 from solution.security import Redactor
+from solution.ui.snapshot import who_sends_orders
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
 """The exit codes of every command."""
@@ -69,6 +70,25 @@ def redis_trouble(settings: Settings, error: Exception) -> str:
     if isinstance(error, (redis.ConnectionError, redis.TimeoutError, OSError)):
         return f"{where} does not answer: {clean(settings, error)}"
     return f"{where} refuses: {clean(settings, error)}"
+
+
+def refuse_real_orders(settings: Settings, client: "redis.Redis", stream: str) -> None:
+    """A dry run has its own group and ledger, but the stream is everybody's.
+
+    Raises:
+        WrongUsage: the settings ask for a dry run, and a live instance would send the order.
+    """
+    if not settings.gates.dry_run:
+        return
+    if name := who_sends_orders(client, stream):
+        raise WrongUsage(
+            f"instance {name} serves {stream} and is no dry run: it would send a real order; "
+            "nothing was published"
+        )
+    age = f"within MAX_SIGNAL_AGE={settings.ages.max_signal_age:g} s"
+    click.echo(
+        f"note: a service without --dry-run that reads {stream} {age} sends a real order", err=True
+    )
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from solution.commands.common import (
     json_option,
     redis_of,
     redis_trouble,
+    refuse_real_orders,
     settings_of,
 )
 from solution.domain.signal import parse
@@ -87,6 +88,7 @@ def publish(  # noqa: PLR0913 - one parameter per option
         streams = ",".join(settings.redis.streams)
         click.echo(f"note: STREAMS={streams} here does not name {target}", err=True)
     with redis_of(settings) as client:
+        refuse_real_orders(settings, client, target)
         executions = settings.redis.executions_stream
         after = publishing.newest(client, executions) if wait else ""
         try:
