@@ -176,3 +176,28 @@ def test_a_trailing_distance_is_never_widened(direction: str) -> None:
     fields = {"order_type": "trailing_stop", "trail_price": "1.009"}
     body, _, _ = decide(direction, held="0" if direction == "b" else "5", fields=fields)
     assert body["trail_price"] == "1.00"
+
+
+def limit(price: str) -> dict[str, str]:
+    return {"order_type": "limit", "limit_price": price, "qty": "1"}
+
+
+@pytest.mark.parametrize(
+    ("direction", "fields", "note"),
+    [
+        ("b", limit("0.12345"), "limit_price=0.12345 is sent as 0.1234: the exchange's grid"),
+        ("s", limit("99.991"), "limit_price=99.991 is sent as 100.00: the exchange's grid"),
+        ("s", limit("100"), ""),
+        (
+            "b",
+            {"take_profit": "120.001", "stop_loss": "90.00", "stop_loss_limit": "89"},
+            "take_profit=120.001 is sent as 120.01: the exchange's grid",
+        ),
+        ("b", {}, ""),
+    ],
+)
+def test_a_price_that_is_moved_is_told(direction: str, fields: dict[str, str], note: str) -> None:
+    """The producer asked for another one: it stands in the row, in `why` and in the event."""
+    held = "5" if direction == "s" else "0"
+    _, intent, _ = decide(direction, held=held, bps="0", fields=fields)
+    assert intent.message == note
