@@ -26,6 +26,7 @@ from solution.feeds.signal_listener import Fields, ListenerPorts, ListenerRules,
 from solution.feeds.trade_stream import TradeStream
 from solution.feeds.trade_updates import TradeUpdates
 from solution.intake import Intake
+from solution.ledger.file_check import FileCheck
 from solution.ledger.lease import LeaseKeeper
 from solution.ledger.outbox import OutboxPublisher
 from solution.ledger.store import Store
@@ -109,6 +110,7 @@ class Assembly:
         self.limiter.subscribe(self.lanes.wake)
         self.halts = Halts(ledger)
         self.lease = LeaseKeeper(ledger, clock, also=self.halts.refresh)
+        self.file_check = FileCheck(ledger.path, clock) if ledger.path else None
         self._build_outcomes()
         self._build_tracking()
         self._build_listener()
@@ -309,6 +311,7 @@ class Assembly:
             self.workers,
             self.listener,
             self.status,
+            *([self.file_check] if self.file_check else []),
         ]
 
     def orphans(self) -> Orphans:

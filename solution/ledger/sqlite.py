@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from solution.clock import Clock, SystemClock
 from solution.domain.records import Change, EntryRef, Intent
 from solution.errors import IdentityExists, LedgerError
-from solution.ledger import files, rows
+from solution.ledger import file_check, files, rows
 from solution.ledger.batch import Batch, prepare
 from solution.ledger.failures import translated
 from solution.ledger.reader import LedgerReader
@@ -255,6 +255,7 @@ class SqliteLedger(Store):
                 ensure_schema(self._connection, str(path), path, busy_timeout)
                 self._wal = WriteAheadLog(path, busy_timeout)
                 undo.callback(self._wal.close)
+                file_check.check(path)
                 files.sync_directory(path)
                 for name in (os.fspath(path), f"{os.fspath(path)}.lock"):
                     about = os.stat(name)  # noqa: PTH116 - as in _check_files
