@@ -96,11 +96,14 @@ def reader_of(settings: Settings) -> Iterator[LedgerReader]:
     """The ledger, read-only, also while a service writes it.
 
     Raises:
+        WrongUsage: LEDGER_URL names none that can be opened here (no driver).
         Failed: there is none, or it cannot be read.
     """
     try:
         with open_reader(settings.ledger.url) as reader:
             yield reader
+    except ConfigError as e:
+        raise WrongUsage(f"configuration: {clean(settings, e)}") from None
     except LedgerError as e:
         raise Failed(f"ledger: {e}") from None
 
