@@ -52,7 +52,8 @@ POSTGRES = "postgresql://u:canary@127.0.0.1:1/x"
 
 
 @pytest.mark.parametrize(
-    "words", ["orders", "why x", "reconcile", "dead-letters", "dead-letters show 1-1", "resume NVDA"]
+    "words",
+    ["orders", "why x", "reconcile", "dead-letters", "dead-letters show 1-1", "resume NVDA"],
 )
 def test_a_ledger_without_its_driver_is_a_wrong_configuration(
     shell: Shell, monkeypatch: pytest.MonkeyPatch, words: str
