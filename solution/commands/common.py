@@ -1,5 +1,6 @@
 """What several commands share: settings, connections, one line per error, JSON, tables."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO, Any
@@ -46,6 +47,17 @@ def settings_of(overrides: Mapping[str, str] | None) -> Settings:
         return load_settings(overrides or {})
     except ConfigError as e:
         raise WrongUsage(f"configuration: {e}") from None
+
+
+class Seconds(click.FloatRange):
+    """A float range that takes no NaN, for which every comparison is false."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Refuse what is no number in the range."""
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is not a number", param, ctx)
+        return number
 
 
 @contextmanager

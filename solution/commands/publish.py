@@ -11,6 +11,7 @@ from solution.commands import publishing
 from solution.commands.common import (
     FAILED,
     Failed,
+    Seconds,
     WrongUsage,
     echo_json,
     json_option,
@@ -53,7 +54,7 @@ def _pairs(
 @click.option("--signal-id", help="Your own id; the same id never trades twice. Default: a UUID.")
 @click.option(
     "--wait",
-    type=click.FloatRange(0.1, 86_400),
+    type=Seconds(0.1, 86_400),
     is_flag=False,
     flag_value=WAIT,
     metavar="[SECONDS]",

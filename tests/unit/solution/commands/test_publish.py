@@ -78,6 +78,11 @@ def test_json_names_entry_and_fields(online: Shell, client: Any) -> None:
         (("NVDA", "b", "--signal-id", ""), "signal_id"),
         (("NVDA", "b", "--signal-id", "a", "--field", "signal_id=b"), "DUPLICATE_FIELD"),
         (("NVDA", "b", "--stream", "a,b"), "not a stream name"),
+        (("NVDA", "b", "--wait=nan"), "'--wait': nan is not a number"),
+        (("NVDA", "b", "--wait=NaN"), "not a number"),
+        (("NVDA", "b", "--wait=inf"), "not in the range"),
+        (("NVDA", "b", "--wait=0"), "not in the range"),
+        (("NVDA", "b", "--wait=-1"), "No such option"),
         (("NVDA", "b", "--field", "sig=00"), "BAD_SIGNATURE: sig is given"),
     ],
 )
