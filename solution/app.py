@@ -150,9 +150,8 @@ class Trader:
         left += stop_in_order([made.workers], deadline)
         self._await_ends(Deadline(min(ENDS_WITHIN, deadline.left()), self._clock))
         made.wrapper.closing.set()
-        left += stop_in_order(
-            [made.watch, made.keeper, made.poller, made.stream, made.status], deadline
-        )
+        others = [made.watch, made.keeper, made.poller, made.stream, made.status]
+        left += stop_in_order([*others, *filter(None, [made.file_check])], deadline)
         writing = Deadline(WRITE_WITHIN + deadline.left(), self._clock)
         left += stop_in_order([made.writer, made.publisher, made.lease], writing)
         made.client.close()

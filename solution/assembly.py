@@ -27,6 +27,7 @@ from solution.feeds.signal_listener import Fields, ListenerPorts, ListenerRules,
 from solution.feeds.trade_stream import TradeStream
 from solution.feeds.trade_updates import TradeUpdates
 from solution.intake import Intake
+from solution.ledger.file_check import FileCheck
 from solution.ledger.lease import LeaseKeeper
 from solution.ledger.outbox import OutboxPublisher
 from solution.ledger.store import Store
@@ -113,6 +114,7 @@ class Assembly:
         self.halts = Halts(ledger)
         self.lease = LeaseKeeper(ledger, clock, also=self.halts.refresh)
         self.wrapper.fence = self.lease.check
+        self.file_check = FileCheck(ledger.path, clock) if ledger.path else None
         self._build_outcomes()
         self._build_tracking()
         self._build_listener()
@@ -321,6 +323,7 @@ class Assembly:
             self.workers,
             self.listener,
             self.status,
+            *([self.file_check] if self.file_check else []),
         ]
 
     def orphans(self) -> Orphans:
@@ -380,6 +383,7 @@ class Assembly:
                 instance=self.consumer,
                 started_ms=self._started_ms,
                 mode=startup.mode_of(self._settings),
+                streams=self._settings.redis.streams,
                 kill_switch=self.kill,
                 workers=self.workers,
                 services=self.services(),

@@ -37,7 +37,7 @@ from solution.trading import recovery
 from solution.trading.gates.view import GateRules
 from solution.trading.orphans import Entry
 from solution.trading.sizing import CustomSize, SizingRules
-from solution.ui.snapshot import read_all
+from solution.ui.snapshot import DRY_RUN, read_all
 
 log = logging.getLogger(__name__)
 
@@ -306,7 +306,7 @@ def deployment_of(account_id: str, settings: Settings) -> str:
 def mode_of(settings: Settings) -> str:
     """Which mode runs, in the words the banner, the log and ``status`` share."""
     if settings.gates.dry_run:
-        return "dry-run"
+        return DRY_RUN
     host = urlsplit(settings.broker.trading_url).hostname or ""
     if not host.endswith("alpaca.markets"):
         return "local exchange"

@@ -283,7 +283,7 @@ def _bound_account(settings: Settings) -> str:
     try:
         with open_reader(settings.ledger.url) as reader:
             return reader.get_state("account") or ""
-    except LedgerError:
+    except (LedgerError, ConfigError):
         return ""  # the ledger's own check has told
 
 

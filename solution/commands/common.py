@@ -1,5 +1,6 @@
 """What several commands share: settings, connections, one line per error, JSON, tables."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO, Any
@@ -14,6 +15,7 @@ from solution.ledger import open_reader
 from solution.ledger.reader import LedgerReader
 from solution.redis_client import make_client
 from solution.security import Redactor
+from solution.ui.snapshot import who_sends_orders
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
 """The exit codes of every command."""
@@ -47,6 +49,17 @@ def settings_of(overrides: Mapping[str, str] | None) -> Settings:
         raise WrongUsage(f"configuration: {e}") from None
 
 
+class Seconds(click.FloatRange):
+    """A float range that takes no NaN, for which every comparison is false."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Refuse what is no number in the range."""
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is not a number", param, ctx)
+        return number
+
+
 @contextmanager
 def redis_of(settings: Settings) -> Iterator["redis.Redis"]:
     """A client for the block; what fails inside it ends the command with one line.
@@ -71,16 +84,38 @@ def redis_trouble(settings: Settings, error: Exception) -> str:
     return f"{where} refuses: {clean(settings, error)}"
 
 
+def refuse_real_orders(settings: Settings, client: "redis.Redis", stream: str) -> None:
+    """A dry run has its own group and ledger, but the stream is everybody's.
+
+    Raises:
+        WrongUsage: the settings ask for a dry run, and a live instance would send the order.
+    """
+    if not settings.gates.dry_run:
+        return
+    if name := who_sends_orders(client, stream):
+        raise WrongUsage(
+            f"instance {name} serves {stream} and is no dry run: it would send a real order; "
+            "nothing was published"
+        )
+    age = f"within MAX_SIGNAL_AGE={settings.ages.max_signal_age:g} s"
+    click.echo(
+        f"note: a service without --dry-run that reads {stream} {age} sends a real order", err=True
+    )
+
+
 @contextmanager
 def reader_of(settings: Settings) -> Iterator[LedgerReader]:
     """The ledger, read-only, also while a service writes it.
 
     Raises:
+        WrongUsage: LEDGER_URL names none that can be opened here (no driver).
         Failed: there is none, or it cannot be read.
     """
     try:
         with open_reader(settings.ledger.url) as reader:
             yield reader
+    except ConfigError as e:
+        raise WrongUsage(f"configuration: {clean(settings, e)}") from None
     except LedgerError as e:
         raise Failed(f"ledger: {e}") from None
 

@@ -18,6 +18,7 @@ from solution.commands.common import (
     reader_of,
     redis_of,
     redis_trouble,
+    refuse_real_orders,
     settings_of,
     table,
 )
@@ -133,6 +134,7 @@ def _prepared(
 
 def _publish(settings: Settings, retry: Retry) -> str:
     with redis_of(settings) as client:
+        refuse_real_orders(settings, client, retry.stream)
         try:
             return publishing.add(client, retry.stream, retry.fields)
         except redis.RedisError as e:

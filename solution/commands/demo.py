@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from solution.commands.common import DONE, Failed
+from solution.commands.common import DONE, Failed, Seconds
 from solution.demo.processes import DemoError
 from solution.demo.redis_server import KINDS
 from solution.demo.run import Options, run_demo
@@ -14,7 +14,7 @@ SECONDS = 30.0
 
 
 @click.command()
-@click.option("--seconds", type=click.FloatRange(1, 3600), help=f"Default {SECONDS:g}.")
+@click.option("--seconds", type=Seconds(1, 3600), help=f"Default {SECONDS:g}.")
 @click.option("--signals", type=click.IntRange(1, 100_000), help="Default: 3 a second.")
 @click.option("--seed", type=int, default=7, show_default=True, help="Same signals and prices.")
 @click.option("--workers", type=click.IntRange(1, 256), default=8, show_default=True)

@@ -5,7 +5,7 @@ import threading
 import click
 
 from solution.clock import Deadline
-from solution.commands.common import FAILED, Failed, clean, echo_json, redis_of
+from solution.commands.common import FAILED, Failed, WrongUsage, clean, echo_json, redis_of
 from solution.config import Settings
 from solution.errors import ConfigError, LedgerError
 from solution.ledger import halts
@@ -20,12 +20,15 @@ def resume_ticker(settings: Settings, ticker: str, *, as_json: bool) -> None:
     """Clear the halt in the ledger and wait until every running instance has read that.
 
     Raises:
+        WrongUsage: LEDGER_URL names no ledger that can be opened here.
         Failed: not halted, the ledger cannot be written, or an instance still halts it.
     """
     try:
         reason = halts.listing(settings.ledger.url)
         symbol = halts.clear(settings.ledger.url, ticker)
-    except (LedgerError, ConfigError) as e:
+    except ConfigError as e:
+        raise WrongUsage(f"configuration: {clean(settings, e)}") from None
+    except LedgerError as e:
         raise Failed(f"ledger: {clean(settings, e)}") from None
     if symbol is None:
         others = ", ".join(sorted(reason)) or "none"

@@ -11,14 +11,17 @@ from solution.commands import publishing
 from solution.commands.common import (
     FAILED,
     Failed,
+    Seconds,
     WrongUsage,
     echo_json,
     json_option,
     redis_of,
     redis_trouble,
+    refuse_real_orders,
     settings_of,
 )
 from solution.domain.signal import parse
+from solution.domain.signal_rules import check_unsigned
 from solution.errors import SignalError
 
 WAIT = 30.0
@@ -51,7 +54,7 @@ def _pairs(
 @click.option("--signal-id", help="Your own id; the same id never trades twice. Default: a UUID.")
 @click.option(
     "--wait",
-    type=click.FloatRange(0.1, 86_400),
+    type=Seconds(0.1, 86_400),
     is_flag=False,
     flag_value=WAIT,
     metavar="[SECONDS]",
@@ -86,6 +89,7 @@ def publish(  # noqa: PLR0913 - one parameter per option
         streams = ",".join(settings.redis.streams)
         click.echo(f"note: STREAMS={streams} here does not name {target}", err=True)
     with redis_of(settings) as client:
+        refuse_real_orders(settings, client, target)
         executions = settings.redis.executions_stream
         after = publishing.newest(client, executions) if wait else ""
         try:
@@ -130,7 +134,7 @@ def _signal(
         raise WrongUsage("DUPLICATE_FIELD: signal_id is given twice")
     raw = [(name.encode(errors="surrogateescape"), _bytes(value)) for name, value in pairs]
     try:
-        parse(stream, f"{SystemClock().epoch_ms()}-0", raw)
+        check_unsigned(parse(stream, f"{SystemClock().epoch_ms()}-0", raw))
     except SignalError as e:
         raise WrongUsage(f"{e.reason}: {e.message}; nothing was published") from None
     return {name.lower() if not name.lower().startswith("x_") else name: v for name, v in pairs}

@@ -13,6 +13,7 @@ from solution.domain.records import DeadLetter, Intent, State
 from solution.domain.signal import parse
 from solution.domain.signal_fields import JSON_FIELD, Fields, collect, decode, digest
 from solution.domain.signal_json import flatten_json
+from solution.domain.signal_rules import check_unsigned
 from solution.errors import SignalError
 from solution.ledger.reader import LedgerReader
 
@@ -141,6 +142,6 @@ def _dead_ids(stream: str, reader: LedgerReader) -> frozenset[str]:
 def _check(letter: DeadLetter, fields: dict[str, str]) -> None:
     raw = tuple((name.encode(), value.encode()) for name, value in fields.items())
     try:
-        parse(letter.stream, "1-0", raw)
+        check_unsigned(parse(letter.stream, "1-0", raw))
     except SignalError as e:
         raise NotRetried(f"it would be a dead letter again: {e.reason}: {e.message}") from None

@@ -10,7 +10,7 @@ from typing import Any
 import click
 import redis
 
-from solution.commands.common import redis_trouble, settings_of
+from solution.commands.common import Seconds, redis_trouble, settings_of
 from solution.config import Settings
 from solution.redis_client import make_client
 from solution.ui.snapshot import read_all
@@ -23,7 +23,7 @@ Read = Callable[[], tuple[Sequence[Mapping[str, Any]], str]]
 
 
 @click.command()
-@click.option("--refresh", type=click.FloatRange(0.1, 60), default=0.5, help="Seconds.")
+@click.option("--refresh", type=Seconds(0.1, 60), default=0.5, help="Seconds.")
 @click.option("--updates", type=click.IntRange(0, 30), default=15, help="Orders shown.")
 @click.pass_obj
 def top(overrides: Mapping[str, str], *, refresh: float, updates: int) -> None:

@@ -145,7 +145,7 @@ class Outbox(Protocol):
     """The ledger's events on their way to the ``executions`` stream; safe from any thread."""
 
     def last_event_id(self) -> int:
-        """The highest ``event_id`` committed so far, 0 for none."""
+        """The highest ``event_id`` committed so far; for none, the one below the first."""
         ...
 
     def unpublished(self, limit: int, after: int = 0) -> list[tuple[int, Mapping[str, str]]]:

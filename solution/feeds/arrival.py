@@ -8,6 +8,7 @@ from solution.domain.ports import AssetView
 from solution.domain.reasons import Reason
 from solution.domain.records import EntryRef
 from solution.domain.signal import Signal, parse
+from solution.domain.signal_rules import check_unsigned
 from solution.errors import SignalError
 from solution.feeds.stream_watch import FUTURE_MS
 
@@ -68,6 +69,7 @@ class EntryJudge:
                 Reason.PAYLOAD_LOST, f"entry {ref.entry_id} is no longer in stream {ref.stream}"
             )
         signal = parse(ref.stream, ref.entry_id, fields)
+        check_unsigned(signal)
         asset = self._find_asset(signal.ticker)
         if asset is None:
             raise SignalError(

@@ -4,10 +4,12 @@ import sqlite3
 
 from solution.errors import LedgerBusy, LedgerError
 
+DAMAGED = "the ledger file is damaged; restore a backup"
+
 _SENTENCES = {
     sqlite3.SQLITE_FULL: "the disk (or the size limit) of the ledger is full",
     sqlite3.SQLITE_READONLY: "the ledger is read-only",
-    sqlite3.SQLITE_CORRUPT: "the ledger file is damaged; restore a backup",
+    sqlite3.SQLITE_CORRUPT: DAMAGED,
     sqlite3.SQLITE_NOTADB: "the ledger file is no SQLite database",
     sqlite3.SQLITE_CANTOPEN: "the ledger file cannot be opened",
     sqlite3.SQLITE_IOERR: "reading or writing the ledger failed",

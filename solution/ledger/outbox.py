@@ -79,9 +79,11 @@ class OutboxPublisher(Service):
         self._mutex = threading.Lock()
         self._events: deque[tuple[int, Mapping[str, str]]] = deque()
         self._acks: deque[EntryRef] = deque()
-        self._queued = 0  # the highest event id that is or was in _events
         # The highest event id that waits in the table only; here: all that a former run left.
         self._in_table = outbox.last_event_id()
+        # The highest event id that is or was in _events; here: what a former run has published.
+        left = outbox.unpublished(1)
+        self._queued = left[0][0] - 1 if left else self._in_table
         self._settled = threading.Event()
         self._pause = _FIRST_PAUSE
         self._probing = False

@@ -234,7 +234,7 @@ class PostgresLedger(Store):
         return self._intents.run(count)
 
     def last_event_id(self) -> int:
-        """The highest ``event_id`` committed so far, 0 for none; by whichever instance."""
+        """The highest ``event_id`` committed so far, by whichever instance."""
         return int(self._read("SELECT last_event_id FROM outbox_head WHERE id = 1")[0][0])
 
     # --- the lease ----------------------------------------------------------------------------
@@ -322,8 +322,9 @@ class PostgresLedger(Store):
             def connect() -> "psycopg.Connection[Any]":
                 return self._reads.connect(UPGRADE_TIMEOUT)
 
+            schema, now_ms = self._address.schema, self._clock.epoch_ms()
             self._reads.run(
-                lambda _executor, _again: upgrade_postgres(connect, name, self._address.schema)
+                lambda _executor, _again: upgrade_postgres(connect, name, schema, now_ms)
             )
 
     def _read(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:

@@ -6,7 +6,7 @@ from typing import Any, cast
 import psycopg
 
 from solution.errors import LedgerError
-from solution.ledger.schema import SCHEMA_VERSION, newer
+from solution.ledger.schema import SCHEMA_VERSION, events_from, newer
 from solution.ledger.store import Executor
 
 # An upgrade may rewrite tables and wait for other sessions to let go of them.
@@ -60,13 +60,14 @@ def check_server(connection: "psycopg.Connection[Any]", name: str) -> None:
 
 
 def upgrade_postgres(
-    connect: Callable[[], "psycopg.Connection[Any]"], name: str, schema: str
+    connect: Callable[[], "psycopg.Connection[Any]"], name: str, schema: str, now_ms: int
 ) -> None:
     """Make the tables, or bring them to the newest version, in one transaction.
 
     Args:
         connect: makes a connection for this alone.
         schema: made where it is missing; empty for the connection's own first one.
+        now_ms: epoch milliseconds.
 
     Raises:
         LedgerError: the old version is there still.
@@ -95,5 +96,10 @@ def upgrade_postgres(
             if schema:
                 connection.exec_driver_sql(f'CREATE SCHEMA IF NOT EXISTS "{schema}"')
             migrate.upgrade(connection)
+            # Only a ledger that has told nothing begins here.
+            connection.exec_driver_sql(
+                "UPDATE outbox_head SET last_event_id = %s WHERE last_event_id = 0",
+                (events_from(now_ms),),
+            )
     except DBAPIError as error:
         raise cast("psycopg.Error", error.orig) from error

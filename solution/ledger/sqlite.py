@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from solution.clock import Clock, SystemClock
 from solution.domain.records import Change, EntryRef, Intent
 from solution.errors import IdentityExists, LedgerError
-from solution.ledger import files, rows
+from solution.ledger import file_check, files, rows
 from solution.ledger.batch import Batch, prepare
 from solution.ledger.failures import translated
 from solution.ledger.reader import LedgerReader
@@ -67,7 +67,7 @@ class SqliteLedger(Store):
         self.path = files.database_path(url)
         if self.path is None:
             self._connection = _connect(":memory:", busy_timeout)
-            ensure_schema(self._connection, ":memory:")
+            ensure_schema(self._connection, ":memory:", self._clock.epoch_ms())
         else:
             self._open_file(self.path, busy_timeout)
         self._last_event_id = self._stored_event_id()
@@ -138,7 +138,7 @@ class SqliteLedger(Store):
         return int(self._read(rows.SELECT_STARTS, row)[0][0])
 
     def last_event_id(self) -> int:
-        """The highest ``event_id`` committed so far, 0 for none."""
+        """The highest ``event_id`` committed so far; for none, the one below the first."""
         return self._last_event_id
 
     # --- the lease ----------------------------------------------------------------------------
@@ -252,9 +252,11 @@ class SqliteLedger(Store):
                 path.chmod(0o600)
                 self._connection = _connect(os.fspath(path), busy_timeout)
                 undo.callback(self._connection.close)
-                ensure_schema(self._connection, str(path), path, busy_timeout)
+                now_ms = self._clock.epoch_ms()
+                ensure_schema(self._connection, str(path), now_ms, path, busy_timeout)
                 self._wal = WriteAheadLog(path, busy_timeout)
                 undo.callback(self._wal.close)
+                file_check.check(path)
                 files.sync_directory(path)
                 for name in (os.fspath(path), f"{os.fspath(path)}.lock"):
                     about = os.stat(name)  # noqa: PTH116 - as in _check_files

@@ -132,7 +132,7 @@ class Store(ABC):
 
     @abstractmethod
     def last_event_id(self) -> int:
-        """The highest ``event_id`` committed so far, 0 for none."""
+        """The highest ``event_id`` committed so far; for none, the one below the first."""
 
     @abstractmethod
     def acquire_lease(self, holder: str, ttl: float) -> int | None:

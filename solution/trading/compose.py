@@ -29,6 +29,8 @@ from solution.trading.sizing import SHORT_SALE_MARKUP, Plan, Request, SizingRule
 from solution.trading.work import Work
 
 _AT_MARKET = frozenset({None, OrderType.MARKET})
+_PRICES = ("limit_price", "stop_price", "trail_price")
+_LEGS = ("take_profit", "stop_loss", "stop_loss_limit")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +77,18 @@ def fill_in(intent: Intent, order: Mapping[str, Any], sent_ms: int) -> None:
     intent.reserved_qty = qty
     if intent.side == Side.BUY:
         intent.reserved_cash = qty * (intent.limit_price or Decimal(1))
+
+
+def _moved(signal: Signal, request: OrderRequest) -> str:
+    """Which of the signal's prices are sent as another one, for the order's note."""
+    if signal.order_type in _AT_MARKET and not signal.has_legs:
+        return ""  # no price is the signal's own, and nearly every signal is like this
+    moved = []
+    for name in (*_PRICES, *_LEGS):
+        said, sent = getattr(signal, name), getattr(request, name)
+        if said is not None and sent is not None and said != sent:
+            moved.append(f"{name}={said:f} is sent as {sent:f}")
+    return ", ".join(moved) + ": the exchange's grid" if moved else ""
 
 
 class Composer:
@@ -240,7 +254,7 @@ class Composer:
         intent.limit_price = request.limit_price
         intent.body = request.body()
         intent.cancel_after = work.signal.cancel_after
-        intent.message = plan.note
+        intent.message = "; ".join(filter(None, (plan.note, _moved(work.signal, request))))
         intent.reserved_qty = plan.qty
         intent.reserved_cash = plan.qty * plan.charge if plan.opens else Decimal(0)
         return intent

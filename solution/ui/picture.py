@@ -35,6 +35,7 @@ class Parts:
     started_ms: int
     ledger: str
     mode: str
+    streams: Sequence[str]
     kill_switch: _Killable
     workers: Any
     services: Sequence[Runnable]
@@ -66,6 +67,7 @@ def picture(parts: Parts) -> Mapping[str, Any]:
         "ledger": parts.ledger,
         "at": parts.clock.now().isoformat(timespec="milliseconds"),
         "mode": parts.mode,
+        "streams": list(parts.streams),
         "kill_switch": parts.kill_switch.reason(),
         "kill_switch_file": str(parts.kill_switch.file),
         "halted": parts.halts.all(),

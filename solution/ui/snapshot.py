@@ -1,7 +1,7 @@
 """The running instance's picture of itself, in Redis each second, so it is read from anywhere."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -15,6 +15,8 @@ EVERY = 1.0
 EXPIRES_S = 5
 LOOK_AROUND = 3
 """Steps between two looks for other instances."""
+DRY_RUN = "dry-run"
+"""The ``mode`` of an instance that sends no order."""
 
 
 def key_of(group: str, instance: str) -> str:
@@ -85,10 +87,21 @@ class StatusPublisher(Service):
 
 def read_all(client: "redis.Redis", group: str) -> dict[str, Mapping[str, Any]]:
     """Every live instance's snapshot by instance name."""
-    found = {}
     prefix = key_of(group, "")
-    for key in client.scan_iter(match=f"{prefix}*", count=500):
+    return {key[len(prefix) :]: shown for key, shown in _found(client, f"{prefix}*")}
+
+
+def who_sends_orders(client: "redis.Redis", stream: str) -> str | None:
+    """A live instance, of whatever group, that turns this stream's entries into orders."""
+    for key, shown in _found(client, key_of("*", "*")):
+        # An earlier version does not name its streams; it may read any.
+        if shown.get("mode") != DRY_RUN and stream in shown.get("streams", (stream,)):
+            return str(shown.get("instance") or key)
+    return None
+
+
+def _found(client: "redis.Redis", pattern: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for key in client.scan_iter(match=pattern, count=500):
         raw = client.get(key)
         if isinstance(raw, bytes):
-            found[key.decode()[len(prefix) :]] = orjson.loads(raw)
-    return found
+            yield key.decode(), orjson.loads(raw)

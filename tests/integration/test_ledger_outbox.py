@@ -12,7 +12,7 @@ from redis.retry import Retry
 
 from solution.clock import Deadline
 from solution.domain.records import Change, EntryRef, State
-from solution.ledger import open_ledger
+from solution.ledger import open_ledger, schema
 from solution.ledger.outbox import OutboxPublisher
 from solution.ledger.writer import OutcomeWriter
 from tests.helpers.clocks import eventually
@@ -68,6 +68,12 @@ class Chain:
         self.writer.stop(Deadline(PATIENCE))
         self.publisher.stop(Deadline(PATIENCE))
         self.ledger.close()
+
+
+@pytest.fixture(autouse=True)
+def _counted_from_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Event ids that a reader can count with."""
+    monkeypatch.setattr(schema, "EVENTS_PER_MS", 0)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

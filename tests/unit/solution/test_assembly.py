@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -29,7 +30,7 @@ def build(exchange: Running) -> Iterator[Build]:
     """Builds the parts as a start does; nothing of them is started."""
     made: list[Assembly] = []
 
-    def build(**environ: str) -> Assembly:
+    def build(ledger_url: str = "sqlite://", **environ: str) -> Assembly:
         settings = load_settings(
             environ={
                 "ALPACA_API_KEY": "key",
@@ -42,7 +43,7 @@ def build(exchange: Running) -> Iterator[Build]:
         )
         one = Assembly(
             settings,
-            SqliteLedger("sqlite://"),
+            SqliteLedger(ledger_url),
             startup.sizing_rules(settings),
             consumer="test",
             stop=threading.Event(),
@@ -55,6 +56,7 @@ def build(exchange: Running) -> Iterator[Build]:
     yield build
     for one in made:
         one.client.close()
+        one.ledger.close()
 
 
 def test_gates_and_sizing_compare_with_the_brokers_spelling(build: Build) -> None:
@@ -103,3 +105,10 @@ def test_an_asset_is_weighed_once(build: Build) -> None:
     """Which of two weights counts would be anybody's guess."""
     with pytest.raises(StartupError, match="WEIGHTS names BTC/USD in two spellings"):
         build(WEIGHTS="BTCUSD:0.2,BTC/USD:0.3")
+
+
+def test_a_ledger_in_a_file_is_checked_beside_the_service(build: Build, tmp_path: Path) -> None:
+    """One in memory, or on a server, has no file that somebody could overwrite."""
+    in_file, in_memory = build(f"sqlite:///{tmp_path / 'ledger.db'}"), build()
+    names = [{service.name for service in one.services()} for one in (in_file, in_memory)]
+    assert names[0] - names[1] == {"ledger-check"}

@@ -1,6 +1,7 @@
 """`signalpaca check` and the checks behind it."""
 
 import os
+import sys
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -158,6 +159,16 @@ def test_a_ledger_on_a_server(postgres_url: str) -> None:
     away = checks.check_ledger(settings(LEDGER_URL="postgresql://u:canary@127.0.0.1:1/d"))
     assert (away.level, "canary" in away.detail) == (Level.FAILED, False)
     assert "does not answer" in away.detail
+
+
+def test_a_ledger_without_its_driver(traded: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line of the report, which goes on to the broker's account."""
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    result = traded.run("check", "--json", LEDGER_URL="postgresql://u:canary@127.0.0.1:1/x")
+    assert result.exit_code == 1
+    found = levels(orjson.loads(result.stdout))
+    assert (found["ledger"], found["account"]) == ("failed", "ok")
+    assert "canary" not in result.output
 
 
 def test_no_ledger_yet(shell: Shell) -> None:

@@ -70,3 +70,13 @@ def test_help_imports_no_trading() -> None:
         "sys.exit(any(m in sys.modules for m in ('solution.app', 'redis', 'pydantic', 'rich')))"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=30, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "words", ["top --refresh=nan", "demo --seconds=nan", "publish X b --wait=nan"]
+)
+def test_no_number_of_seconds_is_wrong_usage(shell: Shell, words: str) -> None:
+    """NaN lies in every range: no comparison with it is true."""
+    result = shell.run(*words.split())
+    assert result.exit_code == 2
+    assert "nan is not a number" in result.stderr

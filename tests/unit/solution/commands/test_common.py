@@ -1,5 +1,7 @@
 """What commands share."""
 
+import sys
+
 import pytest
 import redis
 
@@ -44,6 +46,25 @@ def test_no_ledger_is_one_line(shell: Shell, words: tuple[str, ...]) -> None:
     assert result.exit_code == 1
     assert result.stderr == f"ledger: there is no ledger at {shell.ledger}\n"
     assert not shell.ledger.exists()
+
+
+POSTGRES = "postgresql://u:canary@127.0.0.1:1/x"
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["orders", "why x", "reconcile", "dead-letters", "dead-letters show 1-1", "resume NVDA"],
+)
+def test_a_ledger_without_its_driver_is_a_wrong_configuration(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    """One line, exit code 2, as the service itself says it."""
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    result = shell.run(*words.split(), LEDGER_URL=POSTGRES)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("configuration: LEDGER_URL names PostgreSQL, whose driver")
+    assert len(result.stderr.splitlines()) == 1
+    assert "canary" not in result.output
 
 
 def test_a_refusal_of_redis_is_called_that() -> None:

@@ -10,6 +10,7 @@ from solution.domain.orders import client_order_id as coid_of
 from solution.domain.records import Change
 from solution.domain.signal import parse
 from solution.ledger.sqlite import SqliteLedger
+from solution.ui.snapshot import key_of
 from tests.helpers.ledger_rows import make_dead_letter
 from tests.unit.solution.commands.conftest import Shell
 
@@ -171,6 +172,18 @@ def test_what_cannot_be_retried(traded: Shell) -> None:
     result = traded.run("dead-letters", "retry", "6-0", "--yes")
     assert result.exit_code == 1
     assert result.stderr.startswith("not retried: it can never be valid: NOT_UTF8")
+
+
+def test_a_dry_runs_letter_is_no_real_order(traded: Shell, client: Any) -> None:
+    """Its stream is served by an instance that would send one."""
+    rehearsal = SqliteLedger(f"sqlite:///{traded.folder / 'ledger-dry-run.db'}")
+    rehearsal.apply([Change(dead_letter=make_dead_letter(7, fields=FIELDS))])
+    rehearsal.close()
+    client.set(key_of("solution", "a"), b'{"instance":"a","mode":"paper","streams":["nvda"]}')
+    result = traded.run("--dry-run", "dead-letters", "retry", "7-0", "--yes")
+    assert result.exit_code == 2
+    assert "instance a serves nvda and is no dry run" in result.stderr
+    assert client.xlen("nvda") == 0
 
 
 def test_without_a_broker_nothing_is_retried(online: Shell, client: Any) -> None:

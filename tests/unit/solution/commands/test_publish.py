@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from solution.commands.publish import line_of
+from solution.ui.snapshot import key_of
 from tests.unit.solution.commands.conftest import Shell, event
 
 
@@ -77,6 +78,12 @@ def test_json_names_entry_and_fields(online: Shell, client: Any) -> None:
         (("NVDA", "b", "--signal-id", ""), "signal_id"),
         (("NVDA", "b", "--signal-id", "a", "--field", "signal_id=b"), "DUPLICATE_FIELD"),
         (("NVDA", "b", "--stream", "a,b"), "not a stream name"),
+        (("NVDA", "b", "--wait=nan"), "'--wait': nan is not a number"),
+        (("NVDA", "b", "--wait=NaN"), "not a number"),
+        (("NVDA", "b", "--wait=inf"), "not in the range"),
+        (("NVDA", "b", "--wait=0"), "not in the range"),
+        (("NVDA", "b", "--wait=-1"), "No such option"),
+        (("NVDA", "b", "--field", "sig=00"), "BAD_SIGNATURE: sig is given"),
     ],
 )
 def test_a_wrong_signal_never_leaves(
@@ -87,6 +94,46 @@ def test_a_wrong_signal_never_leaves(
     assert result.exit_code == 2
     assert said in result.stderr
     assert client.keys() == []
+
+
+def runs(client: Any, mode: str, streams: list[str] | None) -> None:
+    """A live instance of some group; None for one of a version that names no streams."""
+    shown = {"instance": "a", "mode": mode} | ({"streams": streams} if streams else {})
+    client.set(key_of("any", "a"), orjson.dumps(shown))
+
+
+@pytest.mark.parametrize("streams", [["amd", "nvda"], None])
+def test_a_dry_run_publishes_nothing_that_another_would_trade(
+    online: Shell, client: Any, streams: list[str] | None
+) -> None:
+    """The stream is everybody's: whoever serves it without dry run would send the order."""
+    runs(client, "paper", streams)
+    result = online.run("--dry-run", "publish", "NVDA", "b")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == (
+        "instance a serves nvda and is no dry run: it would send a real order; "
+        "nothing was published\n"
+    )
+    assert published(client) == []
+
+
+@pytest.mark.parametrize(("mode", "streams"), [("dry-run", ["nvda"]), ("paper", ["amd"])])
+def test_a_dry_run_is_published_with_a_note(
+    online: Shell, client: Any, mode: str, streams: list[str]
+) -> None:
+    """A service that is not there yet may still read it."""
+    runs(client, mode, streams)
+    result = online.run("--dry-run", "publish", "NVDA", "b")
+    assert result.exit_code == 0
+    assert "note: a service without --dry-run that reads nvda within" in result.stderr
+    assert len(published(client)) == 1
+
+
+def test_a_signal_for_real_is_published_without_a_note(online: Shell, client: Any) -> None:
+    """Somebody who trades is what it is for."""
+    runs(client, "paper", ["nvda"])
+    assert online.run("publish", "NVDA", "b").stderr == ""
+    assert len(published(client)) == 1
 
 
 def test_waiting_prints_each_event_until_the_end(online: Shell, client: Any) -> None:

@@ -105,6 +105,7 @@ def test_another_streams_ids_do_not_count(ledger: SqliteLedger, reader: LedgerRe
         (((b"tikcer", b"NVDA"),), "it can never be valid: UNKNOWN_FIELD"),
         (((b"ticker", b"\xff"), (b"direction", b"b")), "NOT_UTF8"),
         (((b"ticker", b"NVDA"),), "it would be a dead letter again: MISSING_FIELD"),
+        (((*NAMED, (b"kid", b"k"))), "it would be a dead letter again: BAD_SIGNATURE"),
         (((b"json", b"[]"),), "it can never be valid: INVALID_JSON"),
         (((b"json", b'{"a":1}'),), "it can never be valid: UNKNOWN_FIELD"),
     ],

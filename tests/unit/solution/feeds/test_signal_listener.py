@@ -475,6 +475,8 @@ def test_pending_entries_wait_while_a_suspect_is_decided(fix: Fixture) -> None:
     [
         (((b"ticker", b"NVDA"),), "MISSING_FIELD"),
         (((b"ticker", b"ZZZZ"), (b"direction", b"b")), "UNKNOWN_TICKER"),
+        ((*BUY, (b"sig", b"00")), "BAD_SIGNATURE"),
+        ((*BUY, (b"kid", b"k1")), "BAD_SIGNATURE"),
         (((b"ticker", b"\xff"), (b"direction", b"b")), "NOT_UTF8"),
         ((*BUY, (b"ticker", b"NVDA")), "DUPLICATE_FIELD"),
         ((), "MISSING_FIELD"),

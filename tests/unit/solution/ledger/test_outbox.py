@@ -193,8 +193,9 @@ def test_a_start_with_nothing_left_is_settled_at_once(
     """Ids that a former run used up and published are no work."""
     ledger.mark_published([event_id for event_id, _ in commit(ledger, 1, 2)])
     publisher = make()
-    assert publisher.step() == 0.0
-    assert (publisher.pending, server.connections) == (0, 0)
+    assert publisher.pending == 0
+    assert publisher.step() > 0.0
+    assert server.connections == 0
     assert publisher.flush(Deadline(0.0))
 
 

@@ -215,3 +215,28 @@ def test_what_a_target_lacks_and_the_limit_of_an_order_for_it(
     lack, limit = found
     expected = Decimal(lack), limit and Decimal(limit)
     assert composer.toward_target(work, view, holdings) == expected
+
+
+def limit(price: str) -> dict[str, str]:
+    return {"order_type": "limit", "limit_price": price, "qty": "1"}
+
+
+@pytest.mark.parametrize(
+    ("direction", "fields", "note"),
+    [
+        ("b", limit("0.12345"), "limit_price=0.12345 is sent as 0.1234: the exchange's grid"),
+        ("s", limit("99.991"), "limit_price=99.991 is sent as 100.00: the exchange's grid"),
+        ("s", limit("100"), ""),
+        (
+            "b",
+            {"take_profit": "120.001", "stop_loss": "90.00", "stop_loss_limit": "89"},
+            "take_profit=120.001 is sent as 120.01: the exchange's grid",
+        ),
+        ("b", {}, ""),
+    ],
+)
+def test_a_price_that_is_moved_is_told(direction: str, fields: dict[str, str], note: str) -> None:
+    """The producer asked for another one: it stands in the row, in `why` and in the event."""
+    held = "5" if direction == "s" else "0"
+    _, intent, _ = decide(direction, held=held, bps="0", fields=fields)
+    assert intent.message == note

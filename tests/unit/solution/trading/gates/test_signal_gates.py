@@ -281,9 +281,6 @@ def test_the_quote_ages_where_the_order_could_trade_now(
 
 # --- the reasons themselves -----------------------------------------------------------------------
 
-NOT_IN_USE = {Reason.BAD_SIGNATURE}
-"""In the table, and nothing in this version can end so."""
-
 
 def test_every_reason_is_used() -> None:
     """A reason nobody can meet is noise in the reference, and a misspelt one is no reason."""
@@ -291,7 +288,7 @@ def test_every_reason_is_used() -> None:
     sources = [p for p in root.rglob("*.py") if p.name != "reasons.py"]
     code = "\n".join(path.read_text(encoding="utf-8") for path in sources)
     used = set(re.findall(r"Reason\.([A-Z][A-Z_0-9]+)", code))
-    assert used == {reason.name for reason in Reason if reason not in NOT_IN_USE}
+    assert used == {reason.name for reason in Reason}
 
 
 @pytest.mark.parametrize("reason", list(Reason))
