@@ -8,7 +8,7 @@ class KillSwitch:
 
     Args:
         setting: KILL_SWITCH as configured at start.
-        file: absolute path whose existence means stop.
+        file: absolute path; whatever has that name means stop, also a link that leads nowhere.
     """
 
     def __init__(self, *, setting: bool, file: Path) -> None:
@@ -20,7 +20,7 @@ class KillSwitch:
         if self._setting:
             return "KILL_SWITCH is set"
         try:
-            self.file.stat()
+            self.file.lstat()
         except FileNotFoundError:
             return None
         except OSError as e:

@@ -40,6 +40,17 @@ def test_a_second_kill_says_that_it_was_on_already(online: Shell) -> None:
     assert online.json("kill")["created"] is False
 
 
+def test_a_link_that_leads_nowhere_is_on_and_can_be_removed(online: Shell) -> None:
+    """As the service sees it."""
+    path = online.folder / ".kill_switch"
+    path.symlink_to("/nowhere/x")
+    result = online.run("kill")
+    assert result.exit_code == 0
+    assert result.stdout.startswith(f"it was on already: {path}")
+    assert online.run("resume").stdout == f"removed {path}\n"
+    assert not path.is_symlink()
+
+
 def test_kill_is_confirmed_by_the_instances(online: Shell, client: Any) -> None:
     """A snapshot from before the file is waited out."""
     says(client, None)
