@@ -213,7 +213,7 @@ def _parse_symbols(text: str) -> tuple[str, ...]:
 SYMBOLS = Rule(_parse_symbols, "symbols separated by commas (NVDA,BRK.B,BTC/USD)")
 
 
-STREAM = pattern(r"[!-+\--~]{1,128}", "a stream name: printable, without spaces and commas")
+STREAM = pattern(r"[!-+\--~]{1,128}", "a stream name: printable ASCII, without spaces and commas")
 
 
 def _parse_streams(text: str) -> tuple[str, ...]:
@@ -225,7 +225,7 @@ def _parse_streams(text: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-STREAMS = Rule(_parse_streams, "stream names separated by commas")
+STREAMS = Rule(_parse_streams, "stream names (printable ASCII, without spaces) separated by commas")
 
 
 def _parse_weights(text: str) -> Weights:

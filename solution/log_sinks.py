@@ -146,7 +146,6 @@ class JsonFileHandler(logging.Handler):
         self._torn = False
         self.setFormatter(JsonLine(run_id, redactor))
         try:
-            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._handle = self._open()
         except OSError as error:
             raise ConfigError(f"LOG_DIR='{directory}' cannot be used: {error.strerror}") from None
@@ -175,6 +174,7 @@ class JsonFileHandler(logging.Handler):
         self._size = 0
         if not data:
             return
+        self._keep_name()
         data = b"\n" + data if self._torn else data
         self._torn = True
         while data:
@@ -187,7 +187,19 @@ class JsonFileHandler(logging.Handler):
             os.close(handle)
         super().close()
 
+    def _keep_name(self) -> None:
+        """A file that was deleted, alone or with its directory, would swallow every line unseen.
+
+        One that another process has given yesterday's date still has a name, and lines in time.
+        """
+        if os.fstat(self._handle).st_nlink:
+            return
+        handle, self._handle = self._handle, self._open()
+        os.close(handle)
+        self._torn = False
+
     def _open(self) -> int:
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         handle = os.open(self._path, flags, 0o600)
         with suppress(PermissionError):  # somebody else's file that we may write: theirs to decide
@@ -200,6 +212,7 @@ class JsonFileHandler(logging.Handler):
         return int(status.st_mtime // DAY) if status.st_size else None
 
     def _change_file(self, day: int) -> None:
+        self._keep_name()
         self.flush()
         dated = self._path.with_name(f"{FILE_NAME}.{datetime.fromtimestamp(day * DAY, UTC):%F}")
         with self._locked():

@@ -1,7 +1,9 @@
 """``signalpaca kill`` and ``resume``: the kill switch's file, and whether anybody looks at it."""
 
+import os
 import threading
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import click
@@ -24,16 +26,27 @@ def kill(overrides: Mapping[str, str], *, as_json: bool) -> None:
     """Stop all new orders. What rests at the broker is not cancelled."""
     settings = settings_of(overrides)
     path = settings.gates.kill_switch_file
+    created = _create(path)
+    if not as_json:
+        click.echo(f"{'created' if created else 'it was on already:'} {path}: {EFFECT}")
+    confirmed = _confirm(settings, lambda reason: reason is not None, as_json=as_json)
+    told = {"kill_switch_file": str(path), "created": created, "instances": confirmed}
+    _conclude(confirmed, told, "does not look at this file", killed=True, as_json=as_json)
+
+
+def _create(path: Path) -> bool:
+    """Whether nothing had that name; a link that leads nowhere is something."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o644)
     except OSError as e:
         raise Failed(f"{path} cannot be created: {e.strerror or e}") from None
-    if not as_json:
-        click.echo(f"created {path}: {EFFECT}")
-    confirmed = _confirm(settings, lambda reason: reason is not None, as_json=as_json)
-    told = {"kill_switch_file": str(path), "created": True, "instances": confirmed}
-    _conclude(confirmed, told, "does not look at this file", as_json=as_json)
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644))
+    except FileExistsError:
+        return False
+    except OSError as e:
+        raise Failed(f"{path} cannot be created: {e.strerror or e}") from None
+    return True
 
 
 @click.command()
@@ -64,7 +77,7 @@ def _resume_all(settings: Settings, *, as_json: bool) -> None:
         click.echo("KILL_SWITCH is set: unset it and restart; resume cannot undo it", err=True)
     confirmed = _confirm(settings, lambda reason: reason is None, as_json=as_json)
     told = {"kill_switch_file": str(path), "removed": removed, "instances": confirmed}
-    _conclude(confirmed, told, "still refuses", as_json=as_json)
+    _conclude(confirmed, told, "still refuses", killed=False, as_json=as_json)
     if settings.gates.kill_switch:
         raise click.exceptions.Exit(FAILED)
 
@@ -102,9 +115,13 @@ def _reason(snapshot: Mapping[str, Any]) -> str | None:
 
 
 def _conclude(
-    reasons: Mapping[str, str | None], told: Mapping[str, Any], why: str, *, as_json: bool
+    reasons: Mapping[str, str | None],
+    told: Mapping[str, Any],
+    why: str,
+    *,
+    killed: bool,
+    as_json: bool,
 ) -> None:
-    killed = bool(told.get("created"))
     wrong = [name for name, reason in reasons.items() if (reason is not None) != killed]
     if as_json:
         echo_json({**told, "confirmed": not wrong})

@@ -20,6 +20,8 @@ from solution.commands.common import (
     refuse_real_orders,
     settings_of,
 )
+from solution.config import Settings
+from solution.config_values import STREAM
 from solution.domain.signal import parse
 from solution.domain.signal_rules import check_unsigned
 from solution.errors import SignalError
@@ -81,9 +83,7 @@ def publish(  # noqa: PLR0913 - one parameter per option
     broker took the order.
     """
     settings = settings_of(overrides)
-    target = stream or settings.redis.streams[0]
-    if not target.isprintable() or "," in target or " " in target:
-        raise WrongUsage(f"--stream {target!r} is not a stream name")
+    target = settings.redis.streams[0] if stream is None else _stream(settings, stream)
     signal = _signal(target, ticker, direction, [*_given(sizes), *fields], signal_id)
     if target not in settings.redis.streams:
         streams = ",".join(settings.redis.streams)
@@ -110,6 +110,18 @@ def publish(  # noqa: PLR0913 - one parameter per option
             events.append(event)
             _say(event, line_of(event), as_json=as_json)
     _conclude(publishing.outcome_of(events), wait)
+
+
+def _stream(settings: Settings, name: str) -> str:
+    """A name that STREAMS could hold: what is published elsewhere is read by nobody."""
+    try:
+        STREAM.parse(name)
+    except ValueError:
+        raise WrongUsage(f"--stream {name!r} is not {STREAM.allowed}") from None
+    reports = settings.redis.executions_stream
+    if name in {reports, reports.removesuffix("-dry-run")}:
+        raise WrongUsage(f"--stream {name} is EXECUTIONS_STREAM: reports stand there, not signals")
+    return name
 
 
 def _given(sizes: Mapping[str, str | None]) -> list[tuple[str, str]]:

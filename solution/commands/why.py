@@ -42,9 +42,12 @@ def why(overrides: Mapping[str, str], *, key: str, as_json: bool) -> None:
     order's client_order_id (or the beginning of it) or the broker's order id. Exit code 1 when
     nothing is known of it.
     """
+    key = key.strip()
+    if not key:
+        raise click.UsageError("SIGNAL is empty")
     settings = settings_of(overrides)
     with reader_of(settings) as reader, _streams(settings) as streams:
-        found = search(key.strip(), reader, streams)
+        found = search(key, reader, streams)
     redact, now_ms = Redactor(settings.secrets).redact, SystemClock().epoch_ms()
     if as_json:
         echo_json(_redacted(_as_object(found, now_ms), redact))

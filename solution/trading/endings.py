@@ -96,9 +96,8 @@ class Endings:
     def _end(self, work: Work, lane: Lane, intent: Intent, event: Event) -> None:
         now = self._clock.epoch_ms()
         change = outcomes.ended_unsent(intent, event, at_ms=now, refs=(work.ref,))
-        if work.stages is not None:
-            work.stages.ends("gates", self._clock.monotonic())
-            change.notes = (Note(intent.client_order_id, now, "timed", str(work.stages)),)
+        work.stages.ends("gates", self._clock.monotonic())
+        change.notes = (Note(intent.client_order_id, now, "timed", str(work.stages)),)
         self._sink.put(change)
         self._tracker.board.note(intent, str(intent.state), intent.reason)
         log.info(

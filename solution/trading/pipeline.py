@@ -280,7 +280,7 @@ class Pipeline:
     def _decide(self, work: Work, lane: Lane, slot: Slot) -> bool:
         """Whether it is decided; False when it waits for rate budget."""
         now = self._clock.monotonic()
-        work.stages = Stages(work.received_at, now, self._starved_for(work, now))
+        stages = work.stages = Stages(work.received_at, now, self._starved_for(work, now))
         try:
             self._check_order(work)
             self._desk.connect()
@@ -288,6 +288,7 @@ class Pipeline:
             if found is None:
                 return False
             failpoints.hit("pipeline.decided")
+            stages.ends("gates", self._clock.monotonic())
             self._carry_out(work, lane, slot, *found)
         except (IdentityExists, Refused):
             # Another entry with this signal_id came through another lane at the same moment; or the
@@ -435,8 +436,6 @@ class Pipeline:
             raise Refused(Reason.KILL_SWITCH, killed)
 
     def _send(self, work: Work, lane: Lane, slot: Slot, intent: Intent, view: View) -> None:
-        if work.stages is not None:
-            work.stages.ends("gates", self._clock.monotonic())
         now = self._clock.epoch_ms()
         intent.submitted_ms = intent.created_ms = intent.updated_ms = now
         key = (work.signal.stream, work.asset.id)

@@ -81,8 +81,7 @@ class Submitter:
         except BaseException:
             self._tracker.withdraw(intent.client_order_id)
             raise
-        if work.stages is not None:
-            work.stages.ends("row", self._clock.monotonic())
+        work.stages.ends("row", self._clock.monotonic())
         failpoints.hit("submit.row_durable")
 
     def begin_again(self, intent: Intent) -> bool:
@@ -159,7 +158,7 @@ class Submitter:
         if work.resend:
             what = "the stored request once more"
             self._tracker.repeated(work.resend, "posted", what, time=work.tries + 1)
-        elif work.stages is not None:
+        else:
             work.stages.ends("send", began)
         work.posting = True
         try:

@@ -1,13 +1,17 @@
 """One signal on its way through this process."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from solution.domain.ports import AssetView
 from solution.domain.records import EntryRef, Intent
 from solution.domain.signal import Signal
 from solution.domain.stages import Stages
+
+
+def _not_begun() -> Stages:
+    return Stages(0.0, 0.0, 0.0)
 
 
 @dataclass(slots=True)
@@ -42,7 +46,7 @@ class Work:
     resend: str = ""
     tries: int = 0
     fields: tuple[tuple[bytes, bytes], ...] = ()
-    stages: Stages | None = None
+    stages: Stages = field(default_factory=_not_begun)
     posting: bool = False
     post_took: float = 0.0
 

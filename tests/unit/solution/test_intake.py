@@ -87,11 +87,13 @@ def test_an_entry_of_an_unclear_order_is_acknowledged_with_its_outcome(
     assert again.outcomes.told(entry) == ["submitted", "fill!"]
 
 
-def test_an_order_without_its_signal_is_not_sent_again(rig: Rig) -> None:
+@pytest.mark.parametrize("late", [0, 10])
+def test_an_order_without_its_signal_is_not_sent_again(rig: Rig, late: int) -> None:
     """Not found, and what it was made of is no signal now: given up, acknowledged, watched."""
     rig.desk.script.append(fail(UNCLEAR))
     entry = rig.send()
     again = restarted(rig)
+    again.advance(late)  # absent for long enough, and its entry is waited for
     intake_of(again).leave_to_row(EntryRef(STREAM, entry), entry_fields("b", {}))
     again.advance(10)
     assert (again.desk.posts, again.outcomes.acks) == ([], [entry])

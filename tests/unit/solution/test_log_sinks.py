@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import os
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -150,15 +151,39 @@ def test_two_processes_may_share_a_directory(tmp_path: Path) -> None:
     assert messages(tmp_path / "signalpaca.log") == ["day 1", "day 1"]
 
 
-def test_a_file_deleted_under_us_is_begun_anew(tmp_path: Path) -> None:
-    """At the next change of day."""
-    handler = JsonFileHandler(tmp_path, "run", Redactor())
+@pytest.mark.parametrize("what", ["file", "directory"])
+@pytest.mark.parametrize("day", [0, 1])
+def test_a_file_deleted_under_us_is_begun_anew(tmp_path: Path, what: str, day: int) -> None:
+    """With the next line, or at a change of day; with its directory, where that went too."""
+    logs = tmp_path / "logs"
+    handler = JsonFileHandler(logs, "run", Redactor())
     day_lines(handler, 0)
-    (tmp_path / "signalpaca.log").unlink()
-    day_lines(handler, 1)
+    handler.flush()
+    if what == "file":
+        (logs / "signalpaca.log").unlink()
+    else:
+        shutil.rmtree(logs)
+    day_lines(handler, day)
+    handler.flush()
+    assert messages(logs / "signalpaca.log") == [f"day {day}"]
+    assert logs.stat().st_mode & 0o777 == 0o700
+    handler.close()
+
+
+def test_a_directory_that_cannot_be_made_anew_is_told_and_tried_again(tmp_path: Path) -> None:
+    """The writer says it on the console; lines come back with the directory."""
+    logs = tmp_path / "logs"
+    handler = JsonFileHandler(logs, "run", Redactor())
+    shutil.rmtree(logs)
+    logs.touch()
+    day_lines(handler, 0)
+    with pytest.raises(OSError, match="exists"):
+        handler.flush()
+    logs.unlink()
+    day_lines(handler, 0)
     handler.flush()
     handler.close()
-    assert messages(tmp_path / "signalpaca.log") == ["day 1"]
+    assert messages(logs / "signalpaca.log") == ["day 0"]
 
 
 def test_a_long_burst_is_written_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

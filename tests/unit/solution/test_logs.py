@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import os
 import sys
 import threading
 import warnings
@@ -367,13 +368,14 @@ def test_a_sink_that_recovers_is_reported_again_when_it_fails_again(tmp_path: Pa
     redactor, waiting = Redactor(), LogQueue()
     file = JsonFileHandler(tmp_path, "run", redactor)
     writer = LogWriter(waiting, [file, ConsoleHandler(console, redactor, color=False)])
-    good = file._handle
-    for handle in (-1, -1, good, -1):
+    good, bad = file._handle, os.open(path, os.O_RDONLY)
+    for handle in (bad, bad, good, bad):
         file._handle = handle
         waiting.put(record())
         writer.step()
     file._handle = good
     file.close()
+    os.close(bad)
     assert console.getvalue().count("log_sink_failed") == 2
     assert path.read_text().startswith("\n{")
 

@@ -31,6 +31,26 @@ def test_kill_creates_the_file_and_says_what_it_does_not_do(online: Shell) -> No
     assert "no instance of group solution runs now" in result.stderr
 
 
+def test_a_second_kill_says_that_it_was_on_already(online: Shell) -> None:
+    """Whoever reads "created" would think that trading went on until now."""
+    assert online.json("kill")["created"] is True
+    again = online.run("kill")
+    assert again.exit_code == 0
+    assert again.stdout.startswith(f"it was on already: {online.folder / '.kill_switch'}: no new")
+    assert online.json("kill")["created"] is False
+
+
+def test_a_link_that_leads_nowhere_is_on_and_can_be_removed(online: Shell) -> None:
+    """As the service sees it."""
+    path = online.folder / ".kill_switch"
+    path.symlink_to("/nowhere/x")
+    result = online.run("kill")
+    assert result.exit_code == 0
+    assert result.stdout.startswith(f"it was on already: {path}")
+    assert online.run("resume").stdout == f"removed {path}\n"
+    assert not path.is_symlink()
+
+
 def test_kill_is_confirmed_by_the_instances(online: Shell, client: Any) -> None:
     """A snapshot from before the file is waited out."""
     says(client, None)
@@ -51,6 +71,7 @@ def test_an_instance_that_does_not_see_the_file_fails_the_command(
     assert result.exit_code == 1
     assert "not confirmed within 0.3 s: a does not look at this file" in result.stderr
     told = online.run("kill", "--json")
+    assert told.exit_code == 1
     assert orjson.loads(told.stdout)["confirmed"] is False
 
 

@@ -77,7 +77,9 @@ def test_json_names_entry_and_fields(online: Shell, client: Any) -> None:
         (("NVDA", "b", "--field", "qty"), "takes NAME=VALUE"),
         (("NVDA", "b", "--signal-id", ""), "signal_id"),
         (("NVDA", "b", "--signal-id", "a", "--field", "signal_id=b"), "DUPLICATE_FIELD"),
-        (("NVDA", "b", "--stream", "a,b"), "not a stream name"),
+        (("NVDA", "b", "--stream", "a,b"), "--stream 'a,b' is not a stream name"),
+        (("NVDA", "b", "--stream", ""), "--stream '' is not a stream name: printable ASCII"),
+        (("NVDA", "b", "--stream", "executions"), "--stream executions is EXECUTIONS_STREAM"),
         (("NVDA", "b", "--wait=nan"), "'--wait': nan is not a number"),
         (("NVDA", "b", "--wait=NaN"), "not a number"),
         (("NVDA", "b", "--wait=inf"), "not in the range"),
@@ -93,6 +95,14 @@ def test_a_wrong_signal_never_leaves(
     result = online.run("publish", *words)
     assert result.exit_code == 2
     assert said in result.stderr
+    assert client.keys() == []
+
+
+@pytest.mark.parametrize("name", ["told", "told-dry-run"])
+def test_no_signal_is_published_among_the_reports(online: Shell, client: Any, name: str) -> None:
+    """A consumer of executions would meet it there; also beside a dry run."""
+    words = ("--dry-run", "publish", "NVDA", "b", "--stream", name)
+    assert online.run(*words, EXECUTIONS_STREAM="told").exit_code == 2
     assert client.keys() == []
 
 

@@ -42,6 +42,14 @@ def test_the_whole_way_without_redis(shell: Shell) -> None:
     assert lines[-1].startswith("what was told and acknowledged is not shown: Redis at redis://")
 
 
+@pytest.mark.parametrize("key", ["", "  "])
+def test_no_name_is_wrong_usage(shell: Shell, key: str) -> None:
+    """A script's empty variable; every row without a signal_id would match it."""
+    result = shell.run("why", key)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "SIGNAL is empty" in result.stderr
+
+
 @pytest.mark.parametrize("key", [ENTRY, "mine", COID, COID[:20], "order-1"])
 def test_by_any_name(shell: Shell, key: str) -> None:
     """Also by the beginning of our id."""

@@ -436,3 +436,28 @@ def test_stop_does_not_wait_for_a_redis_that_is_away(
     publisher.publish(commit(ledger, 1), [])
     assert publisher.stop(Deadline(PATIENCE))
     assert waiting(ledger) == [1]
+
+
+def test_events_that_the_table_holds_no_more_are_not_waited_for() -> None:
+    """The table said that something waits; by the time it is read, nothing does."""
+
+    class Emptied:
+        def last_event_id(self) -> int:
+            return 5
+
+        def __init__(self) -> None:
+            self.left: list[Any] = [[(1, {})]]
+
+        def unpublished(self, _limit: int, _after: int = 0) -> Any:
+            return self.left.pop() if self.left else []
+
+        def mark_published(self, _event_ids: Iterable[int]) -> None:
+            raise AssertionError("nothing was published")
+
+    fake, nobody = FakeRedis(), Emptied()
+    outbox: Any = nobody
+    acknowledger: Any = nobody
+    publisher = OutboxPublisher(outbox, fake.connect, group="g", acknowledger=acknowledger)
+    assert publisher.pending == 5
+    assert publisher.step() == 0.0
+    assert (publisher.pending, fake.connections) == (0, 0)

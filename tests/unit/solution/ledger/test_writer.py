@@ -186,6 +186,17 @@ def test_what_is_put_during_the_stop_is_committed_by_join(
     assert outlet.acks == ["1-0"]
 
 
+def test_a_flush_with_nothing_before_it_commits_nothing(
+    writer: OutcomeWriter, outlet: Outlet
+) -> None:
+    """The writer's step meets the mark alone."""
+    passed = threading.Event()
+    writer._enqueue(passed)
+    assert writer.step() == 0.0
+    assert passed.is_set()
+    assert outlet.acks == []
+
+
 def test_flush_works_without_a_thread(writer: OutcomeWriter, outlet: Outlet) -> None:
     """Before the start and after the end the caller commits."""
     writer.put(outcome(1))

@@ -39,6 +39,13 @@ def test_a_directory_of_that_name_counts(tmp_path: Path) -> None:
     assert switch(tmp_path).reason() is not None
 
 
+def test_a_link_that_leads_nowhere_counts(tmp_path: Path) -> None:
+    """Somebody meant to stop the trading; where the link was to lead does not matter."""
+    file = tmp_path / "kill"
+    file.symlink_to(tmp_path / "nowhere" / "x")
+    assert switch(file).reason() == f"the kill switch file {file} exists"
+
+
 def test_a_path_through_a_file_cannot_be_read(tmp_path: Path) -> None:
     """What cannot be read counts as on."""
     (tmp_path / "file").touch()
@@ -54,6 +61,6 @@ def test_what_cannot_be_read_counts_as_on(number: int, monkeypatch: pytest.Monke
 
     kill = switch(Path("/kill"))
     with monkeypatch.context() as patch:  # no longer than it takes: everybody uses it
-        patch.setattr(os, "stat", broken)
+        patch.setattr(os, "lstat", broken)
         reason = kill.reason()
     assert reason == "the kill switch file /kill cannot be read: broken"

@@ -749,3 +749,15 @@ def test_counts_recent_ends_and_latency(rig: Rig) -> None:
     assert rig.tracker.board.counts() == {"FILLED": 1, "STALE_PRICE": 1}
     assert [row["state"] for row in rig.tracker.board.recent()] == ["FILLED", "REFUSED"]
     assert rig.tracker.board.latency_ms() == {"p50": 40, "p99": 40}
+
+
+def test_a_signal_that_turns_up_leaves_what_must_be_done_about_its_order() -> None:
+    """Of an orphan only its own reason goes; another one tells what a person has to look at."""
+    rig = Rig()
+    rig.send()
+    row = rig.row(rig.only_coid())
+    row.reason, row.message = "ID_CONFLICT", "a person has to look"
+    signal = replace(row, digest="of the signal", reason="", message="")
+    claimed = Rig().tracker.claim(row, signal)
+    assert (claimed.digest, claimed.reason) == ("of the signal", "ID_CONFLICT")
+    assert claimed.message == "a person has to look"
