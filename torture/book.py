@@ -7,7 +7,7 @@ requests. No I/O; time comes in by ``later``.
 import itertools
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -15,8 +15,8 @@ from random import Random
 from typing import Any
 
 PRICE = Decimal(100)
-HELD = Decimal(1_000_000)
-"""Shares at the beginning, so that every sale is covered."""
+MONEY = Decimal(1_000_000_000_000)
+"""Cash at the beginning: few orders ask for a part of it that counts."""
 ENDED = frozenset({"filled", "canceled", "rejected", "expired"})
 
 Later = Callable[[float, Callable[[], None]], None]
@@ -34,6 +34,29 @@ class Post:
     fault: str
     by: int = 0
     """Which life sent it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """One question about orders, and whether its true answer arrived whole.
+
+    ``about`` is a client_order_id, "" for a list of orders in any state.
+    """
+
+    at: float
+    about: str
+    by: int
+    answered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Beyond:
+    """A POST that asked for more than there was; ``holding`` are the orders that had the rest."""
+
+    client_order_id: str
+    order: str
+    what: str
+    holding: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -58,6 +81,11 @@ class Order:
     @property
     def qty(self) -> Decimal:
         return Decimal(self.asked["qty"])
+
+    @property
+    def left(self) -> Decimal:
+        """Shares that may still trade."""
+        return Decimal(0) if self.ended else self.qty - self.filled
 
     @property
     def ended(self) -> bool:
@@ -104,20 +132,32 @@ class Book:
 
     Args:
         seed: decides which orders rest, fill in parts, or are refused.
-        held: symbols of which there are enough shares for every sale.
+        held: shares at first, by symbol.
         later: runs something after so many seconds.
         tell: gets every event: order key, event name, content.
+        far: symbols whose limits lie so far from the market that they never fill.
     """
 
-    def __init__(self, seed: str, held: Sequence[str], later: Later, tell: Tell) -> None:
+    def __init__(
+        self,
+        seed: str,
+        held: Mapping[str, Decimal],
+        later: Later,
+        tell: Tell,
+        far: Collection[str] = (),
+    ) -> None:
         self._seed = seed
         self._later = later
         self._tell = tell
+        self._far = frozenset(far)
         self._numbers = itertools.count(1)
         self.posts: list[Post] = []
         self.orders: dict[str, Order] = {}
         self.refused: dict[str, str] = {}
-        self.held: dict[str, Decimal] = defaultdict(Decimal, dict.fromkeys(held, HELD))
+        self.lookups: list[Lookup] = []
+        self.beyond: list[Beyond] = []
+        self.held: dict[str, Decimal] = defaultdict(Decimal, held)
+        self.cash = MONEY
         self.attempts: Counter[str] = Counter()
         self._by_id: dict[str, Order] = {}
 
@@ -137,6 +177,8 @@ class Book:
         coid = str(asked["client_order_id"])
         if coid in self.orders:
             return 422, {"code": 40010001, "message": "client_order_id must be unique"}
+        if not self._covered(asked):
+            self.refused[coid] = "insufficient buying power or qty available for order"
         draw = Random(f"{self._seed}/life/{key_of(asked)}")
         if coid in self.refused or draw.random() < 0.02:
             self.refused[coid] = "insufficient buying power"
@@ -183,6 +225,41 @@ class Book:
         self._later(0.002, lambda: self._end(order, "canceled"))
         return True
 
+    # --- what is left ---------------------------------------------------------------------
+
+    def buying_power(self) -> Decimal:
+        """Cash that no open buy may still need."""
+        return self.cash - sum((o.left * _worth(o.asked) for o in self._open("buy")), Decimal(0))
+
+    def available(self, symbol: str) -> Decimal:
+        """Shares that no open sale holds."""
+        return self.held[symbol] - sum(o.left for o in self._open("sell", symbol))
+
+    def _open(self, side: str, symbol: str = "") -> list[Order]:
+        return [
+            order
+            for order in self.orders.values()
+            if not order.ended
+            and order.asked["side"] == side
+            and symbol in {"", order.asked["symbol"]}
+        ]
+
+    def _covered(self, asked: dict[str, Any]) -> bool:
+        """Whether there is enough for it; noted when there is not."""
+        side, symbol, qty = asked["side"], asked["symbol"], Decimal(asked["qty"])
+        if side == "buy":
+            short = qty * _worth(asked) > self.buying_power()
+            holding = self._open("buy")
+        else:
+            short = qty > self.available(symbol)
+            holding = self._open("sell", symbol)
+        if short:
+            what = "cash" if side == "buy" else f"{symbol} shares"
+            coids = tuple(order.client_order_id for order in holding)
+            coid = str(asked["client_order_id"])
+            self.beyond.append(Beyond(coid, key_of(asked), what, coids))
+        return not short
+
     # --- inside ---------------------------------------------------------------------------
 
     def _visible(self, order: Order | None) -> Order | None:
@@ -219,7 +296,7 @@ class Book:
             part = (order.qty * draw.choice([0, 1, 2]) / 4).to_integral_value()
             self._later(0.001, lambda: self._fill(order, part))
             self._later(0.003, lambda: self._end(order, "canceled"))
-        elif draw.random() < 0.4:
+        elif order.asked["symbol"] not in self._far and draw.random() < 0.4:
             self._later(draw.uniform(0.01, 0.6), lambda: self._fill(order, order.qty))
 
     def _fill(self, order: Order, upto: Decimal, *, quiet: bool = False) -> None:
@@ -230,6 +307,7 @@ class Book:
         order.filled = upto
         symbol, buys = order.asked["symbol"], order.asked["side"] == "buy"
         self.held[symbol] += step if buys else -step
+        self.cash -= step * PRICE if buys else -step * PRICE
         done = upto == order.qty
         order.status = "filled" if done else "partially_filled"
         execution = f"{order.id}-{len(order.fills)}"
@@ -264,6 +342,11 @@ def key_of(asked: dict[str, Any]) -> str:
     # A computed size is not part of it: its signal is told by its limit price.
     size = f"at {price}" if price else str(asked.get("qty"))
     return f"{asked.get('symbol')} {asked.get('side')} {size}"
+
+
+def _worth(asked: dict[str, Any]) -> Decimal:
+    """What a share of it costs or brings."""
+    return Decimal(asked.get("limit_price") or PRICE)
 
 
 def asset_id(symbol: str) -> str:

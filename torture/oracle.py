@@ -1,21 +1,25 @@
 """Compares what was published, what the broker saw, what the ledger says, and what was told.
 
 Reads the ledger's file with SQL of its own: a mistake in the product's reader must not hide one in
-its writer. Every check returns :class:`Violation` objects; none means that all hold.
+its writer. Every check returns :class:`~torture.violation.Violation` objects; none means that all
+hold.
 """
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 import redis
 
+from torture import limits
 from torture.book import Book, Order
+from torture.budget import Budget
 from torture.ledgers import LedgerPlace
-from torture.signals import RESTING, Made
+from torture.signals import LARGE, RESTING, SCARCE, Made
+from torture.violation import Violation
 
 STREAM, GROUP, TOLD = "nvda", "solution", "executions"
 TERMINAL = frozenset(
@@ -40,17 +44,16 @@ REACH_SLACK = 0.12
 """Seconds from the kill switch to the arrival of what was on its way then."""
 DEAD_FOR = frozenset({"POISON", "EXPIRED"})
 """Reasons for which a good signal may become a dead letter."""
-
-
-@dataclass(frozen=True, slots=True)
-class Violation:
-    """One thing that must not be. ``check`` is a short name, ``about`` what it concerns."""
-
-    check: str
-    about: str
-
-    def __str__(self) -> str:
-        return f"{self.check}: {self.about}"
+OF_KIND = {
+    "computed size": {"AT_TARGET"},
+    "scarce shares": {"NOTHING_TO_SELL"},
+}
+"""Further reasons for which signals of some kinds may end without an order."""
+NO_CASH = "INSUFFICIENT_BUYING_POWER"
+"""What any buy may hear while large ones rest: one that is not known to have arrived is counted
+twice, in the broker's figure and as our own."""
+_NOTES = "SELECT client_order_id, at_ms, kind FROM history ORDER BY id"
+_REST = frozenset({*RESTING, *SCARCE, *LARGE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +100,23 @@ class Oracle:
         book: the broker's.
         ledger: where it is.
         client: of Redis, directly, with decoded answers.
+        budget: the broker's, None for a broker without a limit.
     """
 
-    def __init__(self, book: Book, ledger: LedgerPlace, client: Any) -> None:
+    def __init__(
+        self, book: Book, ledger: LedgerPlace, client: Any, budget: Budget | None = None
+    ) -> None:
         self._book = book
+        self._budget = budget
         self._ledger = ledger
         self._redis = client
         self.published: dict[str, Made] = {}
         self.forgotten: set[str] = set()
         """client_order_ids whose rows a power loss took."""
+        self.gone: set[str] = set()
+        """Entries that Redis forgot: what nobody had taken by then can have no end."""
+        self.trimmed: set[str] = set()
+        """Entries that were read and are in the stream no more."""
         self.kills_in_hand = 0
         """Kills that may have met an entry while it was being decided."""
         self.lives: dict[float, float] = {}
@@ -116,6 +127,16 @@ class Oracle:
         self._filled: dict[str, Decimal] = {}
         self._told: dict[int, Mapping[str, str]] = {}
         self._told_upto = "-"
+
+    # --- what Redis lost ------------------------------------------------------------------
+
+    def heard(self, event: Mapping[str, str]) -> None:
+        """An event that was in the stream and is lost since: it was told all the same."""
+        self._told[int(event["event_id"])] = event
+
+    def redis_lost_more(self) -> None:
+        """Group or tail: an entry that was trimmed before may now be pending no more either."""
+        self.gone |= self.trimmed
 
     # --- looking --------------------------------------------------------------------------
 
@@ -186,6 +207,9 @@ class Oracle:
             *self._orders_have_rows(picture),
             *self._one_order_each(),
             *self._one_body_each(),
+            *limits.looked_up_before_sent_again(self._book, list(self.lives), self.forgotten),
+            *limits.covered(self._book, self.forgotten),
+            *(limits.budget_kept(self._budget) if self._budget else ()),
             *self._nothing_goes_back(picture),
             *self._poisoned_with_cause(picture),
             *self._nothing_stale_sent(),
@@ -206,6 +230,8 @@ class Oracle:
         by_entry = {row.entry_id: row for row in picture.rows.values()}
         by_signal = {row.signal_id: row for row in picture.rows.values() if row.signal_id}
         for entry in picture.acknowledged:
+            if self._is_gone(picture, entry):
+                continue
             if entry in picture.dead_letters:
                 row = None
             else:
@@ -213,10 +239,9 @@ class Oracle:
                 if row is None:
                     yield Violation("ack before row", f"{entry} is acknowledged and has no record")
                     continue
-                if (
-                    row.state in {"SUBMITTING", "UNKNOWN"}
-                    and row.client_order_id not in self.forgotten
-                ):
+                # Of one whose content is gone the row alone can still make something.
+                excused = entry in self.trimmed | self.gone or row.client_order_id in self.forgotten
+                if row.state in {"SUBMITTING", "UNKNOWN"} and not excused:
                     yield Violation("ack before end", f"{entry} is acknowledged, its row {row}")
             if (row is None or row.state in TERMINAL) and entry not in told:
                 yield Violation("ack before outbox", f"{entry} is acknowledged, its end is untold")
@@ -331,10 +356,20 @@ class Oracle:
         }
         waiting = self._wait_for_the_unconfirmed()
         missing = [entry for entry in self.published if entry not in ends and entry not in waiting]
+        if self.gone.intersection(missing):
+            picture = self.look()
+            missing = [entry for entry in missing if not self._is_gone(picture, entry)]
         if missing:
             return missing
         summary: Any = self._redis.xpending(STREAM, GROUP)
         return ["pending"] * max(0, int(summary["pending"]) - len(waiting))
+
+    def _is_gone(self, picture: Picture, entry: str) -> bool:
+        """Redis forgot it before anything was on record of it."""
+        if entry not in self.gone or entry in picture.pending:
+            return False
+        known = any(row.entry_id == entry for row in picture.rows.values())
+        return not known and entry not in {*picture.dead_letters, *picture.repeats}
 
     def _wait_for_the_unconfirmed(self) -> set[str]:
         """Repeated entries stay pending, by design, while their first one is unconfirmed."""
@@ -369,6 +404,8 @@ class Oracle:
         waiting = self._wait_for_the_unconfirmed()
         for entry, made in self.published.items():
             if entry in finals or entry in unsure or entry in waiting:
+                continue
+            if self._is_gone(picture, entry):
                 continue
             row = picture.row_of(entry, made.identity)
             known = row is not None or entry in picture.dead_letters or entry in picture.pending
@@ -424,6 +461,8 @@ class Oracle:
         at_broker = {order.key for order in self._book.orders.values()}
         by_entry = {row.entry_id: row for row in picture.rows.values()}
         for entry, made in self.published.items():
+            if self._is_gone(picture, entry):
+                continue
             if made.kind == "nonsense":
                 if entry not in picture.dead_letters:
                     yield Violation("nonsense accepted", f"{entry} {made.fields}")
@@ -435,11 +474,16 @@ class Oracle:
     def _unsent_wrongly(self, picture: Picture, row: Row | None, entry: str, made: Made) -> str:
         if row is None:
             reason = picture.dead_letters.get(entry, "")
-            return "" if reason in DEAD_FOR else reason or "without a record"
+            allowed = reason in DEAD_FOR or (reason == "PAYLOAD_LOST" and entry in self.trimmed)
+            return "" if allowed else reason or "without a record"
         allowed = row.reason in UNSENT_FOR or row.state == "EXPIRED_UNCONFIRMED"
-        allowed |= row.reason == "AT_TARGET" and made.kind == "computed size"
+        allowed |= row.reason in OF_KIND.get(made.kind, ())
+        allowed |= row.reason == NO_CASH and self._little_cash()
         allowed |= row.reason == "REFUSED_BY_BROKER" and row.client_order_id in self._book.refused
         return "" if allowed else str(row)
+
+    def _little_cash(self) -> bool:
+        return any(made.kind == "scarce cash" for made in self.published.values())
 
     def _in_order(self, picture: Picture) -> Iterator[Violation]:
         """First arrivals of one asset's orders at the broker follow the stream."""
@@ -454,7 +498,7 @@ class Oracle:
         seen: set[str] = set()
         for post in self._book.posts:
             key = post.order
-            if key in seen or key not in order_of or key.split(" ")[0] in RESTING:
+            if key in seen or key not in order_of or key.split(" ")[0] in _REST:
                 continue
             seen.add(key)
             if post.client_order_id in self.forgotten:
@@ -467,6 +511,24 @@ class Oracle:
                 newest[symbol] = place, key
 
     # --- telling --------------------------------------------------------------------------
+
+    def unclear(self) -> tuple[list[float], list[float]]:
+        """Seconds for which POSTs were unclear: those that were resolved, and those given up.
+
+        By the ledger's history, so the times in which no service lived are in them.
+        """
+        with self._ledger.read() as db:
+            notes = db.execute(_NOTES).fetchall() if db is not None else []
+        began: dict[str, int] = {}
+        resolved: list[float] = []
+        given_up: list[float] = []
+        for coid, at, kind in notes:
+            if kind == "unknown":
+                began.setdefault(coid, at)
+            elif coid in began and kind not in {"lookup", "resend"}:
+                ended = given_up if kind == "expired_unconfirmed" else resolved
+                ended.append((at - began.pop(coid)) / 1000)
+        return resolved, given_up
 
     def story(self, violation: Violation, picture: Picture) -> list[str]:
         """Everything known of what a violation is about."""
@@ -483,6 +545,8 @@ class Oracle:
             lines.append(f"  acknowledged: {acked}, pending: {pending}")
             if coid in self.forgotten:
                 lines.append("  its row was once lost with the power")
+            if entry in self.gone | self.trimmed:
+                lines.append("  Redis lost it once, or its content was trimmed")
             posts = [p for p in self._book.posts if p.order == made.key and made.key]
             lines += [f"  POST at {p.at:.3f} as {p.client_order_id}: {p.fault}" for p in posts]
             orders = [o for o in self._book.orders.values() if o.key == made.key and made.key]
@@ -508,8 +572,3 @@ def entry_key(entry_id: str) -> tuple[int, int]:
     """What entry ids are ordered by."""
     ms, _, sequence = entry_id.partition("-")
     return int(ms), int(sequence or 0)
-
-
-def describe(violations: Sequence[Violation]) -> str:
-    """Counted by check."""
-    return ", ".join(f"{name} ×{n}" for name, n in Counter(v.check for v in violations).items())

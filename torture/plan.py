@@ -1,7 +1,7 @@
 """What happens to the service, life by life: a function of the seed, printed before it runs."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 POINTS: Mapping[str, int] = {
@@ -46,11 +46,41 @@ RARE = (
 UPGRADE, UPGRADE_WITHIN = "migration.before_commit", 3.0
 """Where a round's first life dies, which finds a ledger of the first version; seconds until then at
 most (the upgrade's libraries take half a second to import)."""
-REDIS_FAULTS = ("kill", "pause", "reset", "lose a reply")
+REDIS_FAULTS: Mapping[str, int] = {
+    "kill": 4,
+    "pause": 4,
+    "reset": 4,
+    "lose a reply": 4,
+    "full": 3,
+    "read-only": 3,
+    "cannot save": 3,
+    "slow to load": 3,
+    "hang": 2,
+    "half-open": 2,
+    "tail lost": 20,
+    "trimmed": 20,
+}
+"""What happens to Redis, and the weights."""
+LOSSES = frozenset({"tail lost", "trimmed"})
+"""Faults of Redis that take data: only in rounds that keep every row of the ledger. Of an order
+whose row *and* whose entry are gone nobody could say whose it is."""
+SILENCES = frozenset({"hang", "half-open"})
+"""Faults that take longer than the service waits for an answer of Redis."""
+TROUBLED = (0.7, 1.6)
+"""Seconds of a life in which Redis refuses or loses something once the service works."""
+EARLY = frozenset({"kill", "pause", "reset", "lose a reply", "trimmed"})
+"""Faults that meet the service at its start or, the last one, before it, when what a dead one left
+is pending; the others wait until it works."""
+SILENT_FOR = 3.6
+SILENCE_TAKES = 5.5
+"""Seconds of a life with such a fault: the silence, and some time to come back from it."""
 FEATURES = frozenset({"power_loss", "group_lost", "stop", "standby", "kill_switch", "dead_peer"})
 """What a plan may hold beyond kills and the faults of broker and Redis."""
-THROWN_AT, THROWN_FOR = "pipeline.decided", 0.3
-"""Where a worker waits so many seconds while the kill switch is thrown."""
+REDIS_LOSES = "redis_loses"
+"""The feature that lets Redis lose data."""
+THROWN_AT, THROWN_FOR = "pipeline.decided", 0.2
+"""Where a worker waits so many seconds while the kill switch is thrown: less than after which the
+gates would look again anyway, and so would find it."""
 ASLEEP_AT = "submit.row_durable"
 """Where an instance sleeps through a takeover: its row is written, its order not yet sent."""
 TWO_INSTANCES = "asleep"
@@ -112,6 +142,13 @@ class LifePlan:
         return about + ", ".join(more)
 
     @property
+    def disturbed_at(self) -> float:
+        """Seconds after its start at which Redis or the process is disturbed."""
+        if self.dead_peer:
+            return 0.4
+        return 0.1 if self.stopped or self.redis in EARLY else 0.25
+
+    @property
     def failpoints(self) -> str:
         """The value of SIGNALPACA_FAILPOINTS."""
         rules = [f"{self.point}=kill:{self.nth}"] if self.point else []
@@ -123,8 +160,64 @@ class LifePlan:
         return ";".join(rules)
 
 
-MANNERS = {"struck": 83, "outside": 8, "calm": 3, "dead_peer": 3, "kill_switch": 3, "asleep": 30}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What holds for a whole round.
+
+    Args:
+        name: as it is printed.
+        features: what its plan may hold.
+        share: how many lives it has, of those of an ordinary round.
+        postgres: its ledger is a PostgreSQL database, with a lease that expires.
+        limit: requests of the trading API in each window, 0 for no limit.
+        little_cash: some orders take a large part of all cash. One that is given up keeps its part
+            until the session's close, so not in every round.
+    """
+
+    name: str
+    features: frozenset[str] = FEATURES
+    share: float = 1.0
+    postgres: bool = False
+    limit: int = 0
+    little_cash: bool = False
+
+    def lives(self, per_round: int) -> int:
+        """How many lives such a round has."""
+        return max(1, round(per_round * self.share))
+
+
+KEPT_ROWS = FEATURES - {"power_loss"} | {REDIS_LOSES}
+PLAIN = Terms(name="plain")
+SHARED = Terms(name="PostgreSQL", features=KEPT_ROWS | {TWO_INSTANCES}, share=0.25, postgres=True)
+"""Fewer lives: after most of them a lease has to expire."""
+LIMITED = Terms(name="request limit", share=0.5, limit=40)
+LOSING = Terms(name="Redis loses data", features=KEPT_ROWS)
+POOR = Terms(name="little cash", share=0.3, little_cash=True)
+ROUNDS = (PLAIN, SHARED, LIMITED, LOSING, POOR)
+"""The terms of the rounds of a run, one after the other."""
+
+
+def without_postgres(rounds: Sequence[Terms]) -> Sequence[Terms]:
+    """The same where no PostgreSQL is to be had."""
+    return [PLAIN if terms.postgres else terms for terms in rounds]
+
+
+def with_postgres(rounds: Sequence[Terms]) -> Sequence[Terms]:
+    """The same, and every ledger in a database: what a power loss would take is kept there."""
+    return [
+        replace(terms, postgres=True, features=terms.features | {TWO_INSTANCES}, share=SHARED.share)
+        for terms in rounds
+    ]
+
+
+WINDOW = 4.0
+"""Seconds of the rate budget instead of its sixty, so that it is used up and free again often."""
+
+MANNERS = {"struck": 83, "outside": 8, "calm": 3, "dead_peer": 3, "kill_switch": 5, "asleep": 30}
 """How lives go, and their weights."""
+LOST_AFTER = 20
+"""MAX_SIGNAL_AGE in seconds where Redis loses data: an order whose entry is gone waits for that as
+long as its signal may trade, and is looked up ever more rarely; a round's end waits for both."""
 UNCLEAR_TAKES = 4.0
 """Seconds in which an unclear POST is looked up and, not found, sent again."""
 
@@ -151,23 +244,31 @@ def _upgrading(life: LifePlan) -> LifePlan:
 def _life(draw: Random, features: frozenset[str]) -> LifePlan:
     manners = {n: w for n, w in MANNERS.items() if n in features | {"struck", "outside", "calm"}}
     manner = draw.choices(list(manners), list(manners.values()))[0]
+    redis = _redis_fault(draw, features) if draw.random() < 0.2 else ""
+    if redis and redis not in EARLY:
+        manner = "calm" if redis in SILENCES else "troubled"
     point, nth, rare = _where(draw) if manner == "struck" else ("", 1, "")
+    if manner == "asleep":  # having sent something itself: it may have taken over from a sleeper
+        nth = draw.randint(2, 4)
     within = {
         "struck": 0.6,
         "outside": draw.uniform(0.02, 0.5),
-        "calm": UNCLEAR_TAKES,
+        "troubled": draw.uniform(*TROUBLED),
+        "calm": SILENCE_TAKES if redis in SILENCES else UNCLEAR_TAKES,
         "dead_peer": ROBBED_WITHIN,
-        "kill_switch": 0.6,
+        "kill_switch": 1.2,  # on a busy machine, too, the pause has to end within it
         "asleep": 0.8,
     }[manner]
-    standby = manner == "asleep" or ("standby" in features and draw.random() < 0.2)
+    # A life that has to wait for a lease waits no longer when its process is there already.
+    often = 0.5 if TWO_INSTANCES in features else 0.2
+    standby = manner == "asleep" or ("standby" in features and draw.random() < often)
     return LifePlan(
         point=point,
         nth=nth,
         rare=rare,
         within=within,
         signals=draw.randint(4, 12),
-        redis=draw.choice(REDIS_FAULTS) if draw.random() < 0.15 else "",
+        redis=redis,
         stopped=draw.uniform(0.05, 0.4) if "stop" in features and draw.random() < 0.03 else 0.0,
         # Without a standby: one that takes over reads the rows before the power can take them.
         power_loss=not standby and "power_loss" in features and draw.random() < 0.1,
@@ -178,6 +279,11 @@ def _life(draw: Random, features: frozenset[str]) -> LifePlan:
         dead_peer=manner == "dead_peer",
         asleep=manner == "asleep",
     )
+
+
+def _redis_fault(draw: Random, features: frozenset[str]) -> str:
+    may = {n: w for n, w in REDIS_FAULTS.items() if n not in LOSSES or REDIS_LOSES in features}
+    return draw.choices(list(may), list(may.values()))[0]
 
 
 def _where(draw: Random) -> tuple[str, int, str]:

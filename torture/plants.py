@@ -3,15 +3,15 @@
 import time
 from dataclasses import dataclass
 
-from torture.oracle import describe
-from torture.plan import FEATURES, TWO_INSTANCES
+from torture.plan import PLAIN, SHARED
 from torture.planted import PLANTED
 from torture.runner import Orders, Torture
+from torture.violation import describe
 
 MOST_KILLS = 200
 PER_ROUND = 40
 NEED_A_LEASE = frozenset({"lease_without_epoch_check"})
-"""Shown only where a lease can expire under a living process: with ``--postgres``."""
+"""Shown only where a lease can expire under a living process: with a PostgreSQL ledger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +28,14 @@ class Caught:
 def run_one(seed: str, name: str, most_kills: int = MOST_KILLS, ledger_server: str = "") -> Caught:
     """Run a broken service until something is seen to be wrong."""
     plant = PLANTED[name]
-    sleeps = {TWO_INSTANCES} if ledger_server and name in NEED_A_LEASE else frozenset()
     orders = Orders(
         seed=f"{seed}/{name}",
         kills=most_kills,
         seconds=600,
         per_round=PER_ROUND,
         plant=name,
-        features=FEATURES | sleeps,
-        ledger_server=ledger_server if sleeps else "",
+        terms=[SHARED if name in NEED_A_LEASE else PLAIN],
+        ledger_server=ledger_server,
         settle_within=15,
     )
     began = time.monotonic()
@@ -51,7 +50,8 @@ def run_all(seed: str, only: str = "", ledger_server: str = "") -> int:
 
     Args:
         only: this one alone.
-        ledger_server: a PostgreSQL server, for mistakes that take a lease which expires.
+        ledger_server: a PostgreSQL server for mistakes that take a lease which expires; "" for one
+            of its own.
     """
     names = [only] if only else sorted(PLANTED)
     print(f"seed {seed}; at most {MOST_KILLS} kills each")

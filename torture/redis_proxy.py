@@ -1,4 +1,4 @@
-"""Between the service and Redis: can lose a reply, and can break every connection."""
+"""Between the service and Redis: can lose a reply, break every connection, or go silent on it."""
 
 import contextlib
 import socket
@@ -20,6 +20,7 @@ class RedisProxy:
         self._upstream = ("127.0.0.1", port)
         self._mutex = threading.Lock()
         self._socks: set[socket.socket] = set()
+        self._swallowed: set[socket.socket] = set()
         self._lose = b""
         self.lost = 0
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -43,6 +44,11 @@ class RedisProxy:
     def lose_next_reply(self, about: bytes) -> None:
         """The next reply that contains this never arrives: its connection ends instead."""
         self._lose = about
+
+    def swallow(self) -> None:
+        """On the connections of this moment nothing arrives any more; new ones are whole."""
+        with self._mutex:
+            self._swallowed |= self._socks
 
     def reset(self) -> None:
         """End every connection there is."""
@@ -77,12 +83,15 @@ class RedisProxy:
         self._relay(server, client, replies=True)
         with self._mutex:
             self._socks -= {client, server}
+            self._swallowed -= {client, server}
         client.close()
         server.close()
 
     def _relay(self, source: socket.socket, sink: socket.socket, *, replies: bool = False) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(_CHUNK):
+                if source in self._swallowed:
+                    continue
                 if replies and self._lose and self._lose in data:
                     self._lose = b""
                     self.lost += 1

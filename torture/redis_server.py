@@ -106,11 +106,12 @@ class RedisServer:
         path = self.directory / "redis.log"
         return path.read_text(errors="replace") if path.is_file() else ""
 
-    def start(self, *, while_loading: bool = False) -> Self:
+    def start(self, *, while_loading: bool = False, arguments: Sequence[str] = ()) -> Self:
         """Start it and return once it answers PING; does nothing when it already runs.
 
         Args:
             while_loading: "I am still loading my data" counts as an answer.
+            arguments: further options, this time only.
         """
         if self._process is not None:
             return self
@@ -120,7 +121,7 @@ class RedisServer:
         attempts = 1 if self.port else _START_ATTEMPTS
         for _ in range(attempts):
             port = self.port or free_port()
-            if self._launch(port, while_loading=while_loading):
+            if self._launch(port, arguments, while_loading=while_loading):
                 self.port = port
                 return self
         raise RuntimeError(f"redis-server did not start:\n{self.log_text[-2000:]}")
@@ -157,11 +158,11 @@ class RedisServer:
     ) -> None:
         self.stop()
 
-    def _launch(self, port: int, *, while_loading: bool) -> bool:
+    def _launch(self, port: int, arguments: Sequence[str], *, while_loading: bool) -> bool:
         command = [self._executable, "--port", str(port), "--bind", "127.0.0.1"]
         command += ["--dir", str(self.directory), "--logfile", str(self.directory / "redis.log")]
         command += ["--save", "", "--appendonly", "yes" if self._aof else "no"]
-        command += ["--appendfsync", "always", "--daemonize", "no", *self._arguments]
+        command += ["--appendfsync", "always", "--daemonize", "no", *self._arguments, *arguments]
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from torture.oracle import describe
+from torture.violation import describe
 from torture.world import Result
 
 _LOST = {"lost", "ack before row", "ack before end"}
@@ -38,13 +38,16 @@ def table(results: Sequence[Result], seconds: float) -> str:
         f"other violations           {_others(checks):8}",
         _times("process start → first POST, forked", (t for r in results for t in r.warm)),
         _times("process start → first POST, cold", (t for r in results for t in r.cold)),
+        _times("POST unclear → resolved", (t for r in results for t in r.resolved)),
+        _times("POST unclear → given up", (t for r in results for t in r.given_up)),
         _times("active dies → standby's first POST", (t for r in results for t in r.takeovers)),
+        _times("  with a lease that expires first", (t for r in results for t in r.leased)),
         _times("faults stop → all at rest", (t for r in results for t in r.settled)),
     ]
     return "\n".join(lines)
 
 
-def failures(results: Sequence[Result], per_round: int) -> str:
+def failures(results: Sequence[Result], per_round: int, postgres: str = "") -> str:
     """What went wrong, and how to see it again; empty when nothing did."""
     lines = []
     for result in results:
@@ -54,6 +57,7 @@ def failures(results: Sequence[Result], per_round: int) -> str:
         lines.append(f"round {result.seed}: {describe(result.violations)}")
         lines += [f"  {line}" for line in result.story]
         again = f"--seed {seed} --per-round {per_round} --round {number}"
+        again += f" --postgres {postgres}" if postgres else ""
         lines.append(f"  again: scripts/torture {again}")
     return "\n".join(lines)
 

@@ -4,14 +4,15 @@ Each good signal makes an order that nobody else's looks like (its size or its l
 number), so that the broker's log tells which signal an order is of, whatever id it came under.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from itertools import count, product
 from random import Random
 from string import ascii_uppercase
 
 SYMBOLS = [
-    "".join(pair) for pair, _ in zip(product("NQR", ascii_uppercase), range(32), strict=False)
+    "".join(pair) for pair, _ in zip(product("NQR", ascii_uppercase), range(36), strict=False)
 ]
 RESTING = SYMBOLS[:6]
 """Where orders rest, and exits have them cancelled: those wait, so these orders overtake."""
@@ -21,9 +22,19 @@ TAKEN = SYMBOLS[12:16]
 """Where orders of another size do, so that the first signal of each halts it for good."""
 SIZED = SYMBOLS[6:10]
 """Where the size is computed from what is held; nothing is at first."""
-BUSY = SYMBOLS[16:]
-HELD = RESTING + BUSY
-"""Of which there are shares for every sale."""
+BUSY = SYMBOLS[16:32]
+SCARCE = SYMBOLS[32:34]
+"""Of which little is held; sales of it rest far from the market, each of more than half of it."""
+LARGE = SYMBOLS[34:36]
+"""Where buys rest far from the market, each of two fifths of all cash there is."""
+
+FEW_HELD, FEW_SOLD = 1000, 600
+LARGE_BOUGHT = 8_000_000_000
+HELD = {
+    **dict.fromkeys(RESTING + BUSY, Decimal(1_000_000)),
+    **dict.fromkeys(SCARCE, Decimal(FEW_HELD)),
+}
+"""Shares at the beginning: enough of most for every sale."""
 
 KINDS = {
     "market": 50,
@@ -32,6 +43,7 @@ KINDS = {
     "computed size": 8,
     "resting": 8,
     "exit": 3,
+    "scarce shares": 8,
     "repeated": 6,
     "id reused": 2,
     "old id": 1,
@@ -41,6 +53,7 @@ KINDS = {
 """Kinds of signals and their weights."""
 STANDING = frozenset({"old id", "taken id"})
 """Kinds under whose id an order stands at the broker before they are published."""
+WITH_LITTLE_CASH = {**KINDS, "scarce cash": 8}
 SHORT = 0.5
 """Seconds that a short-lived signal may be old."""
 
@@ -77,19 +90,19 @@ class Made:
         return replace(self, fields={**self.fields, "ticker": symbol}, key=f"{symbol} {rest}")
 
 
-def signals(seed: str) -> Iterator[Made]:
+def signals(seed: str, kinds: Mapping[str, int] = KINDS) -> Iterator[Made]:
     """Without end."""
     draw = Random(f"{seed}/signals")
     named: list[Made] = []
     for number in count(1):
-        made = _one(draw, number, named)
+        made = _one(draw, number, named, kinds)
         if made.identity and made.kind not in {"repeated", "id reused", *STANDING}:
             named.append(made)
         yield made
 
 
-def _one(draw: Random, number: int, named: list[Made]) -> Made:
-    kind = draw.choices(list(KINDS), list(KINDS.values()))[0]
+def _one(draw: Random, number: int, named: list[Made], kinds: Mapping[str, int]) -> Made:
+    kind = draw.choices(list(kinds), list(kinds.values()))[0]
     if kind == "nonsense":
         return Made(dict(draw.choice(NONSENSE)), "", "", kind)
     if kind in {"repeated", "id reused"} and named:
@@ -102,22 +115,42 @@ def _one(draw: Random, number: int, named: list[Made]) -> Made:
     return _order(draw, number, kind)
 
 
+PLACES = {
+    "resting": RESTING,
+    "exit": RESTING,
+    "computed size": SIZED,
+    "old id": OLD,
+    "taken id": TAKEN,
+    "scarce shares": SCARCE,
+    "scarce cash": LARGE,
+}
+"""Kinds that have symbols of their own."""
+DIRECTIONS = {
+    **dict.fromkeys(("resting", "computed size", *STANDING, "scarce cash"), "b"),
+    **dict.fromkeys(("exit", "scarce shares"), "s"),
+}
+LIMITS = {
+    "ioc limit": 100,
+    "computed size": 100,
+    "resting": 50,
+    "scarce shares": 150,
+    "scarce cash": 50,
+}
+"""The price that a signal's number is added to, in cents."""
+RESTS = {"resting": "0.4", "scarce shares": "1.0", "scarce cash": "1.0"}
+"""Seconds for which orders of a kind may rest."""
+SIZES = {"scarce shares": FEW_SOLD, "scarce cash": LARGE_BOUGHT}
+"""Kinds of one size; the others' is their number."""
+
+
 def _order(draw: Random, number: int, kind: str) -> Made:
-    direction = "b" if kind in {"resting", "computed size", *STANDING} else draw.choice("bs")
-    direction = "s" if kind == "exit" else direction
-    where = {
-        "resting": RESTING,
-        "exit": RESTING,
-        "computed size": SIZED,
-        "old id": OLD,
-        "taken id": TAKEN,
-    }
-    symbol = draw.choice(where.get(kind, BUSY))
+    direction = DIRECTIONS.get(kind) or draw.choice("bs")
+    symbol = draw.choice(PLACES.get(kind, BUSY))
     fields = {"ticker": symbol, "direction": direction}
     side = "buy" if direction == "b" else "sell"
     key = f"{symbol} {side} {number}"
-    if kind in {"ioc limit", "computed size", "resting"}:
-        price = f"{(50 if kind == 'resting' else 100) + number / 100:.2f}"
+    if kind in LIMITS:
+        price = f"{LIMITS[kind] + number / 100:.2f}"
         fields |= {"order_type": "limit", "limit_price": price}
         key = f"{symbol} {side} at {price}"
     if kind == "computed size":
@@ -125,9 +158,9 @@ def _order(draw: Random, number: int, kind: str) -> Made:
             "weight": f"{number / 10_000_000:.7f}"
         }  # ever more, so that there is a difference
     else:
-        fields |= {"qty": str(number)}
-    if kind == "resting":
-        fields |= {"time_in_force": "day", "cancel_after": "0.4"}
+        fields |= {"qty": str(SIZES.get(kind, number))}
+    if kind in RESTS:
+        fields |= {"time_in_force": "day", "cancel_after": RESTS[kind]}
     identity, max_age = "", 0.0
     if draw.random() < 0.4 or kind in STANDING:
         identity = fields["signal_id"] = f"signal-{number}"

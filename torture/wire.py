@@ -11,7 +11,8 @@ import struct
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
+from decimal import Decimal
 from types import TracebackType
 from typing import Any, Self, cast
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -21,10 +22,12 @@ import uvloop
 
 from benchmarks import broker_data
 from benchmarks.broker_websocket import Conversation, accept, frame
-from torture.book import Book, Order, asset_id
+from torture.book import Book, Lookup, Order, asset_id
+from torture.budget import Budget
 from torture.faults import GOOD, Fault, ask_fault, event_fate, post_fault
 
 _HTML = b"<html><body><h1>Bad Gateway</h1></body></html>"
+_TOO_MANY = b'{"code":42910000,"message":"too many requests"}'
 _RST = struct.pack("ii", 1, 0)
 
 
@@ -34,10 +37,19 @@ class Broker:
     Args:
         seed: of every fate.
         symbols: what it lists.
-        held: of which the account has shares at first.
+        held: shares at first, by symbol.
+        far: symbols whose limits never fill.
+        budget: counts requests of the trading API, None for no limit.
     """
 
-    def __init__(self, seed: str, symbols: list[str], held: list[str]) -> None:
+    def __init__(
+        self,
+        seed: str,
+        symbols: list[str],
+        held: Mapping[str, Decimal],
+        far: Collection[str] = (),
+        budget: Budget | None = None,
+    ) -> None:
         self.seed = seed
         self.faulty = True
         self.counts: Counter[str] = Counter()
@@ -47,7 +59,8 @@ class Broker:
         self._loop = uvloop.new_event_loop()
         self._asked = 0
         self._kept: list[bytes] = []
-        self.book = Book(seed, held, self.later, self._tell)
+        self.book = Book(seed, held, self.later, self._tell, far)
+        self.budget = budget
         self.url = ""
 
     # --- life -----------------------------------------------------------------------------
@@ -140,18 +153,30 @@ class Broker:
     def _accept_late(self, asked: dict[str, Any]) -> None:
         self.book.accept(asked)
 
-    def ask(self, client: "Connection", method: str, path: str, query: str) -> None:
-        """Anything else that is asked for."""
+    def ask(self, client: "Connection", method: str, path: str, query: str, by: int) -> None:
+        """Anything else that is asked for, by so manyeth life."""
         about_orders = path.startswith("/v2/orders")
         fault = GOOD
         if self.faulty and about_orders:
             self._asked += 1
             fault = ask_fault(self.seed, self._asked)
             self.counts[fault.name if fault.bad else "question: good"] += 1
+        if method == "GET" and about_orders:
+            self._note_lookup(path, query, by, answered=fault.accepts and fault.answer == "true")
         answer = (0, b"")
         if fault.accepts:
             answer = self._answer_to(method, path, query)
         self._serve(client, fault, answer)
+
+    def _note_lookup(self, path: str, query: str, by: int, *, answered: bool) -> None:
+        asked = _parameters(query)
+        if path == "/v2/orders:by_client_order_id":
+            about = asked["client_order_id"]
+        elif path == "/v2/orders" and asked.get("status") == "all":
+            about = ""
+        else:
+            return
+        self.book.lookups.append(Lookup(time.monotonic(), about, by, answered))
 
     def _serve(self, client: "Connection", fault: Fault, answer: tuple[int, bytes]) -> None:
         if fault.delay:
@@ -160,11 +185,11 @@ class Broker:
             client.say_as(fault.answer, *answer)
 
     def _answer_to(self, method: str, path: str, query: str) -> tuple[int, bytes]:
-        asked = {name: values[0] for name, values in parse_qs(query).items()}
+        asked = _parameters(query)
         if method == "DELETE":
             return self._cancel(path)
         simple: dict[str, Callable[[], bytes]] = {
-            "/v2/account": broker_data.account,
+            "/v2/account": self._account,
             "/v2/clock": broker_data.market_clock,
             "/v2/assets": self._assets,
             "/v2/positions": self._positions,
@@ -196,7 +221,14 @@ class Broker:
     def _positions(self) -> bytes:
         ids = {symbol: asset_id(symbol).encode() for symbol in self._symbols}
         held = {s.encode(): int(q) for s, q in self.book.held.items() if q}
-        return broker_data.positions(held, ids)
+        rows = orjson.loads(broker_data.positions(held, ids))
+        for row in rows:
+            row["qty_available"] = f"{self.book.available(row['symbol']):f}"
+        return orjson.dumps(rows)
+
+    def _account(self) -> bytes:
+        money = {"cash": f"{self.book.cash:f}", "buying_power": f"{self.book.buying_power():f}"}
+        return orjson.dumps({**orjson.loads(broker_data.account()), **money})
 
     def _list(self, asked: dict[str, str]) -> bytes:
         only_open = asked.get("status", "open") == "open"
@@ -243,6 +275,8 @@ class Connection(asyncio.Protocol):
         self._data = b""
         self._stream: Conversation | None = None
         self.silent = False
+        self.headers: tuple[str, ...] = ()
+        """What the budget says with the answer to the request under way."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
@@ -280,11 +314,9 @@ class Connection(asyncio.Protocol):
         elif manner == "empty":
             self.transport.write(_message(200, b""))
         elif manner == "429":
-            self.transport.write(
-                _message(429, b'{"code":42910000,"message":"too many requests"}', "Retry-After: 0")
-            )
+            self.transport.write(_message(429, _TOO_MANY, ("Retry-After: 0",)))
         elif manner == "true":
-            self.transport.write(_message(status, body))
+            self.transport.write(_message(status, body, self.headers))
         else:
             self.transport.write(_message(int(manner), _HTML))
 
@@ -297,15 +329,24 @@ class Connection(asyncio.Protocol):
     def _request(self, head: bytes, body: bytes) -> None:
         method, target, _ = head.split(b"\r\n", 1)[0].decode().split(" ")
         url = urlsplit(target)
-        if method == "POST":
-            # Each life has a key of its own: KEY-17.
-            key = _header(head, b"apca-api-key-id").rpartition(b"-")[2]
-            self._broker.post(self, body, int(key))
-        elif url.path.rstrip("/") == "/stream":
+        if url.path.rstrip("/") == "/stream":
             self._stream = Conversation()
             self.transport.write(accept(_header(head, b"sec-websocket-key")))
+            return
+        # Each life has a key of its own: KEY-17.
+        by = int(_header(head, b"apca-api-key-id").rpartition(b"-")[2] or 0)
+        budget = self._broker.budget
+        if budget is not None and not url.path.startswith("/v2/stocks/"):
+            wait = budget.take(time.monotonic(), by)
+            self.headers = budget.headers(time.monotonic(), wait)
+            if wait:
+                self._broker.counts["request: over the limit"] += 1
+                self.transport.write(_message(429, _TOO_MANY, self.headers))
+                return
+        if method == "POST":
+            self._broker.post(self, body, by)
         else:
-            self._broker.ask(self, method, url.path, url.query)
+            self._broker.ask(self, method, url.path, url.query, by)
 
     def _converse(self, stream: Conversation, data: bytes) -> None:
         answer = stream.receive(data)
@@ -317,19 +358,22 @@ class Connection(asyncio.Protocol):
             self.transport.close()
 
 
+def _parameters(query: str) -> dict[str, str]:
+    return {name: values[0] for name, values in parse_qs(query).items()}
+
+
 def _found(order: Order | None) -> tuple[int, bytes]:
     if order is None:
         return 404, b'{"code":40410000,"message":"order not found"}'
     return 200, orjson.dumps(order.shown())
 
 
-def _message(status: int, body: bytes, more: str = "") -> bytes:
+def _message(status: int, body: bytes, more: tuple[str, ...] = ()) -> bytes:
     if status == 204:
-        return b"HTTP/1.1 204 No Content\r\n\r\n"
+        return "\r\n".join(["HTTP/1.1 204 No Content", *more, "", ""]).encode()
     kind = "text/html" if body is _HTML else "application/json"
-    extra = f"{more}\r\n" if more else ""
-    head = f"HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n{extra}"
-    return head.encode() + b"\r\n" + body
+    head = [f"HTTP/1.1 {status} X", f"Content-Type: {kind}", f"Content-Length: {len(body)}", *more]
+    return "\r\n".join([*head, "", ""]).encode() + body
 
 
 def _header(head: bytes, name: bytes) -> bytes:
@@ -340,14 +384,9 @@ def _header(head: bytes, name: bytes) -> bytes:
     return head[start + len(name) + 2 : end if end >= 0 else len(head)].strip()
 
 
-def first_post_after(book: Book, at: float) -> float | None:
-    """When the first POST after a moment (monotonic seconds) came."""
-    found = None
-    for post in reversed(book.posts):
-        if post.at < at:
-            break
-        found = post.at
-    return found
+def first_post_of(book: Book, life: int) -> float | None:
+    """When the first POST of so manyeth life came (monotonic seconds)."""
+    return next((post.at for post in list(book.posts) if post.by == life), None)
 
 
 def now() -> float:

@@ -18,14 +18,28 @@ import redis
 
 from benchmarks import broker_data
 from solution.domain.orders import client_order_id, deployment_id
+from torture.budget import Budget
 from torture.ledgers import LedgerFile, LedgerPlace
 from torture.nursery import Life, Nursery
-from torture.oracle import GROUP, STREAM, Oracle, Violation
-from torture.plan import LifePlan
+from torture.oracle import GROUP, STREAM, Oracle
+from torture.plan import LOST_AFTER, PLAIN, REDIS_LOSES, WINDOW, LifePlan, Terms
+from torture.redis_faults import OBSTACLE, RedisFaults
 from torture.redis_proxy import RedisProxy
 from torture.redis_server import RedisServer
-from torture.signals import HELD, STANDING, SYMBOLS, Made, signals
-from torture.wire import Broker, first_post_after
+from torture.service import RATE_WINDOW
+from torture.signals import (
+    HELD,
+    KINDS,
+    LARGE,
+    SCARCE,
+    STANDING,
+    SYMBOLS,
+    WITH_LITTLE_CASH,
+    Made,
+    signals,
+)
+from torture.violation import Violation
+from torture.wire import Broker, first_post_of
 
 SETTLE_WITHIN = 40.0
 """Seconds for everything to come to its end once the faults have stopped (I7)."""
@@ -34,7 +48,8 @@ TAKEOVER_WITHIN = 10.0
 """Seconds that a standby gets to notice that the active one is silent."""
 HEALTHY = 12
 HEALTHY_WITHIN = 1.2
-"""Seconds from XADD to POST at most, the median of so many signals, with nothing wrong."""
+"""Seconds from XADD to POST at most, the median of so many signals, with nothing wrong; with a
+request limit, its window more."""
 _TICK = 0.03
 MOST_OUTSTANDING = 25
 """Signals not at their end, beyond which few new ones come: most are to meet the faults."""
@@ -64,7 +79,12 @@ class Result:
     warm: list[float] = field(default_factory=list)
     cold: list[float] = field(default_factory=list)
     takeovers: list[float] = field(default_factory=list)
+    leased: list[float] = field(default_factory=list)
+    """As ``takeovers``, where a lease has to expire first."""
     settled: list[float] = field(default_factory=list)
+    resolved: list[float] = field(default_factory=list)
+    given_up: list[float] = field(default_factory=list)
+    """Seconds for which POSTs were unclear."""
     seconds: float = 0.0
 
     @property
@@ -81,6 +101,7 @@ class World:
         nursery: starts the services.
         settle_within: seconds that everything gets to come to its end.
         ledger: a file in the directory by default.
+        terms: of this round.
     """
 
     def __init__(
@@ -90,12 +111,15 @@ class World:
         nursery: Nursery,
         settle_within: float = SETTLE_WITHIN,
         ledger: LedgerPlace | None = None,
+        terms: Terms = PLAIN,
     ) -> None:
         self.result = Result(seed)
         self._settle_within = settle_within
         self._directory = directory
         self._nursery = nursery
-        self._signals = signals(seed)
+        self._signals = signals(seed, WITH_LITTLE_CASH if terms.little_cash else KINDS)
+        self._budget = Budget(terms.limit, WINDOW) if terms.limit else None
+        self._redis_loses = REDIS_LOSES in terms.features
         self._ledger = ledger or LedgerFile(directory / "ledger.db")
         self._switch = directory / "kill"
         self._thrown = 0.0
@@ -108,14 +132,23 @@ class World:
         with contextlib.ExitStack() as stack:
             self._directory.mkdir(parents=True, exist_ok=True)
             self._ledger.make()
-            self._server = stack.enter_context(RedisServer(self._directory / "redis", aof=True))
+            self._server = stack.enter_context(
+                RedisServer(
+                    self._directory / "redis", aof=True, arguments=("--dbfilename", OBSTACLE)
+                )
+            )
             self._proxy = stack.enter_context(RedisProxy(self._server.port))
-            self._broker = stack.enter_context(Broker(self.result.seed, SYMBOLS, HELD))
+            self._broker = stack.enter_context(
+                Broker(self.result.seed, SYMBOLS, HELD, {*SCARCE, *LARGE}, self._budget)
+            )
             self._redis = redis.Redis.from_url(
                 self._server.url, decode_responses=True, socket_timeout=5
             )
             stack.callback(self._redis.close)
-            self.oracle = Oracle(self._broker.book, self._ledger, self._redis)
+            self.oracle = Oracle(self._broker.book, self._ledger, self._redis, self._budget)
+            self._redis_faults = RedisFaults(
+                self._server, self._proxy, self._redis, self.oracle, self.result.seed
+            )
             self._stack = stack.pop_all()
         return self
 
@@ -135,22 +168,27 @@ class World:
         Args:
             following: the next life's plan; with a standby its process begins beside this one.
         """
+        if plan.redis == "trimmed":
+            self._redis_faults.trim()
+            self.result.faults["Redis: read entries trimmed"] += 1
         if plan.group_lost:
             with contextlib.suppress(redis.ResponseError):
                 self._redis.xgroup_destroy(STREAM, GROUP)
+            self.oracle.redis_lost_more()
             self.result.faults["Redis: group lost"] += 1
         signals = plan.signals if self._outstanding < MOST_OUTSTANDING else 2
         self.publish(signals // 2)
-        took_over = self._standby is not None
+        died = self._died if self._standby is not None else None
         life, self._standby = self._standby or self._start(plan), None
-        began = time.monotonic() if took_over else life.began
+        began = life.began if died is None else time.monotonic()
         if not isinstance(self._ledger, LedgerFile):
             began = self._await_lease(life)
         self._torment(plan, life, began, signals - signals // 2, following)
         if plan.asleep and self._standby is not None:
             self._sleep_through(life, self._standby)
-        self._end(plan, life)
-        self._note_start(plan, life, took_over=took_over)
+        self._end(life)
+        self._died = self._died if plan.asleep else life.at_end
+        self._note_start(plan, life, died)
         picture = self.oracle.look()
         self._outstanding = len(self.oracle.published) - len(picture.acknowledged)
         found = self.oracle.after_a_crash(picture)
@@ -174,7 +212,8 @@ class World:
         """Publish and disturb until it dies by itself or its time is over."""
         end = began + plan.within + (COLD_TAKES if plan.cold else 0.0)
         disturb = self._disturbance(plan, life)
-        while not life.ended.wait(_TICK) and time.monotonic() < end:
+        tick = _TICK / 4 if plan.kill_switch else _TICK  # the switch is to be thrown in time
+        while not life.ended.wait(tick) and time.monotonic() < end:
             if signals:
                 self.publish(1)
                 signals -= 1
@@ -182,7 +221,7 @@ class World:
                 self._standby = self._start(following)  # now it is clear which one waits
             if plan.kill_switch and not self._switch.exists() and "pause" in life.text:
                 self._throw()
-            if disturb is not None and time.monotonic() > began + (0.4 if plan.dead_peer else 0.1):
+            if disturb is not None and time.monotonic() > began + plan.disturbed_at:
                 disturb()
                 disturb = None
 
@@ -190,10 +229,10 @@ class World:
         """It sleeps until the standby has sent orders of its own, and wakes."""
         life.signal(SIGSTOP)  # should it not have come by the point where it stops itself
         stopped = time.monotonic()
-        seen = len(self._broker.book.posts)
+        newest = len(self.oracle.lives)  # the standby's number: nobody was started after it
         while time.monotonic() < stopped + TAKEOVER_WITHIN and not standby.ended.is_set():
             self.publish(1)
-            if any(post.by for post in self._broker.book.posts[seen:]):
+            if any(post.by == newest for post in self._broker.book.posts):
                 break
             time.sleep(0.1)
         self.result.faults["service slept through a takeover"] += 1
@@ -224,7 +263,9 @@ class World:
             "LEDGER_URL": self._ledger.url,
             "LOG_DIR": "",
             "NO_COLOR": "1",
-            "RATE_LIMIT_PER_MINUTE": "0",
+            "RATE_LIMIT_PER_MINUTE": str(self._budget.limit if self._budget else 0),
+            **({RATE_WINDOW: str(WINDOW)} if self._budget else {}),
+            **({"MAX_SIGNAL_AGE": str(LOST_AFTER)} if self._redis_loses else {}),
             "SIZING": "fixed_qty",
             "QTY": "1",
             "SYMBOLS": ",".join(SYMBOLS),
@@ -285,14 +326,13 @@ class World:
             return self._rob
         if plan.stopped:
             return lambda: self._pause_service(life, plan.stopped)
-        if not plan.redis:
+        if plan.redis in {"", "trimmed"}:
             return None
-        return {
-            "kill": self._kill_redis,
-            "pause": self._pause_redis,
-            "reset": self._proxy.reset,
-            "lose a reply": lambda: self._proxy.lose_next_reply(b"direction"),
-        }[plan.redis]
+        return lambda: self._trouble_redis(plan.redis, life)
+
+    def _trouble_redis(self, fault: str, life: Life) -> None:
+        told = self._redis_faults.do(fault, life)
+        self.result.faults[f"Redis: {told}"] += bool(told)
 
     def _pause_service(self, life: Life, seconds: float) -> None:
         life.signal(SIGSTOP)
@@ -300,18 +340,7 @@ class World:
         life.signal(SIGCONT)
         self.result.faults["service: SIGSTOP"] += 1
 
-    def _kill_redis(self) -> None:
-        self._server.kill()
-        self._server.start()
-        self.result.faults["Redis: kill -9, restart"] += 1
-
-    def _pause_redis(self) -> None:
-        self._server.pause()
-        time.sleep(0.2)
-        self._server.unpause()
-        self.result.faults["Redis: SIGSTOP"] += 1
-
-    def _end(self, plan: LifePlan, life: Life) -> None:
+    def _end(self, life: Life) -> None:
         outside = not life.ended.is_set()
         if outside:
             life.kill()
@@ -327,18 +356,18 @@ class World:
         if self._switch.exists():
             self._switch.unlink()
             self.oracle.killed.append((self._thrown, life.at_end))
-        if plan.redis == "reset":
-            self.result.faults["Redis: connections reset"] += 1
 
-    def _note_start(self, plan: LifePlan, life: Life, *, took_over: bool) -> None:
-        began = self._died if took_over else life.began
-        first = first_post_after(self._broker.book, began)
-        if first is not None and first < life.at_end:
-            starts = self.result.cold if plan.cold else self.result.warm
-            (self.result.takeovers if took_over else starts).append(first - began)
-        if took_over:
+    def _note_start(self, plan: LifePlan, life: Life, died: float | None) -> None:
+        """How long it took to its first POST, from its start or, of a standby, from a death."""
+        number = list(self.oracle.lives).index(life.began) + 1
+        first = first_post_of(self._broker.book, number)
+        if first is not None and died is not None:
+            leased = not isinstance(self._ledger, LedgerFile)
+            (self.result.leased if leased else self.result.takeovers).append(first - died)
+        elif first is not None:
+            (self.result.cold if plan.cold else self.result.warm).append(first - life.began)
+        if died is not None:
             self.result.faults["standby took over"] += 1
-        self._died = life.at_end if not plan.asleep else self._died
 
     def _lose_power(self, ledger: Path) -> None:
         """The newest rows before a POST are committed without fsync: the disk may not have them."""
@@ -410,7 +439,8 @@ class World:
         while self.oracle.open_ends() and time.monotonic() < began + self._settle_within:
             time.sleep(0.02)
         took = sorted(post.at - began for post in self._broker.book.posts[seen:])
-        if took and took[len(took) // 2] > HEALTHY_WITHIN:
+        within = HEALTHY_WITHIN + (self._budget.window if self._budget else 0.0)
+        if took and took[len(took) // 2] > within:
             return [Violation("slow when healthy", f"{took} s from XADD to POST")]
         return []
 
@@ -438,6 +468,7 @@ class World:
         result.orders = len(book.orders)
         result.faults += self._broker.counts
         result.faults["Redis: reply lost"] += self._proxy.lost
+        result.resolved, result.given_up = self.oracle.unclear()
 
 
 def _last_words(text: str) -> str:

@@ -1,19 +1,37 @@
 """The torture harness in its short form; ``scripts/torture`` runs it for as long as you like."""
 
+from collections import Counter
+
 import pytest
 
+from tests.helpers.postgres_server import PostgresServer
 from torture import report
-from torture.plan import lives
+from torture.plan import LIMITED, LOSING, PLAIN, SHARED, lives
 from torture.runner import Orders, Torture
 
 SEED = "20260306"
 KILLS = 30
+KINDS = (PLAIN, SHARED, LIMITED, LOSING)
 
 
 @pytest.mark.timeout(300)
-def test_kills_everywhere_among_faults_lose_and_double_nothing(redis_executable: str) -> None:
-    """At least thirty kill -9, half of the POSTs answered badly: all that must hold, holds."""
-    orders = Orders(seed=SEED, kills=48, per_round=24, side_by_side=2, seconds=240)
+def test_kills_everywhere_among_faults_lose_and_double_nothing(
+    redis_executable: str, postgres_server: PostgresServer
+) -> None:
+    """At least thirty kill -9, a round of each kind: all that must hold, holds.
+
+    Among them one on PostgreSQL, in which a standby takes over from an instance that sleeps, and
+    one whose request limit is met.
+    """
+    orders = Orders(
+        seed=SEED,
+        kills=44,
+        per_round=16,
+        side_by_side=3,
+        seconds=240,
+        terms=KINDS,
+        ledger_server=postgres_server.url("postgres"),
+    )
     said: list[str] = []
     torture = Torture(orders, said.append)
     held = torture.run()
@@ -23,6 +41,10 @@ def test_kills_everywhere_among_faults_lose_and_double_nothing(redis_executable:
     posts = sum(result.posts for result in torture.results)
     assert sum(result.bad_posts for result in torture.results) >= 0.28 * posts, shown
     assert sum(result.orders for result in torture.results) >= KILLS, shown
+    assert len(torture.results) == len(KINDS), shown
+    happened = sum((result.faults for result in torture.results), Counter())
+    assert happened["service slept through a takeover"], shown
+    assert any(result.leased for result in torture.results), shown
 
 
 def test_a_seed_gives_one_plan() -> None:

@@ -21,6 +21,7 @@ CREATE TABLE order_intents (id INTEGER PRIMARY KEY, client_order_id, stream, ent
 CREATE TABLE dead_letters (entry_id, reason);
 CREATE TABLE repeats (entry_id);
 CREATE TABLE trades (client_order_id, qty);
+CREATE TABLE history (id INTEGER PRIMARY KEY, client_order_id, at_ms, kind);
 CREATE TABLE outbox (event_id INTEGER PRIMARY KEY, fields);
 """
 
@@ -32,7 +33,9 @@ class Scene:
         self.redis = FakeRedis(decode_responses=True)
         self.redis.xgroup_create(STREAM, GROUP, "0", mkstream=True)
         later: list[Callable[[], None]] = []
-        self.book = Book("7", ["QQ"], lambda _, run: later.append(run), lambda *_: None)
+        self.book = Book(
+            "7", {"QQ": Decimal(1000)}, lambda _, run: later.append(run), lambda *_: None
+        )
         self._later = later
         self.path = directory / "ledger.db"
         with closing(sqlite3.connect(self.path)) as db:
@@ -54,7 +57,9 @@ class Scene:
         self.oracle.published[entry] = made
         return str(entry)
 
-    def post(self, entry: str, coid: str, *, body: bytes = b"{}", size: str = "") -> None:
+    def post(
+        self, entry: str, coid: str, *, body: bytes = b"{}", size: str = "", fault: str = "good"
+    ) -> None:
         """It reaches the broker, which fills it at once."""
         asked = {
             "symbol": "QQ",
@@ -65,7 +70,7 @@ class Scene:
             "client_order_id": coid,
         }
         self.book.arrived(asked)
-        self.book.note(asked, body, "good")
+        self.book.note(asked, body, fault)
         self.book.accept(asked)
         for run in self._later:
             run()
@@ -182,7 +187,7 @@ def test_another_body_under_the_same_id(scene: Scene) -> None:
     """A second POST repeats the stored bytes."""
     entry = scene.good()
     scene.post(entry, "sp-1", body=b'{"qty": 2}')
-    assert scene.crash() == {"body changed"}
+    assert "body changed" in scene.crash()
 
 
 def test_an_end_that_is_left_again(scene: Scene) -> None:
@@ -219,10 +224,10 @@ def test_an_instance_that_sends_after_its_standby_did(scene: Scene) -> None:
     """It slept through the takeover and woke."""
     scene.good("sp-1")
     asked = {"symbol": "QQ", "side": "buy", "qty": "1", "client_order_id": "sp-1"}
-    scene.book.note(asked, b"{}", "good", by=2)
-    assert scene.crash() == set()
-    scene.book.note(asked, b"{}", "good", by=1)
-    assert scene.crash() == {"two instances send"}
+    scene.book.note(asked, b"{}", "429", by=2)
+    assert "two instances send" not in scene.crash()
+    scene.book.note(asked, b"{}", "429", by=1)
+    assert "two instances send" in scene.crash()
 
 
 def test_innocent_signals_taken_for_poison(scene: Scene) -> None:
@@ -295,3 +300,72 @@ def test_an_old_order_taken_for_the_signals_own(scene: Scene) -> None:
     scene.row(entry, "sp-1", signal_id="old")
     scene.tell(entry)
     assert scene.rest() == {"adopted an old order"}
+
+
+def test_what_redis_forgot_before_anybody_took_it(scene: Scene) -> None:
+    """It can have no end; one with a row has to come to its own."""
+    entry = scene.publish(acked=False)
+    scene.redis.xdel(STREAM, entry)
+    scene.redis.xack(STREAM, GROUP, entry)
+    assert scene.rest() == {"ack before row", "lost", "wrong end"}
+    scene.oracle.gone.add(entry)
+    assert scene.rest() == set()
+    assert scene.oracle.open_ends() == []
+    scene.row(entry, "sp-1", "SUBMITTING")
+    assert "stuck" in scene.rest()
+
+
+def test_an_end_whose_event_redis_lost_was_told(scene: Scene) -> None:
+    """The end of the file is read before it is cut off."""
+    entry = scene.publish()
+    scene.post(entry, "sp-1")
+    scene.row(entry, "sp-1")
+    scene.oracle.heard({"event_id": "1", "entry_id": entry, "event": "fill", "final": "1"})
+    assert scene.rest() == set()
+
+
+def test_an_entry_trimmed_before_it_was_decided(scene: Scene) -> None:
+    """PAYLOAD_LOST is an end where that happened, and nowhere else."""
+    entry = scene.publish()
+    scene.dead(entry, "PAYLOAD_LOST")
+    scene.tell(entry, "dead_letter")
+    assert scene.rest() == {"wrong end"}
+    scene.oracle.trimmed.add(entry)
+    assert scene.rest() == set()
+    scene.oracle.redis_lost_more()
+    assert scene.oracle.gone == {entry}
+
+
+def test_an_undecided_row_whose_entry_was_trimmed(scene: Scene) -> None:
+    """It may be acknowledged: nothing but the row can make something of it."""
+    entry = scene.publish()
+    scene.row(entry, "sp-1", "UNKNOWN")
+    assert scene.crash() == {"ack before end"}
+    scene.oracle.trimmed.add(entry)
+    assert scene.crash() == set()
+
+
+def test_no_cash_is_a_reason_only_where_there_is_little(scene: Scene) -> None:
+    """As having nothing to sell is one only where little is held."""
+    entry = scene.publish()
+    scene.row(entry, "sp-1", "REFUSED", reason="INSUFFICIENT_BUYING_POWER")
+    scene.tell(entry, "refused")
+    assert scene.rest() == {"wrong end"}
+    scene.good("sp-2", kind="scarce cash")
+    assert scene.rest() == set()
+
+
+def test_how_long_posts_were_unclear(scene: Scene) -> None:
+    """From the first doubt to what ended it; lookups and the second POST do not."""
+    notes = [
+        ("sp-1", 1000, "unknown"),
+        ("sp-2", 1500, "unknown"),
+        ("sp-1", 2000, "lookup"),
+        ("sp-1", 3000, "unknown"),
+        ("sp-1", 3500, "adopted"),
+        ("sp-2", 4500, "expired_unconfirmed"),
+        ("sp-2", 9000, "adopted"),
+    ]
+    with closing(sqlite3.connect(scene.path)) as db, db:
+        db.executemany("INSERT INTO history (client_order_id, at_ms, kind) VALUES (?, ?, ?)", notes)
+    assert scene.oracle.unclear() == ([2.5], [3.0])
