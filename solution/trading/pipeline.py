@@ -330,7 +330,14 @@ class Pipeline:
         """
         cleared = Cleared()
         try:
-            return self._reserve_in_time(work, lane, cleared)
+            try:
+                return self._reserve_in_time(work, lane, cleared)
+            except Refused as e:
+                # An execution that came between the look and the reservation: asked about once.
+                doubted = e.reason == Reason.EXPOSURE_UNCONFIRMED
+                if not doubted or not self._portfolio.is_uncertain(work.asset.symbol):
+                    raise
+                return self._reserve_in_time(work, lane, cleared)
         except Refused as e:
             e.message = cleared.told(e.message)
             raise

@@ -948,3 +948,30 @@ def test_the_ledger_keeps_an_identity_that_another_thread_wrote(tmp_path: Path) 
     assert rig.outcomes.told(entry) == ["submitted", "fill!"]
     assert rig.outcomes.told(second) == ["fill!"]
     ledger.close()
+
+
+@pytest.mark.parametrize(("again", "told"), [(1, "fill!"), (2, "refused!")])
+def test_an_execution_between_look_and_reservation_is_asked_about_once(
+    rig: Rig, again: int, told: str
+) -> None:
+    """Somebody else's fill meets the decision: no reason to lose the signal."""
+    reserve, met = rig.portfolio.reserve, []
+
+    def meets(*arguments: Any) -> Any:
+        if len(met) < again:
+            met.append("an execution")
+            rig.portfolio.moved_elsewhere("NVDA", Decimal(len(met)))
+        return reserve(*arguments)
+
+    rig.portfolio.reserve = meets  # type: ignore[method-assign]
+    rig.desk.refresh_if_uncertain = lambda _symbol, **_of: _settle(rig)  # type: ignore[method-assign]
+    entry = rig.send()
+    assert rig.outcomes.told(entry)[-1] == told
+
+
+def _settle(rig: Rig) -> bool:
+    """The account says what is held."""
+    rig.clock.advance(0.001)
+    rig.snapshot()
+    rig.clock.advance(0.001)
+    return True
