@@ -250,7 +250,10 @@ def repost_after_one_404() -> None:
 
 @_plant("The second POST asks no gate.")
 def repost_without_gates() -> None:
-    _wrap("solution.trading.pipeline:Pipeline._still_allowed", lambda *_a: None)
+    def still_allowed(_original: Any, self: Any, work: Any, intent: Any) -> Any:
+        return self._look(work, beside=intent.client_order_id)
+
+    _wrap("solution.trading.pipeline:Pipeline._still_allowed", still_allowed)
 
 
 @_plant("The POST leaves before its row is durable.")
