@@ -52,7 +52,14 @@ OF_KIND = {
 NO_CASH = "INSUFFICIENT_BUYING_POWER"
 """What any buy may hear while large ones rest: one that is not known to have arrived is counted
 twice, in the broker's figure and as our own."""
-_NOTES = "SELECT client_order_id, at_ms, kind FROM history ORDER BY id"
+_NOTES = (
+    "SELECT client_order_id, at_ms, kind FROM history"
+    " WHERE detail NOT LIKE '%it was known already%' ORDER BY id"
+)
+"""Without answers to POSTs of which the order stream had told before."""
+RESOLVED_BY = frozenset({"answered", "adopted", "conflict"})
+GIVEN_UP_BY = "expired_unconfirmed"
+"""Kinds of notes that end a doubt."""
 _REST = frozenset({*RESTING, *SCARCE, *LARGE})
 
 
@@ -515,7 +522,7 @@ class Oracle:
     def unclear(self) -> tuple[list[float], list[float]]:
         """Seconds for which POSTs were unclear: those that were resolved, and those given up.
 
-        By the ledger's history, so the times in which no service lived are in them.
+        By the ledger's history, in the life that found out: lives before it were too short.
         """
         with self._ledger.read() as db:
             notes = db.execute(_NOTES).fetchall() if db is not None else []
@@ -523,10 +530,10 @@ class Oracle:
         resolved: list[float] = []
         given_up: list[float] = []
         for coid, at, kind in notes:
-            if kind == "unknown":
-                began.setdefault(coid, at)
-            elif coid in began and kind not in {"lookup", "resend"}:
-                ended = given_up if kind == "expired_unconfirmed" else resolved
+            if kind == "unknown" or (kind == "recovered" and coid in began):
+                began[coid] = at
+            elif coid in began and kind in {GIVEN_UP_BY, *RESOLVED_BY}:
+                ended = given_up if kind == GIVEN_UP_BY else resolved
                 ended.append((at - began.pop(coid)) / 1000)
         return resolved, given_up
 

@@ -36,7 +36,6 @@ def run_one(seed: str, name: str, most_kills: int = MOST_KILLS, ledger_server: s
         plant=name,
         terms=[SHARED if name in NEED_A_LEASE else PLAIN],
         ledger_server=ledger_server,
-        settle_within=15,
     )
     began = time.monotonic()
     torture = Torture(orders, lambda _: None)

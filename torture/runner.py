@@ -129,7 +129,7 @@ class Torture:
             self._say(
                 f"round {result.seed} ({self._orders.terms_of(number).name}): "
                 f"{result.killed} kills, {result.orders} orders, "
-                f"{result.seconds:.1f} s, "
+                f"{result.seconds:.1f} s, {sum(result.settled):.1f} of them to come to rest, "
                 + (f"{len(result.violations)} violations" if result.violations else "all held")
             )
 

@@ -21,7 +21,8 @@ CREATE TABLE order_intents (id INTEGER PRIMARY KEY, client_order_id, stream, ent
 CREATE TABLE dead_letters (entry_id, reason);
 CREATE TABLE repeats (entry_id);
 CREATE TABLE trades (client_order_id, qty);
-CREATE TABLE history (id INTEGER PRIMARY KEY, client_order_id, at_ms, kind);
+CREATE TABLE history (id INTEGER PRIMARY KEY, client_order_id, at_ms, kind,
+    detail);
 CREATE TABLE outbox (event_id INTEGER PRIMARY KEY, fields);
 """
 
@@ -356,16 +357,20 @@ def test_no_cash_is_a_reason_only_where_there_is_little(scene: Scene) -> None:
 
 
 def test_how_long_posts_were_unclear(scene: Scene) -> None:
-    """From the first doubt to what ended it; lookups and the second POST do not."""
+    """From the doubt, or from the last start with it, to what ended it; lookups do not."""
     notes = [
-        ("sp-1", 1000, "unknown"),
-        ("sp-2", 1500, "unknown"),
-        ("sp-1", 2000, "lookup"),
-        ("sp-1", 3000, "unknown"),
-        ("sp-1", 3500, "adopted"),
-        ("sp-2", 4500, "expired_unconfirmed"),
-        ("sp-2", 9000, "adopted"),
+        ("sp-1", 1000, "unknown", "UNKNOWN"),
+        ("sp-2", 1500, "unknown", "UNKNOWN"),
+        ("sp-3", 1600, "unknown", "HTTP 504; it was known already"),
+        ("sp-1", 2000, "lookup", "not found"),
+        ("sp-1", 2500, "recovered", "found UNKNOWN"),
+        ("sp-1", 3500, "adopted", "found"),
+        ("sp-2", 4500, "expired_unconfirmed", "not found"),
+        ("sp-3", 8000, "redelivered", "acknowledged"),
+        ("sp-2", 9000, "adopted", "found"),
     ]
     with closing(sqlite3.connect(scene.path)) as db, db:
-        db.executemany("INSERT INTO history (client_order_id, at_ms, kind) VALUES (?, ?, ?)", notes)
-    assert scene.oracle.unclear() == ([2.5], [3.0])
+        db.executemany(
+            "INSERT INTO history (client_order_id, at_ms, kind, detail) VALUES (?, ?, ?, ?)", notes
+        )
+    assert scene.oracle.unclear() == ([1.0], [3.0])
