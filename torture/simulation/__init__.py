@@ -5,3 +5,7 @@ Everything between a stream entry and an order is the product's own code, wired 
 Alpaca (its HTTP answers), and the memory under the ledger's SQLite. A crash throws every object of
 the service away and keeps those four.
 """
+
+
+class NotSimulated(Exception):
+    """The service asked for something that the simulation does not model: it has to be added."""

@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import orjson
 
 from solution.http_common import Response
+from torture.simulation import NotSimulated
 from torture.simulation.clock import SimClock
 
 ACCOUNT = "11111111-2222-3333-4444-555555555555"
@@ -250,7 +251,7 @@ class Exchange:
             "/v2/account/activities/FILL": list,
         }
         if path not in table:
-            raise NotImplementedError(f"the simulated exchange knows no {method} {target}")
+            raise NotSimulated(f"the simulated exchange knows no {method} {target}")
         return Response(200, {}, orjson.dumps(table[path]()))
 
     def _visible(self, order: Order | None) -> bool:

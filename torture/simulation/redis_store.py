@@ -1,7 +1,7 @@
 """Redis's streams and consumer groups in memory, command by command, as the service uses them.
 
 The replies are those of the wire (RESP2, bytes). A command that is not here raises
-:class:`NotImplementedError`: add it with its exact semantics. Semantics from the command pages of
+:class:`NotSimulated`: add it with its exact semantics. Semantics from the command pages of
 Redis 7 (XREADGROUP, XPENDING, XCLAIM, XAUTOCLAIM, XACK, XGROUP, XTRIM).
 """
 
@@ -12,6 +12,7 @@ from typing import Any
 
 import redis
 
+from torture.simulation import NotSimulated
 from torture.simulation.clock import SimClock
 
 Id = tuple[int, int]
@@ -117,7 +118,7 @@ class RedisStore:
         name = words[0].upper()
         method = getattr(self, f"_{name.lower()}", None)
         if method is None:
-            raise NotImplementedError(f"the simulated Redis knows no {name}")
+            raise NotSimulated(f"the simulated Redis knows no {name}")
         return method(words[1:], arguments[1:])
 
     def _ping(self, _w: list[str], _raw: Any) -> bytes:
@@ -193,7 +194,7 @@ class RedisStore:
         if action == "CREATECONSUMER":
             found.consumers.add(w[3])
             return 1
-        raise NotImplementedError(f"XGROUP {action}")
+        raise NotSimulated(f"XGROUP {action}")
 
     def _group(self, name: str, group: str) -> Group:
         stream = self.streams.get(name)
@@ -314,7 +315,7 @@ class RedisStore:
     def _xtrim(self, w: list[str], _raw: Any) -> int:
         stream = self.streams.get(w[0], Stream())
         if w[1].upper() != "MINID":
-            raise NotImplementedError("XTRIM other than MINID")
+            raise NotSimulated("XTRIM other than MINID")
         return sum(_drop(stream, key) for key in list(stream.entries) if key < key_of(w[-1]))
 
     def _xinfo(self, w: list[str], _raw: Any) -> list[Any]:
@@ -328,7 +329,7 @@ class RedisStore:
                 b"groups", len(stream.groups),
             ]  # fmt: skip
         if w[0].upper() != "GROUPS":
-            raise NotImplementedError(f"XINFO {w[0]}")
+            raise NotSimulated(f"XINFO {w[0]}")
         return [
             [
                 b"name", name.encode(), b"consumers", len(group.consumers),
