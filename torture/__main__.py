@@ -1,6 +1,7 @@
 """``python -m torture --seed N --minutes M``: kill the service again and again, and compare."""
 
 import argparse
+import math
 import secrets
 import sys
 from collections.abc import Sequence
@@ -14,6 +15,10 @@ from torture.runner import Orders, Torture
 
 MOST_PRINTED = 10
 """Rounds whose plan is printed."""
+ENDLESS = 1_000_000_000
+"""Kills when only the time counts."""
+MINUTES = 5.0
+"""When neither is given."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -26,8 +31,9 @@ def main(arguments: Sequence[str]) -> int:
         return run_all(seed, asked.plant, asked.postgres)
     orders = Orders(
         seed=seed,
-        kills=asked.kills,
-        seconds=asked.minutes * 60,
+        kills=asked.kills or ENDLESS,
+        full=True,
+        seconds=_seconds(asked.minutes, asked.kills),
         per_round=asked.per_round,
         side_by_side=asked.side_by_side,
         plant=asked.plant,
@@ -36,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
         ledger_server=asked.postgres,
         keep=asked.keep,
     )
-    _print_plan(orders, everything=asked.plan or asked.round is not None or asked.kills <= 100)
+    _print_plan(orders, everything=asked.plan or asked.round is not None or orders.kills <= 100)
     if asked.plan:
         return 0
     torture = Torture(orders, lambda line: print(line, flush=True))
@@ -50,8 +56,10 @@ def main(arguments: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="torture", description=__doc__)
     parser.add_argument("--seed", default="", help="of everything; drawn and printed when missing")
-    parser.add_argument("--minutes", type=float, default=5.0, help="no round begins after these")
-    parser.add_argument("--kills", type=int, default=1_000_000, help="at most so many")
+    parser.add_argument(
+        "--minutes", type=float, help=f"no life begins after these (without --kills: {MINUTES:g})"
+    )
+    parser.add_argument("--kills", type=int, help="until so many")
     parser.add_argument("--per-round", type=int, default=100, help="kills before all is compared")
     parser.add_argument("--side-by-side", type=int, default=4, help="rounds at the same time")
     parser.add_argument("--round", type=int, help="only this one, as a failure names it")
@@ -67,15 +75,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _seconds(minutes: float | None, kills: int | None) -> float:
+    if minutes is None:
+        minutes = math.inf if kills else MINUTES
+    return minutes * 60
+
+
 def _print_plan(orders: Orders, *, everything: bool) -> None:
     print(f"seed {orders.seed}")
     if not everything:
         print("the plan of a round: --plan --round N")
         return
-    for number in islice(orders.numbers(), MOST_PRINTED):
+    for number, many in islice(orders.rounds(), MOST_PRINTED):
         seed = orders.round_seed(number)
         print(f"  {seed}: {orders.terms_of(number).name}")
-        for index, plan in enumerate(orders.plan(number), 1):
+        for index, plan in enumerate(orders.plan(number, many), 1):
             print(f"  {seed} life {index:3}: {plan}")
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import accumulate, count, takewhile, zip_longest
+from itertools import count, zip_longest
 from pathlib import Path
 
 from torture.ledgers import chooser
@@ -24,7 +24,8 @@ class Orders:
 
     Args:
         seed: of everything.
-        kills: how many at most, in all rounds together.
+        kills: how many lives are planned, in all rounds together; some end in another way.
+        full: lives are added until there were so many kills.
         seconds: after which no further round begins.
         per_round: lives of an ordinary round.
         side_by_side: rounds at the same time.
@@ -39,6 +40,7 @@ class Orders:
 
     seed: str
     kills: int = 1000
+    full: bool = False
     seconds: float = 300.0
     per_round: int = 100
     side_by_side: int = 4
@@ -55,21 +57,28 @@ class Orders:
     def terms_of(self, number: int) -> Terms:
         return self.terms[(number - 1) % len(self.terms)]
 
-    def plan(self, number: int) -> Sequence[LifePlan]:
-        """The lives of a round; the last one of a run may have fewer than its terms say."""
+    def plan(self, number: int, many: int | None = None) -> Sequence[LifePlan]:
+        """The lives of a round: so many, or what its terms say."""
         terms = self.terms_of(number)
-        many = self._size(number)
-        if self.only is None:
-            many = min(many, self.kills - sum(self._size(n) for n in range(1, number)))
-        return lives(self.round_seed(number), max(0, many), terms.features)
+        size = self._size(number) if many is None else many
+        return lives(self.round_seed(number), size, terms.features)
 
-    def numbers(self) -> Iterator[int]:
-        """The rounds that there are, by their numbers."""
+    def rounds(self, first: int = 1, kills: int | None = None) -> Iterator[tuple[int, int]]:
+        """Number and lives of each round from ``first`` on; the last has what is left.
+
+        Args:
+            kills: for so many instead of all.
+        """
         if self.only is not None:
-            return iter([self.only])
-        before = accumulate((self._size(n) for n in count(1)), initial=0)
-        many = sum(1 for _ in takewhile(lambda lives: lives < self.kills, before))
-        return iter(range(1, many + 1))
+            yield self.only, self._size(self.only)
+            return
+        left = self.kills if kills is None else kills
+        for number in count(first):
+            if left <= 0:
+                return
+            many = min(left, self._size(number))
+            yield number, many
+            left -= many
 
     def _size(self, number: int) -> int:
         return self.terms_of(number).lives(self.per_round)
@@ -93,7 +102,8 @@ class Torture:
         self._orders = orders
         self._say = say
         self._mutex = threading.Lock()
-        self._numbers = orders.numbers()
+        self._next = orders.rounds()
+        self._last = 0
         self._ledger_server = orders.ledger_server
         self._failed = threading.Event()
         self.results: list[Result] = []
@@ -114,14 +124,26 @@ class Torture:
             _postgres(self._orders) as self._ledger_server,
             ThreadPoolExecutor(many, thread_name_prefix="round") as pool,
         ):
-            for each in [pool.submit(self._rounds, Path(directory)) for _ in range(many)]:
-                each.result()
+            while True:
+                for each in [pool.submit(self._rounds, Path(directory)) for _ in range(many)]:
+                    each.result()
+                if not self._more():
+                    break
         self.seconds = time.monotonic() - began
         return not self._failed.is_set()
 
+    def _more(self) -> bool:
+        """Plan rounds for the kills that are missing; False when there shall be none."""
+        missing = self._orders.kills - self.kills
+        if not self._orders.full or self._orders.only is not None or missing <= 0 or self._over():
+            return False
+        self._next = self._orders.rounds(self._last + 1, missing)
+        return True
+
     def _rounds(self, directory: Path) -> None:
-        while (number := self._take()) is not None:
-            result = self._round(number, directory / str(number))
+        while (taken := self._take()) is not None:
+            number, many = taken
+            result = self._round(number, many, directory / str(number))
             with self._mutex:
                 self.results.append(result)
             if result.violations:
@@ -133,14 +155,18 @@ class Torture:
                 + (f"{len(result.violations)} violations" if result.violations else "all held")
             )
 
-    def _take(self) -> int | None:
-        """The number of the next round, None when there shall be none."""
-        with self._mutex:
-            if self._failed.is_set() or time.monotonic() > self._until:
-                return None
-            return next(self._numbers, None)
+    def _over(self) -> bool:
+        return self._failed.is_set() or time.monotonic() > self._until
 
-    def _round(self, number: int, directory: Path) -> Result:
+    def _take(self) -> tuple[int, int] | None:
+        """Number and lives of the next round, None when there shall be none."""
+        with self._mutex:
+            if self._over() or (taken := next(self._next, None)) is None:
+                return None
+            self._last = taken[0]
+            return taken
+
+    def _round(self, number: int, many: int, directory: Path) -> Result:
         orders = self._orders
         terms = orders.terms_of(number)
         began = time.monotonic()
@@ -155,13 +181,9 @@ class Torture:
                 terms,
             ) as world,
         ):
-            plans = orders.plan(number)
+            plans = orders.plan(number, many)
             for plan, following in zip_longest(plans, plans[1:]):
-                if (
-                    world.live(plan, following)
-                    or self._failed.is_set()
-                    or time.monotonic() > self._until
-                ):
+                if world.live(plan, following) or self._over():
                     break
             if not world.result.violations:
                 world.settle()

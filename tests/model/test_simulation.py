@@ -32,6 +32,15 @@ FOCUS = {
 }
 """The kind of trouble in which a mistake shows soonest; the others show in any."""
 
+REMEMBERED = [
+    (2910, "crash"),
+    (3506, ""),
+    (3555, ""),
+    (1143, "redis"),
+    (2012, "redis"),
+    (11800, "redis"),
+]
+
 
 def _shown(outcome: Outcome) -> str:
     return f"seed {outcome.seed}:\n{outcome.violation}\n" + "\n".join(outcome.trace)
@@ -49,6 +58,13 @@ def test_no_schedule_breaks_an_invariant() -> None:
     assert posts > 2 * SCHEDULES
     assert filled > SCHEDULES
     assert crashes > SCHEDULES
+
+
+@pytest.mark.parametrize(("seed", "focus"), REMEMBERED)
+def test_what_went_wrong_once_stays_right(seed: int, focus: str) -> None:
+    """Schedules that showed a mistake, in the product or in the simulation."""
+    outcome = Schedule(seed, points.names(), focus=focus).run()
+    assert not outcome.violation, _shown(outcome)
 
 
 def test_a_seed_replays_its_schedule() -> None:

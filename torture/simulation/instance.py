@@ -224,6 +224,7 @@ class Life(app.Trader):
 
     def __init__(self, outside: Outside, number: int) -> None:
         super().__init__(outside.settings, InstantStop(outside.clock), outside.clock)
+        self.number = number
         self.consumer = f"sim-{number}"
         self._outside = outside
         self.epoch = 0
@@ -231,7 +232,7 @@ class Life(app.Trader):
 
     def begin(self) -> None:
         """Take the ledger, build, recover, and be ready to be stepped."""
-        with self._outside.storage.opening():
+        with self._outside.storage.opening(self.number):
             ledger = SqliteLedger("sqlite://", clock=self._outside.clock)
         wait_for_lease(ledger, self.consumer, self._stop)
         self.epoch = self._outside.storage.epoch()

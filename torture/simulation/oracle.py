@@ -226,12 +226,13 @@ class Oracle:
             if row.order_id in self.old_orders:
                 self.fail("I2", f"{row.entry_id} adopted the older order {row.order_id}")
         self._check_trades(rows)
-        self._count_starts()
+        self.count_starts()
         for coid in self._rows.keys() - rows.keys() - self.lost_rows:
             self.fail("I6", f"the row of {coid} is gone")
         self._rows = rows
 
-    def _count_starts(self) -> None:
+    def count_starts(self) -> None:
+        """Note what the ledger says of starts that have not ended."""
         found = self.storage.rows("SELECT stream, entry_id, starts FROM entry_starts")
         for stream, entry_id, starts in (*found, *self._reading()):
             self._starts[stream, entry_id] = max(starts, self._starts[stream, entry_id])

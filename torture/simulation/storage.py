@@ -20,7 +20,7 @@ class Storage:
     def __init__(self, seam: Callable[[str], None]) -> None:
         self._seam = seam
         self._uri = f"file:simulation-{next(_NAMES)}?mode=memory&cache=shared"
-        self._made: list[sqlite3.Connection] = []
+        self._made: list[tuple[int, sqlite3.Connection]] = []
         self._connect = sqlite3.connect
         self.anchor = sqlite3.connect(self._uri, uri=True, isolation_level=None)
         self._kept: bytes = b""
@@ -28,8 +28,8 @@ class Storage:
         """Durable steps so far; nothing in the tables changes without one."""
 
     @contextmanager
-    def opening(self) -> Iterator[None]:
-        """While a ledger is being opened: ``:memory:`` is this database."""
+    def opening(self, life: int) -> Iterator[None]:
+        """While a ledger is being opened by that life: ``:memory:`` is this database."""
         uri, made = self._uri, self._made
         connect: Callable[..., sqlite3.Connection] = self._connect
         seam, storage = self._seam, self
@@ -49,7 +49,7 @@ class Storage:
             if database != ":memory:":
                 return connect(database, *arguments, **options)
             connection = connect(uri, *arguments, uri=True, factory=Durable, **options)
-            made.append(connection)
+            made.append((life, connection))
             return connection
 
         sqlite3.connect = instead  # type: ignore[assignment]  # given back below
@@ -58,12 +58,17 @@ class Storage:
         finally:
             sqlite3.connect = connect  # type: ignore[assignment]
 
-    def drop_connections(self) -> None:
-        """The process is gone: what was not committed is not there."""
-        for connection in self._made:
-            with suppress(sqlite3.Error):
-                connection.close()
-        self._made.clear()
+    def drop_connections(self, life: int | None = None) -> None:
+        """The process is gone: what was not committed is not there.
+
+        Args:
+            life: its number; None closes those of every process.
+        """
+        for number, connection in list(self._made):
+            if life in {None, number}:
+                with suppress(sqlite3.Error):
+                    connection.close()
+                self._made.remove((number, connection))
 
     def rows(self, sql: str, *parameters: object) -> list[Any]:
         return self.anchor.execute(sql, parameters).fetchall()

@@ -202,7 +202,8 @@ class World:
             life.begin()
         except (failpoints.Crash, StartupError, LedgerError, Fatal) as e:
             self.note(f"start failed: {type(e).__name__}: {e}")
-            self.storage.drop_connections()
+            # Not all: it may have been taken over while it started, or be the one that takes over.
+            self.storage.drop_connections(life.number)
             return False
         self._watch_hands(life)
         self.life = life
@@ -220,7 +221,9 @@ class World:
 
         def read(ref: Any) -> bool:
             self._started.add(ref.entry_id)
-            return bool(begin(ref))
+            whole = bool(begin(ref))
+            self.oracle.count_starts()  # the mark is gone again before the step ends
+            return whole
 
         pipeline.run, reading.begin = noted, read
 

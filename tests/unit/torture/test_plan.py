@@ -40,19 +40,20 @@ def test_rows_and_entries_are_not_lost_in_one_round() -> None:
 def test_a_run_has_rounds_of_every_kind() -> None:
     """As many lives in all as were asked for; the last round gets what is left."""
     orders = Orders(seed="1", kills=80, per_round=20)
-    numbers = list(orders.numbers())
-    assert [orders.terms_of(number).name for number in numbers[:6]] == [
+    rounds = list(orders.rounds())
+    assert [orders.terms_of(number).name for number, _ in rounds[:6]] == [
         *(terms.name for terms in ROUNDS),
         PLAIN.name,
     ]
-    assert [len(orders.plan(number)) for number in numbers] == [20, 5, 10, 20, 6, 19]
+    assert [many for _, many in rounds] == [20, 5, 10, 20, 6, 19]
+    assert [len(orders.plan(*each)) for each in rounds] == [20, 5, 10, 20, 6, 19]
 
 
 def test_a_round_is_the_same_alone() -> None:
     """As a failure names it: whole, of its own terms, with its own plan."""
     orders = Orders(seed="1", kills=80, per_round=20)
     alone = Orders(seed="1", per_round=20, only=2)
-    assert list(alone.numbers()) == [2]
+    assert list(alone.rounds()) == [(2, 5)]
     assert alone.terms_of(2) is SHARED
     assert alone.plan(2) == orders.plan(2)
 
