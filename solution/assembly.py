@@ -44,6 +44,7 @@ from solution.trading.desk import TradingDesk
 from solution.trading.exit_saga import ExitSaga
 from solution.trading.halts import Halts
 from solution.trading.kill_switch import KillSwitch
+from solution.trading.loss_check import LossCheck
 from solution.trading.open_orders import OpenOrders
 from solution.trading.orphans import Orphans
 from solution.trading.pipeline import Pipeline
@@ -201,15 +202,23 @@ class Assembly:
             has_row=lambda coid: self.ledger.find_by_client_order_id(coid) is not None,
             on_stranger=lambda order: self.orphans().stranger(order),
         )
+        self.loss_check = LossCheck(
+            ledger=self.ledger,
+            unclaimed=self._unclaimed_since,
+            settle=self._settle,
+            clock=self._clock,
+        )
         duties = Duties(
             self.portfolio,
             self.tracker,
             self.schedule,
             self._clock,
             open_orders=open_orders.step,
+            loss_check=self.loss_check.step,
             equity=self.ledger,
         )
         self.keeper = AccountKeeper(self.wrapper, self.portfolio, self._clock, duties)
+        self.loss_check.wake = self.keeper.wake
 
     def _build_pipeline(self, sizing: SizingRules, deployment: str) -> None:
         settings = self._settings
@@ -295,6 +304,7 @@ class Assembly:
             find_asset=self.wrapper.find,
             is_dead=self._is_dead,
             reading=Reading(self.ledger, self._turnstile),
+            compare=self.loss_check.ask,
         )
         self.listener = SignalListener(self.connect, rules, ports, self._clock)
 
@@ -359,6 +369,13 @@ class Assembly:
         """Executions on record: asked at start and for news of orders long ended, so rarely."""
         with self.ledger.open_reader() as reader:
             return reader.list_trades(client_order_id, limit=100_000)
+
+    def _unclaimed_since(self, since_ms: int) -> Mapping[str, Mapping[str, Any]]:
+        return recovery.unclaimed(self.ledger, self.wrapper, self.deployment, self._clock, since_ms)
+
+    def _settle(self, unclaimed: Mapping[str, Mapping[str, Any]]) -> None:
+        self.orphans().settle(unclaimed)
+        recovery.settled(self.ledger)
 
     def _is_known(self, identity: str) -> bool:
         coid = client_order_id(self.deployment, identity)

@@ -7,8 +7,14 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 pytest.register_assert_rewrite("tests.helpers")
+# How fast a loaded machine generates data or runs an example says nothing about the product.
+settings.register_profile(
+    "any_machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any_machine")
 
 from solution.ledger import open_ledger  # noqa: E402  # after the rewrite is registered
 from tests.helpers.postgres_server import PostgresServer  # noqa: E402  # likewise

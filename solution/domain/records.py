@@ -53,6 +53,16 @@ POISON_STARTS = 3
 of an entry."""
 
 
+EntryKey = tuple[int, int]
+"""An entry id as its two numbers: milliseconds and sequence."""
+
+
+def entry_key(entry_id: str) -> EntryKey:
+    """What entry ids are ordered by."""
+    ms, _, sequence = entry_id.partition("-")
+    return int(ms), int(sequence or 0)
+
+
 @dataclass(frozen=True, slots=True)
 class EntryRef:
     """One stream entry, to be acknowledged."""

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import redis
 
-from solution.feeds.stream_group import entry_key
+from solution.domain.records import entry_key
 
 T = TypeVar("T")
 

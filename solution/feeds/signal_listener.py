@@ -20,11 +20,11 @@ from solution import failpoints
 from solution.clock import Clock
 from solution.domain.ports import AssetView
 from solution.domain.reasons import Reason, RedisFault
-from solution.domain.records import EntryRef
+from solution.domain.records import EntryKey, EntryRef, entry_key
 from solution.errors import LedgerError, SignalError
 from solution.feeds.arrival import Arrival, EntryJudge, Fields
 from solution.feeds.reading import Reading
-from solution.feeds.stream_group import Entry, StreamGroup, entry_key
+from solution.feeds.stream_group import Entry, StreamGroup
 from solution.feeds.stream_watch import StreamWatch
 from solution.redis_client import describe, fault_of
 from solution.runtime.service import Fatal, Service
@@ -40,6 +40,7 @@ TRIM_EVERY = 3600.0
 LOOK_EVERY = 5.0
 BACKOFF_FIRST = 0.05
 BACKOFF_MOST = 0.25
+COMPARE_WAIT = 0.05
 DAY_MS = 86_400_000
 
 
@@ -71,6 +72,9 @@ class ListenerPorts:
         find_asset: by any spelling.
         is_dead: whether a consumer of the group can no longer be alive.
         reading: counts what the process died of while it read pending entries.
+        compare: has the ledger compared with the broker, because Redis lost data: takes what is
+            gone by stream (above the first key, up to the second; nothing when only a group is),
+            and returns what tells whether it is done.
     """
 
     room: Callable[[], int]
@@ -84,6 +88,7 @@ class ListenerPorts:
     find_asset: Callable[[str], AssetView | None]
     is_dead: Callable[[str], bool]
     reading: Reading
+    compare: Callable[[Mapping[str, tuple[EntryKey, EntryKey]]], Callable[[], bool]]
 
 
 class SignalListener(Service):
@@ -130,6 +135,7 @@ class SignalListener(Service):
         self._behind = True
         self._exact = True
         self._anew: dict[str, int] = {}
+        self._compared: Callable[[], bool] | None = None
         self._sweep_at = 0.0
         self._look_at = 0.0
         self._trim_at = 0.0
@@ -179,20 +185,26 @@ class SignalListener(Service):
             self.connected = True
             if self._rules.retention_days and now >= self._trim_at:
                 self._trim(group)
-            if not group.active:
-                self._serves(group)
-                return BACKOFF_MOST
-            if not self._behind:
-                self._read(group)
-            else:
-                # What is pending comes before anything new, so that asset by asset the order of
-                # the stream holds.
-                self._ports.wait_room(ROOM_WAIT)
+            pause = self._go_on(group)
         except redis.RedisError as e:
             return self._failed(e)
         except LedgerError as e:
             raise Fatal(str(e)) from e  # as in the workers: without a ledger nothing is decided
         self._serves(group)
+        return pause
+
+    def _go_on(self, group: StreamGroup) -> float:
+        """Read what is new, unless something comes before it; returns the pause after that."""
+        if self._compared is not None:
+            return COMPARE_WAIT
+        if not group.active:
+            return BACKOFF_MOST
+        if self._behind:
+            # What is pending comes before anything new, so that asset by asset the order of
+            # the stream holds.
+            self._ports.wait_room(ROOM_WAIT)
+        else:
+            self._read(group)
         return 0.0
 
     def on_stop(self) -> None:
@@ -223,6 +235,7 @@ class SignalListener(Service):
                 # Made at 0, so that nothing is skipped; the ledger recognises what was handled.
                 detail = f"group {self._rules.group} was gone and is made anew"
                 self._watch.alert("group_lost", RedisFault.GROUP_LOST, stream, detail)
+                self._lost_with_group(group, stream)
             else:
                 log.warning("group_created", extra={"stream": stream, "group": self._rules.group})
         self._had_group.update(group.active)
@@ -233,13 +246,28 @@ class SignalListener(Service):
             log.info("stream_restored", extra={"stream": stream})
         return bool(created) or before != group.broken
 
+    def _lost_with_group(self, group: StreamGroup, stream: str) -> None:
+        """Have the ledger compared; a stream that began anew may be longer already than the old."""
+        lost: dict[str, tuple[EntryKey, EntryKey]] = {}
+        try:
+            newest = self._watch.newest_read(stream)
+            if newest and (left := group.newest_up_to(stream, newest)) < newest:
+                lost[stream] = left, newest
+        except redis.ResponseError as e:
+            if fault_of(e) is not RedisFault.NOPERM:
+                raise
+        finally:  # if Redis fails now, the group is there next time, and nobody would ask again
+            self._compared = self._ports.compare(lost)
+
     def _serves(self, group: StreamGroup) -> None:
         """A step went through."""
         self._backoff = BACKOFF_FIRST
         if self._told is not None:
             self._told = None
             log.info("listening", extra={"streams": ",".join(group.active)})
-        if self.trouble or group.broken:
+        if self._compared is not None:
+            self.trouble = "Redis lost data: the ledger is compared with the broker first"
+        elif self.trouble or group.broken:
             self.trouble = "; ".join(f"{name}: {why}" for name, why in group.broken.items())
 
     def _close(self) -> None:
@@ -299,6 +327,10 @@ class SignalListener(Service):
             self._ensure(group, only_broken=True)
         if self._clock.monotonic() >= self._look_at:
             self._look(group)
+        if self._compared is not None:
+            if not self._compared():
+                return False
+            self._compared = None
         complete = True
         for stream in group.active:
             counts = group.pending_counts(stream)
@@ -329,6 +361,8 @@ class SignalListener(Service):
             group.rewind(stream)
             self._anew[stream] = self.redis_ms()
             log.warning("group_set_back", extra={"stream": stream, "group": self._rules.group})
+        if lost := self._watch.take_lost():
+            self._compared = self._ports.compare(lost)
 
     def _held_of(self, stream: str) -> int:
         with self._held_mutex:

@@ -12,6 +12,7 @@ import redis
 
 from solution import failpoints
 from solution.domain.reasons import RedisFault
+from solution.domain.records import EntryKey, entry_key
 from solution.redis_client import describe, fault_of
 
 Entry = tuple[str, tuple[tuple[bytes, bytes], ...] | None]
@@ -20,10 +21,6 @@ Entry = tuple[str, tuple[tuple[bytes, bytes], ...] | None]
 BLOCK_MS = 500
 PAGE = 500
 PACKED_KEPT = 300
-
-
-Key = tuple[int, int]
-"""An entry id as its two numbers."""
 
 # One stream's own trouble, or a command that is refused although the group is there: creating a
 # group counts as using memory, and an administrator may have kept that command to himself.
@@ -34,9 +31,9 @@ _OF_ONE_STREAM = frozenset({RedisFault.WRONGTYPE, RedisFault.NOPERM, RedisFault.
 class Tail:
     """Where a stream and our group in it stand. None: this version of Redis does not tell."""
 
-    last_generated: Key
-    last_delivered: Key
-    max_deleted: Key | None
+    last_generated: EntryKey
+    last_delivered: EntryKey
+    max_deleted: EntryKey | None
     entries_added: int | None
     entries_read: int | None
 
@@ -68,7 +65,7 @@ class StreamGroup:
         self.broken: dict[str, str] = {}
         self._connection: Any = None
         self._packed: dict[int, Any] = {}
-        for command in ("XCLAIM", "XRANGE", "XPENDING"):
+        for command in ("XCLAIM", "XRANGE", "XREVRANGE", "XPENDING"):
             client.set_response_callback(command, _identity)
 
     def _call(self, *arguments: object) -> Any:
@@ -122,6 +119,11 @@ class StreamGroup:
         except redis.ResponseError:
             return False
         return True
+
+    def newest_up_to(self, stream: str, entry: EntryKey) -> EntryKey:
+        """The last entry that the stream still has of those up to this one; (0, 0) for none."""
+        found = self._call("XREVRANGE", stream, f"{entry[0]}-{entry[1]}", "-", "COUNT", 1)
+        return next((entry_key(entry_id) for entry_id, _ in map(_entry, found)), (0, 0))
 
     def rewind(self, stream: str) -> None:
         """Deliver everything in the stream once more."""
@@ -265,9 +267,3 @@ def _tail(group: Any, stream: Any) -> Tail:
         entries_added=stream.get("entries-added"),
         entries_read=group.get("entries-read"),
     )
-
-
-def entry_key(entry_id: str) -> Key:
-    """What entry ids are ordered by."""
-    ms, _, seq = entry_id.partition("-")
-    return int(ms), int(seq or 0)

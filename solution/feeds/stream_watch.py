@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Mapping
 
 from solution.domain.reasons import RedisFault
-from solution.feeds.stream_group import Key, Tail, entry_key
+from solution.domain.records import EntryKey, entry_key
+from solution.feeds.stream_group import Tail
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +28,9 @@ class StreamWatch:
         self.alerts: Counter[RedisFault] = Counter()
         self._newest_read: dict[str, str] = {}
         self._missed: dict[str, int] = {}
-        self._deleted: dict[str, Key] = {}
+        self._deleted: dict[str, EntryKey] = {}
         self._in_future: set[str] = set()
+        self._gone: dict[str, tuple[EntryKey, EntryKey]] = {}
 
     def saw(self, stream: str, entry_id: str) -> None:
         """This entry was the last one of a batch of new ones."""
@@ -53,11 +55,23 @@ class StreamWatch:
             self._judge_clock(stream, tail, now_ms)
         return ahead
 
+    def newest_read(self, stream: str) -> EntryKey | None:
+        """The newest entry that was read as new in this life."""
+        read = self._newest_read.get(stream)
+        return entry_key(read) if read else None
+
+    def take_lost(self) -> dict[str, tuple[EntryKey, EntryKey]]:
+        """By stream, the ends that were lost since the last call: above the first key, up to the
+        second."""
+        gone, self._gone = self._gone, {}
+        return gone
+
     def _judge_end(self, stream: str, tail: Tail) -> None:
         read = self._newest_read.get(stream)
         newest = max(entry_key(read) if read else (0, 0), tail.last_delivered)
         if newest > tail.last_generated:
             self._newest_read.pop(stream, None)
+            self._gone[stream] = tail.last_generated, newest
             self.alert(
                 "stream_tail_lost",
                 RedisFault.TAIL_LOST,
@@ -103,5 +117,5 @@ class StreamWatch:
         log.error(event, extra={"stream": stream, "reason": str(fault), "detail": detail})
 
 
-def _text(key: Key) -> str:
+def _text(key: EntryKey) -> str:
     return f"{key[0]}-{key[1]}"

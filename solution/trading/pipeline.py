@@ -21,8 +21,7 @@ from solution.clock import Clock
 from solution.domain.market import Market
 from solution.domain.ports import Ledger, Outcomes
 from solution.domain.reasons import Reason
-from solution.domain.records import POISON_STARTS, EntryRef, Intent
-from solution.domain.signal import Signal
+from solution.domain.records import POISON_STARTS, EntryRef, Intent, entry_key
 from solution.domain.stages import Stages
 from solution.errors import IdentityExists, LedgerError, Refused, SignalError
 from solution.rate_limiter import Slot
@@ -315,7 +314,7 @@ class Pipeline:
     def _check_order(self, work: Work) -> None:
         """A lost buy must not follow its sell: older than the newest one sent ends here."""
         newest = self._newest.get((work.signal.stream, work.asset.id))
-        if self._rules.ordered and newest is not None and _entry_key(work.signal) < newest:
+        if self._rules.ordered and newest is not None and entry_key(work.signal.entry_id) < newest:
             raise Refused(
                 Reason.SUPERSEDED,
                 f"entry {newest[0]}-{newest[1]} of the same asset was sent before it was read",
@@ -446,7 +445,7 @@ class Pipeline:
         now = self._clock.epoch_ms()
         intent.submitted_ms = intent.created_ms = intent.updated_ms = now
         key = (work.signal.stream, work.asset.id)
-        entry = _entry_key(work.signal)
+        entry = entry_key(work.signal.entry_id)
         self._newest[key] = max(entry, self._newest.get(key, entry))
         # A market order for the day ends at once as well, while the market is open; should it rest
         # all the same (a halt), the first poll that finds it open lets go of the lane.
@@ -533,8 +532,3 @@ def _exchange_time(quote: Quote | None) -> datetime | None:
         return None
     times = [at for at in (quote.quote_at, quote.trade_at) if at is not None]
     return max(times, default=None)
-
-
-def _entry_key(signal: Signal) -> tuple[int, int]:
-    ms, _, seq = signal.entry_id.partition("-")
-    return int(ms), int(seq or 0)

@@ -102,6 +102,7 @@ class Duties:
 
     Args:
         open_orders: compares the broker's open orders with ours; decides itself when it is time.
+        loss_check: compares all of it once Redis has lost data.
         equity: where the curve is kept.
     """
 
@@ -113,6 +114,7 @@ class Duties:
         clock: Clock,
         *,
         open_orders: Callable[[], None],
+        loss_check: Callable[[], None],
         equity: EquityLog,
     ) -> None:
         self._portfolio = portfolio
@@ -120,10 +122,12 @@ class Duties:
         self._schedule = schedule
         self._clock = clock
         self._open_orders = open_orders
+        self._loss_check = loss_check
         self._equity = equity
         self._equity_at = float("-inf")
 
     def step(self) -> None:
+        self._loss_check()
         self._findings()
         self._open_orders()
         self._add_equity()

@@ -17,7 +17,7 @@ from solution.book.reservations import Reservation
 from solution.clock import Clock
 from solution.domain.orders import CLIENT_ORDER_ID_PREFIX, Side
 from solution.domain.ports import Ledger
-from solution.domain.records import Intent, State
+from solution.domain.records import Intent, State, entry_key
 from solution.errors import StartupError
 from solution.rate_limiter import Priority, RateLimiter
 from solution.trading.schedule import Schedule
@@ -96,14 +96,13 @@ def newest_sent(
     for stream, asset_id, entry_id in ledger.sent_since(now_ms - undecided_ms):
         if not entry_id:
             continue  # an order that no signal explains
-        ms, _, sequence = entry_id.partition("-")
-        key, entry = (stream, asset_id), (int(ms), int(sequence or 0))
+        key, entry = (stream, asset_id), entry_key(entry_id)
         newest[key] = max(entry, newest.get(key, entry))
     return newest
 
 
 def unclaimed(
-    ledger: Ledger, desk: ListDesk, deployment: str, clock: Clock
+    ledger: Ledger, desk: ListDesk, deployment: str, clock: Clock, since_ms: int | None = None
 ) -> dict[str, Mapping[str, Any]]:
     """Orders at the broker that carry an id of ours and have no row.
 
@@ -112,6 +111,9 @@ def unclaimed(
     we know none. The rows made of what it holds are newer than that: until :func:`settled` the
     ledger keeps from when on the list was, for a start after a crash among them.
 
+    Args:
+        since_ms: epoch ms; the list begins there if that is earlier.
+
     Raises:
         BrokerError: the list could not be had.
         StartupError: it has no end, so what it lacks is unknown.
@@ -119,6 +121,7 @@ def unclaimed(
     last = ledger.last_sent_ms() or clock.epoch_ms() - UNKNOWN_PAST_MS
     if (begun := ledger.get_state(SINCE)) is not None:
         last = min(last, int(begun))
+    last = last if since_ms is None else min(last, since_ms)
     since = datetime.fromtimestamp(last / 1000, UTC) - timedelta(seconds=60)
     orders = desk.orders_since(since, Priority.LOOKUP)
     if orders is None:

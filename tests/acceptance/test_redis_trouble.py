@@ -181,6 +181,28 @@ def test_a_lost_tail_is_recognised_and_sends_nothing_again(
     assert service.stop() == 0
 
 
+def test_orders_whose_entries_are_lost_are_told(
+    make_world: Callable[..., World],
+) -> None:
+    """All of Redis is gone, the group with it: ledger and broker are compared, it trades on."""
+    made = make_world(SYMBOLS="F")
+    service = made.start()
+    made.await_ends([made.publish("F") for _ in range(3)])
+    assert eventually(lambda: made.pending() == 0)
+    made.redis.flushall()
+    new = made.publish("F")
+    await_orders(made, 4)
+    assert eventually(lambda: new in ended(made))
+    assert service.stop() == 0
+    said = [line.split(maxsplit=3)[1:] for line in service.text.splitlines()]
+    names = [words[1] for words in said if len(words) > 1]
+    (alert,) = [line for line in service.text.splitlines() if " orders_without_entry " in line]
+    assert "stream=nvda reason=REDIS_TAIL_LOST orders=3" in alert
+    steps = [names.index(n) for n in ("group_lost", "orders_without_entry", "compared_after_loss")]
+    assert steps == sorted(steps)
+    assert set(made.posts().values()) == {1}
+
+
 def aof_of(made: World) -> Path:
     """The file that commands are appended to: one file up to 6.2, the newest of several since 7."""
     folder = made.redis_server.directory

@@ -90,6 +90,7 @@ class Hands:
             find_asset=ASSETS.get,
             is_dead=lambda name: name.startswith("dead"),
             reading=Reading(SqliteLedger("sqlite://"), Turnstile()),
+            compare=lambda _lost: lambda: True,
         )
         rules = ListenerRules(
             streams=streams, group=GROUP, consumer=consumer, max_signal_age=max_signal_age

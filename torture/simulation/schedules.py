@@ -13,6 +13,7 @@ from torture.simulation.world import Violated, World
 
 STEPS = 60
 POST_FAULTS = [fault for fault in PostFault if fault is not PostFault.OK]
+_AFTER_THE_ANSWER = frozenset({PostFault.LATE, PostFault.VERY_LATE})
 GET_FAULTS = [fault for fault in GetFault if fault is not GetFault.OK]
 LAGS = (0.0, 0.0, 0.0, 0.0, 0.4, 1.5, 5.0)
 """Seconds after which an accepted order can be found."""
@@ -152,7 +153,9 @@ class Schedule:
     def _trouble(self, world: World) -> None:
         chance = self._random
         if self._broker and chance.random() < 0.3 * self._broker:
-            world.post_faults.append(chance.choice(POST_FAULTS))
+            # As with lags: without its row nobody waits for what comes after the start's list.
+            faults = [f for f in POST_FAULTS if not self._power or f not in _AFTER_THE_ANSWER]
+            world.post_faults.append(chance.choice(faults))
         if self._broker and chance.random() < 0.2 * self._broker:
             world.get_faults.append(chance.choice(GET_FAULTS))
         if self._crashes and chance.random() < 0.12:

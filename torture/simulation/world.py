@@ -327,7 +327,8 @@ class World:
 
     def round(self) -> None:
         """A little of everything, in the order in which the threads would."""
-        for step in (Life.renew, Life.read, Life.work, self.commit_now, Life.publish, Life.look):
+        steps = (Life.renew, Life.read, Life.work, self.commit_now, Life.publish, Life.look)
+        for step in (*steps, Life.keep):
             self.do(step)
 
     def tick(self, seconds: float) -> None:

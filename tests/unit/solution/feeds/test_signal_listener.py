@@ -1,6 +1,6 @@
 """SignalListener step by step, over a stream group in memory and a clock set by hand."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -8,14 +8,14 @@ import redis
 
 from solution import failpoints
 from solution.domain.reasons import RedisFault
-from solution.domain.records import EntryRef
+from solution.domain.records import EntryRef, entry_key
 from solution.domain.signal import parse
 from solution.errors import LedgerError, SignalError
 from solution.feeds import arrival
 from solution.feeds import signal_listener as module
 from solution.feeds.reading import Reading
 from solution.feeds.signal_listener import Arrival, ListenerPorts, ListenerRules, SignalListener
-from solution.feeds.stream_group import Entry, Tail, entry_key
+from solution.feeds.stream_group import Entry, Tail
 from solution.ledger.sqlite import SqliteLedger
 from solution.runtime.service import Fatal
 from solution.trading.turnstile import Turnstile
@@ -59,6 +59,7 @@ class Group:
         self.looks = 0
         self.look_error: Exception | None = None
         self.rewound: list[str] = []
+        self.left: Any = (10**15, 0)
         self.trim_error: Exception | None = None
         self.trims = 0
         self.trimmed = 3
@@ -119,6 +120,11 @@ class Group:
         self.pending.setdefault(ME, []).extend(present)
         return found
 
+    def newest_up_to(self, stream: str, entry: Any) -> Any:
+        if isinstance(self.left, Exception):
+            raise self.left
+        return self.left
+
     def forget_consumer(self, stream: str, consumer: str) -> None:
         assert not self.pending.get(consumer), "its pending entries would be dropped"
         if self.forget_error is not None:
@@ -149,6 +155,8 @@ class Fixture:
         self.rows: set[str] = set()
         self.left: list[str] = []
         self.known: set[str] = set()
+        self.comparisons: list[Any] = []
+        self.is_compared = True
         self.clients: list[Client] = []
         self.ledger = SqliteLedger("sqlite://")
         self.turnstile = Turnstile()
@@ -171,6 +179,7 @@ class Fixture:
             find_asset=ASSETS.get,
             is_dead=lambda consumer: consumer.startswith(DEAD),
             reading=Reading(self.ledger, self.turnstile),
+            compare=self._compare,
         )
         rules = ListenerRules(streams=("nvda",), group="g", consumer=ME)
         self.listener = SignalListener(self._connect, rules, ports, self.clock)
@@ -182,6 +191,10 @@ class Fixture:
     def ids(self) -> list[str]:
         """Entry ids of the signals delivered so far."""
         return [arrival.ref.entry_id for arrival in self.arrivals]
+
+    def _compare(self, lost: Any) -> Callable[[], bool]:
+        self.comparisons.append(lost)
+        return lambda: self.is_compared
 
     def _connect(self) -> Any:
         self.clients.append(Client())
@@ -680,9 +693,46 @@ def test_a_group_that_vanished_is_made_anew(fix: Fixture) -> None:
     assert fix.listener.step() == 0.0
     assert fix.group.ensured == 2
     assert fix.listener.alerts == {RedisFault.GROUP_LOST: 1}
+    assert fix.comparisons == [{}]
     entry = fix.group.add(fix.now_id(), owner=ME)
     fix.listener.step()
     assert fix.ids() == [entry]
+
+
+@pytest.mark.parametrize(
+    ("left", "lost"),
+    [
+        ((1, 0), True),
+        (None, False),
+        (redis.exceptions.NoPermissionError("no permissions to run xrevrange"), False),
+    ],
+)
+def test_a_group_that_vanished_with_its_entries_is_told(
+    fix: Fixture, left: Any, lost: bool
+) -> None:
+    """The newest one that was read is gone: all above what is left. Where nobody may look, none."""
+    read = entry_key(fix.group.add(fix.now_id(1)))
+    fix.listener.step()
+    fix.group.left = left or read
+    fix.group.errors = [redis.ResponseError("NOGROUP No such key 'nvda'")]
+    fix.group.created = ["nvda"]
+    fix.listener.step()
+    assert fix.comparisons == [{"nvda": (left, read)} if lost else {}]
+
+
+def test_the_comparison_stands_although_redis_fails_again(fix: Fixture) -> None:
+    """Before anybody knows what else is gone: the group is there now and nobody would ask again."""
+    fix.group.add(fix.now_id(1))
+    fix.listener.step()
+    fix.group.left = redis.exceptions.BusyLoadingError("LOADING")
+    fix.group.errors = [redis.ResponseError("NOGROUP No such key 'nvda'")]
+    fix.group.created = ["nvda"]
+    fix.is_compared = False
+    fix.listener.step()
+    assert fix.comparisons == [{}]
+    new = fix.group.add(fix.now_id())
+    fix.listener.step()
+    assert new not in fix.ids()
 
 
 def test_a_group_that_is_refused_and_stands_is_no_busy_loop(fix: Fixture) -> None:
@@ -779,6 +829,29 @@ def test_a_lost_tail_is_told_and_counted_once(
     assert fix.listener.alerts == {RedisFault.TAIL_LOST: 1}
     assert [r.message for r in caplog.records].count("stream_tail_lost") == 1
     assert fix.group.rewound == []
+
+
+def test_nothing_is_read_until_the_ledger_is_compared(fix: Fixture) -> None:
+    """Neither what is pending nor what is new; a connection lost meanwhile changes nothing."""
+    read = fix.group.add(fix.now_id(0, 5))
+    fix.listener.step()
+    fix.is_compared = False
+    end = entry_key(fix.now_id(2))
+    fix.group.tail = Tail(end, end, None, None, None)
+    pending, new = fix.group.add(fix.now_id(2, 1), owner=ME), fix.group.add(fix.now_id(0, 6))
+    fix.clock.advance(5.0)
+    assert fix.listener.step() == module.COMPARE_WAIT
+    assert fix.comparisons == [{"nvda": (end, entry_key(read))}]
+    fix.group.errors = [redis.ConnectionError("reset")]
+    for _ in range(3):
+        fix.listener.step()
+    assert fix.ids() == [read]
+    assert fix.listener.trouble == "Redis lost data: the ledger is compared with the broker first"
+    fix.is_compared = True
+    fix.listener.step()
+    fix.listener.step()
+    assert fix.ids() == [read, pending, new]
+    assert (fix.listener.trouble, len(fix.comparisons)) == ("", 1)
 
 
 def test_a_group_ahead_of_its_stream_is_set_back(fix: Fixture) -> None:

@@ -67,3 +67,5 @@ def test_a_group_beyond_the_end_is_named(watch: StreamWatch) -> None:
     ahead = replace(CALM, last_generated=(NOW - 1, 0))
     assert watch.judge({"nvda": ahead, "aapl": CALM}, NOW) == ["nvda"]
     assert watch.alerts == {RedisFault.TAIL_LOST: 1}
+    assert watch.take_lost() == {"nvda": ((NOW - 1, 0), (NOW, 0))}
+    assert watch.take_lost() == {}
