@@ -9,7 +9,15 @@ from typing import Any
 import click
 
 from solution.clock import Deadline
-from solution.commands.common import FAILED, Failed, echo_json, json_option, redis_of, settings_of
+from solution.commands.common import (
+    FAILED,
+    Failed,
+    WrongUsage,
+    echo_json,
+    json_option,
+    redis_of,
+    settings_of,
+)
 from solution.commands.halts import resume_ticker
 from solution.config import Settings
 from solution.ui.snapshot import read_all
@@ -50,16 +58,18 @@ def _create(path: Path) -> bool:
 
 
 @click.command()
-@click.argument("ticker", default="")
+@click.argument("ticker", required=False)
 @json_option
 @click.pass_obj
-def resume(overrides: Mapping[str, str], *, ticker: str, as_json: bool) -> None:
+def resume(overrides: Mapping[str, str], *, ticker: str | None, as_json: bool) -> None:
     """Send orders again: of TICKER, which the service halted, or of all, which kill stopped."""
     settings = settings_of(overrides)
-    if ticker:
-        resume_ticker(settings, ticker, as_json=as_json)
-    else:
+    if ticker is None:
         _resume_all(settings, as_json=as_json)
+    elif not ticker.strip():  # `resume "$TICKER"` with an unset variable is not meant for all
+        raise WrongUsage("TICKER is empty; leave it out to send orders of all tickers again")
+    else:
+        resume_ticker(settings, ticker, as_json=as_json)
 
 
 def _resume_all(settings: Settings, *, as_json: bool) -> None:

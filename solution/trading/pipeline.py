@@ -10,22 +10,17 @@ import functools
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
-from datetime import datetime
 from typing import Protocol
 
 from solution import failpoints
 from solution.book.positions import Portfolio
-from solution.book.prices import Quote
 from solution.clock import Clock
-from solution.domain.market import Market
 from solution.domain.ports import Ledger, Outcomes
 from solution.domain.reasons import Reason
 from solution.domain.records import POISON_STARTS, EntryRef, Intent, entry_key
 from solution.domain.stages import Stages
 from solution.errors import IdentityExists, LedgerError, Refused, SignalError
 from solution.rate_limiter import Slot
-from solution.trading import outcomes
 from solution.trading.compose import Composer, PipelineRules
 from solution.trading.endings import Endings
 from solution.trading.exit_saga import Cleared, ExitSaga, Resting
@@ -33,7 +28,8 @@ from solution.trading.gates import SIGNAL_GATES, first_denial
 from solution.trading.gates.view import Denial, View
 from solution.trading.halts import Halts
 from solution.trading.kill_switch import KillSwitch
-from solution.trading.likeness import CREATED_SLACK_MS
+from solution.trading.known import KnownSignals
+from solution.trading.looker import Looker, MarketDesk
 from solution.trading.submit import Submitter
 from solution.trading.tracker import OrderTracker
 from solution.trading.turnstile import Turnstile
@@ -49,13 +45,8 @@ BUDGET_PAUSE = 0.1
 """Seconds before a signal that lacks rate budget looks again: an exit may need its worker."""
 
 
-class Desk(Protocol):
+class Desk(MarketDesk, Protocol):
     """The part of the wrapper that decisions read; none of it spends trading-API budget."""
-
-    def market(self) -> Market: ...
-    def quote(self, symbol: str) -> Quote | None:
-        """From memory, or fetched once on the spot when too old."""
-        ...
 
     def refresh_if_uncertain(self, symbol: str, *, urgent: bool) -> bool:
         """False when what is not urgent has to wait for rate budget first."""
@@ -99,17 +90,28 @@ class Pipeline:
         self._composer = Composer(rules)
         self._desk = desk
         self._ledger = ledger
-        self._outcomes = outcomes
         self._portfolio = portfolio
         self._tracker = tracker
         self._submitter = submitter
         self._kill = kill
         self._clock = clock
         self._stop = stop
-        self._redis_ms = redis_ms
-        self._halts = halts
         self._saga = saga
-        self._starved = starved
+        self._known = KnownSignals(
+            composer=self._composer, ledger=ledger, sink=outcomes, tracker=tracker, clock=clock
+        )
+        self._looker = Looker(
+            rules=rules,
+            composer=self._composer,
+            desk=desk,
+            portfolio=portfolio,
+            tracker=tracker,
+            kill=kill,
+            halts=halts,
+            clock=clock,
+            redis_ms=redis_ms,
+            starved=starved,
+        )
         self._endings = Endings(
             composer=self._composer,
             ledger=ledger,
@@ -145,7 +147,7 @@ class Pipeline:
         try:
             if work.resend:
                 self._resend(work, lane, slot)
-            elif not self._is_known(work, lane):
+            elif not self._known.settle(work, lane):
                 # Redelivered only: a fresh entry costs no write before its row.
                 started = work.redelivered and self._start(work)
                 waits = not self._decide(work, lane, slot)
@@ -201,85 +203,12 @@ class Pipeline:
         self._newest.update(newest)
         self._suspects = frozenset(suspects)
 
-    # --- signals seen before -----------------------------------------------------------------
-
-    def _is_known(self, work: Work, lane: Lane, *, look: bool = False) -> bool:
-        """Settle a signal that has a row; True when there is nothing left to decide.
-
-        Args:
-            look: ask the ledger although the entry is new and names no signal_id.
-        """
-        signal = work.signal
-        row = self._row_of(work, look=look)
-        same_entry = row is not None and (row.stream, row.entry_id) == (
-            work.ref.stream,
-            work.ref.entry_id,
-        )
-        if work.redelivered and not same_entry and self._has_dead_letter(work):
-            # Before the row: another entry may have used its signal_id since.
-            self._outcomes.put(outcomes.acknowledge(work.ref))
-            lane.done()
-            return True
-        if row is None:
-            return False
-        if row.digest != signal.digest:
-            raise SignalError(
-                Reason.SIGNAL_ID_REUSED,
-                f"signal_id {signal.signal_id!r} was used by entry {row.entry_id} "
-                "with other content",
-            )
-        coid = row.client_order_id
-        if same_entry:
-            attached = self._tracker.attach(coid, lane, work)
-            what = "acknowledged with its outcome" if attached else f"acknowledged: {row.state}"
-            self._tracker.remark(coid, "redelivered", what)
-            if not attached:
-                self._outcomes.put(outcomes.acknowledge(work.ref))
-                lane.done()
-            return True
-        # Published again under the same signal_id: one order, its outcome told twice.
-        if not self._tracker.follow(coid, work.ref):
-            at = outcomes.rfc3339(self._clock.epoch_ms())
-            self._outcomes.put(outcomes.repeated(row, work.ref, at=at))
-        lane.done()
-        return True
-
-    def _row_of(self, work: Work, *, look: bool) -> Intent | None:
-        """The signal's row, as far as it may have one.
-
-        A new entry without a signal_id cannot have one, but after data loss in Redis; the row
-        before the POST is unique and finds that, and a refusal looks for it. An order on its way is
-        asked for in memory: deciding once more would take its place in tracker and reservations.
-
-        Raises:
-            SignalError: an order that contradicts the signal has its id.
-        """
-        signal, coid = work.signal, self._composer.client_order_id(work.signal)
-        may_have_row = look or work.redelivered or bool(signal.signal_id)
-        if not may_have_row and self._tracker.get(coid) is None:
-            return None
-        row = self._ledger.find(signal.identity, coid)
-        if row is None or row.entry_id or (work.redelivered and self._has_dead_letter(work)):
-            return row
-        blank = self._composer.blank(work, row.state)
-        if row.symbol != blank.symbol or row.created_ms < blank.published_ms - CREATED_SLACK_MS:
-            raise SignalError(
-                Reason.ID_CONFLICT,
-                f"order {row.alpaca_order_id} under its id {coid} ({row.side} {row.symbol}) was "
-                f"made at {outcomes.rfc3339(row.created_ms)}: it is another one's",
-            )
-        return self._tracker.claim(row, blank)
-
-    def _has_dead_letter(self, work: Work) -> bool:
-        letter = self._ledger.find_dead_letter(work.ref)
-        return letter is not None and letter.is_of(work.fields)
-
     # --- new decisions -----------------------------------------------------------------------
 
     def _decide(self, work: Work, lane: Lane, slot: Slot) -> bool:
         """Whether it is decided; False when it waits for rate budget."""
         now = self._clock.monotonic()
-        stages = work.stages = Stages(work.received_at, now, self._starved_for(work, now))
+        stages = work.stages = Stages(work.received_at, now, self._looker.starved_for(work, now))
         try:
             self._check_order(work)
             self._desk.connect()
@@ -292,7 +221,7 @@ class Pipeline:
         except (IdentityExists, Refused):
             # Another entry with this signal_id came through another lane at the same moment; or the
             # entry only looks new, and its order was sent and perhaps found before the entry was.
-            if not self._is_known(work, lane, look=True):
+            if not self._known.settle(work, lane, look=True):
                 raise
         return True
 
@@ -348,7 +277,7 @@ class Pipeline:
             # As urgent as its lane: an exit behind it waits for it.
             urgent = work.signal.is_exit or lane.urgent
             settled = self._desk.refresh_if_uncertain(work.asset.symbol, urgent=urgent)
-            view = self._look(work)
+            view = self._looker.look(work)
             denial = first_denial(SIGNAL_GATES, view)
             if denial is not None:
                 raise Refused(denial.reason, denial.message)
@@ -399,41 +328,6 @@ class Pipeline:
             return saga.in_the_way(signal, symbol, held)
         lack, limit = self._composer.toward_target(work, view, held)
         return saga.against(signal, symbol, held, lack, limit) if lack else []
-
-    def _look(self, work: Work, *, beside: str = "") -> View:
-        """The picture of this moment; ``beside`` is an order of its own that does not count."""
-        signal, symbol, now = work.signal, work.asset.symbol, self._clock.monotonic()
-        wall = self._clock.now()
-        quote = self._desk.quote(symbol)
-        if quote is not None:
-            quote = usable(quote, wall, self._rules.gates.max_quote_age)
-        exchange_at = _exchange_time(quote)
-        market = self._desk.market()
-        # Both clocks: the monotonic one stands still while the machine is suspended.
-        waited = max(now - work.received_at, (self._clock.epoch_ms() - work.received_ms) / 1000)
-        return View(
-            signal=signal,
-            asset=work.asset,
-            rules=self._rules.gates,
-            market=market,
-            # The questions before this line may be slow each time (a price fetched on the spot).
-            seen_at=self._clock.monotonic(),
-            age=(self._redis_ms() - signal.oldest_ms()) / 1000,
-            starved=self._starved_for(work, now) if work.fresh else 0.0,
-            waited=waited,
-            killed=self._kill.reason(),
-            account=self._portfolio.account(),
-            halted=self._halts.reason(symbol),
-            quote=quote,
-            price_age=self._clock.monotonic() - quote.received if quote else None,
-            quote_age=(wall - exchange_at).total_seconds() if exchange_at else None,
-            unconfirmed=self._tracker.is_unconfirmed(symbol, beside=beside),
-            time_in_force=self._composer.expected_time(signal),
-        )
-
-    def _starved_for(self, work: Work, now: float) -> float:
-        """Seconds it waited for the rate budget: for a slot, or to have its position asked for."""
-        return max(self._starved() - work.starved_at, now - work.waits_since)
 
     def _last_look(self) -> None:
         """The kill switch once more: it may have been thrown since the gates looked."""
@@ -503,7 +397,7 @@ class Pipeline:
         if not self._portfolio.covers(coid):
             why = f"what is held of {symbol} no longer covers the order decided before"
             return Denial(Reason.NOTHING_TO_SELL, why)
-        view = self._look(work, beside=coid)
+        view = self._looker.look(work, beside=coid)
         held = self._portfolio.view_beside(symbol, coid)
         return self._composer.judge(intent, view, held) or view
 
@@ -513,22 +407,3 @@ class Pipeline:
         # Wakes at once on shutdown; the entry is still pending then and is decided at next start.
         self._stop.wait(min(1.0, 0.05 * 2.0 ** min(work.tries, 6)))
         lane.requeue(work)
-
-
-def usable(quote: Quote, wall: datetime, limit: float) -> Quote:
-    """The quote without a bid and ask that are too old beside a newer trade.
-
-    Otherwise a size would be computed on the old ask while the new trade made it look young.
-    """
-    stale = quote.quote_at is None or (wall - quote.quote_at).total_seconds() > limit
-    if not limit or not stale or quote.trade_at is None:
-        return quote
-    return replace(quote, bid=None, ask=None, quote_at=None)
-
-
-def _exchange_time(quote: Quote | None) -> datetime | None:
-    """When the exchange last spoke of the symbol: the younger of quote and trade."""
-    if quote is None:
-        return None
-    times = [at for at in (quote.quote_at, quote.trade_at) if at is not None]
-    return max(times, default=None)

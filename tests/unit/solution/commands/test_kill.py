@@ -112,6 +112,16 @@ def test_resume_tells_who_still_refuses(online: Shell, client: Any) -> None:
     assert "a still refuses" in result.stderr
 
 
+def test_resume_of_an_empty_ticker_is_no_resume_of_all(online: Shell) -> None:
+    """`resume "$TICKER"` with an unset variable must not send orders again."""
+    path = online.folder / ".kill_switch"
+    path.touch()
+    result = online.run("resume", "")
+    assert result.exit_code == 2
+    assert "TICKER is empty" in result.stderr
+    assert path.exists()
+
+
 def test_resume_cannot_undo_the_setting(online: Shell) -> None:
     """It says so, and fails."""
     result = online.run("resume", KILL_SWITCH="true")

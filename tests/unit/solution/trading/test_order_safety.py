@@ -11,7 +11,7 @@ from solution.book.prices import Quote
 from solution.domain.reasons import Reason
 from solution.domain.records import State
 from solution.errors import LeaseLost, NotSent, OutcomeUnknown, Rejected
-from solution.trading.pipeline import usable
+from solution.trading.looker import usable
 from tests.helpers.trading import STREAM, Rig, accept, accept_then, entry_fields, fail
 
 UNCLEAR = OutcomeUnknown("no usable answer")
