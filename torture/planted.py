@@ -425,20 +425,23 @@ def dollar_for_a_lost_group() -> None:
 @_plant("What was delivered three times is poison, whoever's fault the crashes were.")
 def poison_by_delivery_counter() -> None:
     from solution.domain.reasons import Reason
+    from solution.domain.records import EntryRef
     from solution.errors import SignalError
 
-    def hand_on(original: Any, self: Any, ref: Any, fields: Any, *, redelivered: bool) -> Any:
-        if redelivered and self._group is not None:
-            row = self._group._call(
-                "XPENDING", ref.stream, self._rules.group, ref.entry_id, ref.entry_id, 1
-            )
+    def one_by_one(original: Any, self: Any, stream: str, ids: Any, get: Any) -> Any:
+        kept = []
+        for entry_id in ids:
+            row = self._group._call("XPENDING", stream, self._rules.group, entry_id, entry_id, 1)
             if row and int(row[0][3]) >= 3:
+                ((_, fields),) = get(stream, [entry_id])
+                self._in_hand._held[stream][entry_id] = fields
                 error = SignalError(Reason.POISON, "delivered too often")
-                self._ports.dead_letter(ref, fields or (), error)
-                return True
-        return original(self, ref, fields, redelivered=redelivered)
+                self._ports.dead_letter(EntryRef(stream, entry_id), fields or (), error)
+            else:
+                kept.append(entry_id)
+        return original(self, stream, kept, get)
 
-    _wrap("solution.feeds.signal_listener:SignalListener._hand_on", hand_on)
+    _wrap("solution.feeds.signal_listener:SignalListener._one_by_one", one_by_one)
 
 
 @_plant("Rows that were never answered are left alone at start.")

@@ -18,12 +18,11 @@ import redis
 
 from solution import failpoints
 from solution.clock import Clock
-from solution.domain.ports import AssetView
-from solution.domain.reasons import Reason, RedisFault
+from solution.domain.reasons import RedisFault
 from solution.domain.records import EntryKey, EntryRef, entry_key
-from solution.errors import LedgerError, SignalError
+from solution.errors import LedgerError
 from solution.feeds.arrival import Arrival, EntryJudge, Fields
-from solution.feeds.reading import Reading
+from solution.feeds.in_hand import InHand, ListenerPorts
 from solution.feeds.stream_group import Entry, StreamGroup
 from solution.feeds.stream_watch import StreamWatch
 from solution.redis_client import describe, fault_of
@@ -55,42 +54,6 @@ class ListenerRules:
     retention_days: int = 7
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ListenerPorts:
-    """What the listener hands work to and asks of others.
-
-    Args:
-        room: how many more signals the queue takes; ``wait_room`` blocks up to its argument.
-        deliver: takes a valid signal; never blocks; False when there is no room for it.
-        dead_letter: takes an entry that is no valid signal: ref, fields, error.
-        acknowledge: an entry whose end is on record already.
-        has_dead_letter: whether the entry was dead-lettered before, with these fields (None: they
-            are gone). Redis may give an id again that it lost.
-        leave_to_row: whether the entry's signal has a row in the ledger; the entry is then
-            acknowledged with the row's outcome. None for fields that are gone.
-        is_known: whether the ledger has a row for the identity.
-        find_asset: by any spelling.
-        is_dead: whether a consumer of the group can no longer be alive.
-        reading: counts what the process died of while it read pending entries.
-        compare: has the ledger compared with the broker, because Redis lost data: takes what is
-            gone by stream (above the first key, up to the second; nothing when only a group is),
-            and returns what tells whether it is done.
-    """
-
-    room: Callable[[], int]
-    wait_room: Callable[[float], int]
-    deliver: Callable[[Arrival], bool]
-    dead_letter: Callable[[EntryRef, Fields, SignalError], None]
-    acknowledge: Callable[[EntryRef], None]
-    has_dead_letter: Callable[[EntryRef, Fields | None], bool]
-    leave_to_row: Callable[[EntryRef, Fields | None], bool]
-    is_known: Callable[[str], bool]
-    find_asset: Callable[[str], AssetView | None]
-    is_dead: Callable[[str], bool]
-    reading: Reading
-    compare: Callable[[Mapping[str, tuple[EntryKey, EntryKey]]], Callable[[], bool]]
-
-
 class SignalListener(Service):
     """The thread between Redis and the lanes. Stops within one BLOCK (0.5 s).
 
@@ -102,7 +65,7 @@ class SignalListener(Service):
         recovered: set once everything pending at start is in its lane and new entries are read.
         connected: whether Redis serves us, as far as known.
         trouble: code and words of what is wrong with Redis or with a stream, empty for nothing.
-        read: entries read so far. reconnects: connections given up so far.
+        reconnects: connections given up so far.
     """
 
     def __init__(
@@ -119,22 +82,20 @@ class SignalListener(Service):
         self._clock = clock
         self._client: redis.Redis | None = None
         self._group: StreamGroup | None = None
-        self._held_mutex = threading.Lock()
-        self._held: dict[str, dict[str, Fields | None]] = {s: {} for s in rules.streams}
         self._unburied: dict[str, set[str]] = {s: set() for s in rules.streams}
         self._watch = StreamWatch()
-        self._judge = EntryJudge(
+        judge = EntryJudge(
             max_signal_age=rules.max_signal_age,
             find_asset=ports.find_asset,
             is_known=ports.is_known,
             redis_ms=self.redis_ms,
             clock=clock,
         )
+        self._in_hand = InHand(rules.streams, ports, judge)
         self._had_group: set[str] = set()
         self._offset_ms = 0
         self._behind = True
         self._exact = True
-        self._anew: dict[str, int] = {}
         self._compared: Callable[[], bool] | None = None
         self._sweep_at = 0.0
         self._look_at = 0.0
@@ -144,7 +105,6 @@ class SignalListener(Service):
         self.recovered = threading.Event()
         self.connected = False
         self.trouble = ""
-        self.read = 0
         self.reconnects = 0
 
     # --- asked by others ---------------------------------------------------------------------
@@ -155,16 +115,16 @@ class SignalListener(Service):
 
     def released(self, refs: Iterable[EntryRef]) -> None:
         """These entries are acknowledged in Redis."""
-        with self._held_mutex:
-            for ref in refs:
-                held = self._held.get(ref.stream)
-                if held is not None:
-                    held.pop(ref.entry_id, None)
+        self._in_hand.released(refs)
 
     def holding(self) -> int:
         """Entries in hand: read here and not acknowledged yet."""
-        with self._held_mutex:
-            return sum(len(h) for h in self._held.values())
+        return self._in_hand.holding()
+
+    @property
+    def read(self) -> int:
+        """Entries read so far."""
+        return self._in_hand.read
 
     @property
     def alerts(self) -> Mapping[RedisFault, int]:
@@ -230,7 +190,7 @@ class SignalListener(Service):
         before = dict(group.broken)
         created = group.ensure(tuple(before) if only_broken else None)
         for stream in created:
-            self._anew[stream] = self.redis_ms()
+            self._in_hand.begins_anew(stream, self.redis_ms())
             if stream in self._had_group:
                 # Made at 0, so that nothing is skipped; the ledger recognises what was handled.
                 detail = f"group {self._rules.group} was gone and is made anew"
@@ -310,7 +270,7 @@ class SignalListener(Service):
         count = max(1, min(READ_MOST, room // len(group.active)))
         for stream, entry in group.read_new(count):
             self._watch.saw(stream, entry[0])
-            if not self._take(stream, entry, redelivered=False):
+            if not self._in_hand.take(stream, entry, redelivered=False):
                 # A later entry of the asset must not pass it: the sweep reads all of them again,
                 # in order, before anything new.
                 self._behind = True
@@ -339,7 +299,7 @@ class SignalListener(Service):
             # still held here and not pending there, and would hide an entry whose reply was lost.
             # So would a dead peer's entry whose content is gone: held here, pending for the dead.
             dead = {consumer for consumer in counts if self._ports.is_dead(consumer)}
-            if mine > self._held_of(stream) or (mine and (self._exact or dead)):
+            if mine > len(self._in_hand.of(stream)) or (mine and (self._exact or dead)):
                 complete &= self._reread(group, stream)
             if dead:
                 complete &= self._take_over(group, stream, dead)
@@ -359,18 +319,13 @@ class SignalListener(Service):
             return
         for stream in self._watch.judge(tails, self.redis_ms()):
             group.rewind(stream)
-            self._anew[stream] = self.redis_ms()
+            self._in_hand.begins_anew(stream, self.redis_ms())
             log.warning("group_set_back", extra={"stream": stream, "group": self._rules.group})
         if lost := self._watch.take_lost():
             self._compared = self._ports.compare(lost)
 
-    def _held_of(self, stream: str) -> int:
-        with self._held_mutex:
-            return len(self._held[stream])
-
     def _reread(self, group: StreamGroup, stream: str) -> bool:
-        with self._held_mutex:
-            held = set(self._held[stream])
+        held = self._in_hand.of(stream)
         lost = [i for i in group.pending_ids(stream, group.consumer) if i not in held]
         # An acknowledgement on its way makes an entry look lost for a moment: reading it again
         # is harmless, its row says that it has ended.
@@ -385,8 +340,7 @@ class SignalListener(Service):
         An entry whose content is gone cannot be claimed. It stays the dead one's until its end is
         acknowledged, and in hand here meanwhile.
         """
-        with self._held_mutex:
-            held = set(self._held[stream])
+        held = self._in_hand.of(stream)
         pending = (i for consumer in consumers for i in group.pending_ids(stream, consumer))
         ids = sorted((i for i in pending if i not in held), key=entry_key)
         room = max(0, self._ports.room())
@@ -415,7 +369,7 @@ class SignalListener(Service):
                 whole = reading.begin(EntryRef(stream, entry_id))
                 (entry,) = get(stream, [entry_id]) if whole else [(entry_id, None)]
                 failpoints.hit("listener.reread", entry_id)
-                if not self._take(stream, entry, redelivered=True):
+                if not self._in_hand.take(stream, entry, redelivered=True):
                     return False
         return True
 
@@ -449,77 +403,3 @@ class SignalListener(Service):
                 continue
             if trimmed:
                 log.info("stream_trimmed", extra={"stream": stream, "entries": trimmed})
-
-    # --- one entry ---------------------------------------------------------------------------
-
-    def _take(self, stream: str, entry: Entry, *, redelivered: bool) -> bool:
-        """One entry to where it belongs; False when there was no room for it."""
-        entry_id, fields = entry
-        ref = EntryRef(stream, entry_id)
-        with self._held_mutex:
-            held = self._held[stream]
-            in_hand = entry_id in held
-            reused = in_hand and fields is not None and held[entry_id] != fields
-            if reused or not in_hand:
-                held[entry_id] = fields
-        if reused:
-            self._reused(ref, fields or ())
-        if in_hand:
-            return True
-        self.read += 1
-        failpoints.hit("listener.taken", entry_id)
-        handed_on = False
-        try:
-            handed_on = self._hand_on(ref, fields, redelivered=redelivered)
-        finally:
-            if not handed_on:
-                self.released((ref,))  # in nobody's hands: the sweep must find it again
-        return handed_on
-
-    def _reused(self, ref: EntryRef, fields: Fields) -> None:
-        """Redis lost an entry that is in hand here and gave its id to another signal.
-
-        The first one's acknowledgement will take the second one out of the pending list, so it
-        gets its end now, on record, and is never traded.
-        """
-        message = f"entry id {ref.entry_id} was given before, to a signal that is still in hand"
-        log.error("entry_id_reused", extra={"stream": ref.stream, "entry_id": ref.entry_id})
-        self._ports.dead_letter(ref, fields, SignalError(Reason.ENTRY_ID_REUSED, message))
-
-    def _hand_on(self, ref: EntryRef, fields: Fields | None, *, redelivered: bool) -> bool:
-        """To a lane, or to the dead letters; False when there is no room."""
-        again = redelivered or self._may_be_old(ref)
-        # Rows are found by their identity; a dead letter has none, and its entry must not trade
-        # now. (Redelivered, the pipeline asks.)
-        if again and not redelivered and self._ports.has_dead_letter(ref, fields):
-            self._ports.acknowledge(ref)
-            return True
-        try:
-            self._ports.reading.check(ref)
-            arrival = self._judge.judge(ref, fields, redelivered=redelivered)
-        except SignalError as e:
-            error = e
-        except LedgerError:
-            raise
-        except Exception as e:  # a mistake of ours must cost this entry, not all that follow it
-            log.exception("entry_crashed", extra={"stream": ref.stream, "entry_id": ref.entry_id})
-            error = SignalError(Reason.INTERNAL_ERROR, f"{type(e).__name__} while reading it")
-        else:
-            return self._ports.deliver(arrival)
-        # Whoever sees the future may have seen it before: a failover can set Redis's clock back.
-        again |= fields is None or error.reason == Reason.FUTURE_TIMESTAMP
-        if not (again and self._is_settled(ref, fields)):
-            self._ports.dead_letter(ref, fields or (), error)
-        return True
-
-    def _may_be_old(self, ref: EntryRef) -> bool:
-        """A group made anew, or set back, reads everything as for the first time."""
-        made = self._anew.get(ref.stream)
-        return made is not None and entry_key(ref.entry_id)[0] <= made
-
-    def _is_settled(self, ref: EntryRef, fields: Fields | None) -> bool:
-        """Whether an entry has its end, or an order that will come to one: it gets no second."""
-        if self._ports.has_dead_letter(ref, fields):
-            self._ports.acknowledge(ref)
-            return True
-        return self._ports.leave_to_row(ref, fields)
