@@ -29,6 +29,7 @@ from solution.feeds.trade_updates import TradeUpdates
 from solution.ledger.outbox import OutboxPublisher
 from solution.ledger.rows import event_fields
 from solution.ledger.sqlite import SqliteLedger
+from solution.ledger.store import Store
 from solution.log_records import RedactionFilter
 from solution.log_sinks import ConsoleHandler, JsonFileHandler
 from solution.logs import EnqueueHandler, LogQueue
@@ -93,7 +94,6 @@ class Parts:
     def __init__(self, place: Bench) -> None:
         self._place = place
         self._clock = SystemClock()
-        self._numbers = numbers(1)
         self._limiter = RateLimiter(0, clock=self._clock)
         self._lanes: Lanes[Work] = Lanes(16, clock=self._clock)
         self._sink = Sink()
@@ -134,8 +134,10 @@ class Parts:
             self._open.callback(made.close)
             return made
 
-        self._ledger = ledger("plain", fsync=False)
-        self._synced = ledger("synced", fsync=True)
+        self._ledger: Store = ledger("plain", fsync=False)
+        self._synced: Store = ledger("synced", fsync=True)
+        # Above what the ledger has given out, or the publisher takes them for told already.
+        self._numbers = numbers(self._ledger.last_event_id() + 1)
         self._publisher = OutboxPublisher(
             self._ledger, lambda: make_client(url), group=GROUP, acknowledger=self._sink
         )
@@ -276,6 +278,10 @@ class Parts:
             ]
         )
 
+    def use(self, plain: Store, synced: Store) -> None:
+        """Other ledgers from now on, for what is asked of the ledger itself."""
+        self._ledger, self._synced = plain, synced
+
     # --- the stages -------------------------------------------------------------------------
 
     def read(self, n: int) -> None:
@@ -337,6 +343,8 @@ class Parts:
         acks = [ref for change in self._batches[n] for ref in change.ack]
         numbered = [(next(self._numbers), fields) for fields in self._told[n]]
         self._publisher.publish(numbered, acks)
+        if self._publisher.pending < len(numbered):
+            raise RuntimeError("the publisher did not take the events")
         if not self._publisher.flush(Deadline(10.0)):
             raise RuntimeError(self._publisher.trouble)
 

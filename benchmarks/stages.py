@@ -1,6 +1,6 @@
 """What each stage of the service costs per signal, one at a time, with the service's own objects.
 
-    python benchmarks/stages.py [--count 2000]
+    python benchmarks/stages.py [--count 2000] [--postgres]
 
 One thread, warm caches, nothing else running in the process: the floor of each stage. In the
 running service the same code waits for the GIL and for cold caches as well; latency.py has that.
@@ -11,7 +11,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from benchmarks import report
 from benchmarks.bench import add_arguments, bench
 from benchmarks.processes import Failed
 from benchmarks.stage_parts import BATCH, STREAM, Parts
+from solution.ledger import open_ledger
+from solution.ledger.store import Store
 
 _ROUNDS = 5
 
@@ -72,6 +74,32 @@ def stages(parts: Parts) -> Iterator[Stage]:
     yield Stage("executions, XACK, 1 signal", parts.changes, parts.publish, after=True)
 
 
+def postgres_stages(parts: Parts) -> Iterator[Stage]:
+    """The durable steps once more, with the ledger in a PostgreSQL of this machine."""
+
+    def nothing(count: int) -> None:
+        del count
+
+    yield Stage("PostgreSQL: ledger look-up", nothing, parts.find)
+    yield Stage("PostgreSQL: row before POST", parts.new_intents, parts.begin)
+    yield Stage("PostgreSQL: the same with fsync", parts.new_intents, parts.begin_synced)
+    yield Stage("PostgreSQL: commit of 256 signals", parts.batches, parts.apply, BATCH, after=True)
+    yield Stage("PostgreSQL: commit of 1 signal", parts.changes, parts.apply, after=True)
+
+
+@contextmanager
+def postgres_ledgers() -> Iterator[tuple[Store, Store]]:
+    """One ledger as it comes, one with the row before the POST on disk, in one server."""
+    from torture.postgres_server import PostgresServer
+
+    with PostgresServer(fsync=True) as server, ExitStack() as stack:
+        plain = open_ledger(server.create())
+        stack.callback(plain.close)
+        synced = open_ledger(server.create(), fsync_before_post=True)
+        stack.callback(synced.close)
+        yield plain, synced
+
+
 def timed(stage: Stage, count: int) -> dict[str, Any]:
     """Median over a few rounds of the time per signal."""
     calls = max(1, count // stage.per_call // _ROUNDS)
@@ -99,6 +127,9 @@ def measure(asked: argparse.Namespace) -> dict[str, Any]:
         place.new_stream(STREAM)
         parts = stack.enter_context(Parts(place))
         rows = [timed(stage, asked.count) for stage in stages(parts)]
+        if asked.postgres:
+            parts.use(*stack.enter_context(postgres_ledgers()))
+            rows += [timed(stage, asked.count) for stage in postgres_stages(parts)]
     return {"benchmark": "stages", "machine": facts, "count": asked.count, "stages": rows}
 
 
@@ -116,6 +147,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     add_arguments(parser)
     parser.add_argument("--count", type=int, default=2000, help="signals per stage")
+    parser.add_argument(
+        "--postgres", action="store_true", help="also on a PostgreSQL started for this (dev extra)"
+    )
     asked = parser.parse_args()
     try:
         result = measure(asked)

@@ -14,7 +14,8 @@ import threading
 import time
 from argparse import ArgumentParser
 from collections import Counter
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +36,17 @@ def main() -> int:
     parser = ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--no-standby", action="store_true")
-    parser.add_argument("--ledger", help="LEDGER_URL; by default a new SQLite file")
+    parser.add_argument(
+        "--ledger",
+        help="LEDGER_URL, or postgres for a server of its own; by default a new SQLite file",
+    )
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="signalpaca-takeover-") as folder:
-        result = measure(asked.count, Path(folder), asked.ledger, standby=not asked.no_standby)
+    with (
+        tempfile.TemporaryDirectory(prefix="signalpaca-takeover-") as folder,
+        ledger_of(asked.ledger) as ledger,
+    ):
+        result = measure(asked.count, Path(folder), ledger, standby=not asked.no_standby)
     limit = RESTART_S if asked.no_standby else STANDBY_S
     met = [
         (f"trading again within {limit:g} s (max)", result["max_s"] < limit),
@@ -52,6 +59,18 @@ def main() -> int:
     print(goals(met))
     write("takeover", {"machine": machine(), **result}, asked.json)
     return 0 if all(ok for _, ok in met) else 1
+
+
+@contextmanager
+def ledger_of(asked: str | None) -> Iterator[str | None]:
+    """The LEDGER_URL that was asked for."""
+    if asked != "postgres":
+        yield asked
+        return
+    from torture.postgres_server import PostgresServer
+
+    with PostgresServer(fsync=True) as server:
+        yield server.create()
 
 
 def measure(kills: int, folder: Path, ledger: str | None, *, standby: bool) -> dict[str, Any]:

