@@ -67,6 +67,16 @@ def refuse_emptied(path: Path) -> None:
         )
 
 
+def seal_if_emptied(path: Path) -> None:
+    """Keep the next start from taking for a new ledger what was emptied while in use.
+
+    Call it when the last connection is closed: its log, the other witness, is deleted then.
+    """
+    with suppress(OSError):
+        if not path.stat().st_size:
+            path.write_text("This ledger was emptied while in use; restore a backup.\n")
+
+
 @dataclass(frozen=True, slots=True)
 class Mark:
     """What an open file was when it was opened, to be compared with what its path names now.

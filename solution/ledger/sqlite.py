@@ -226,8 +226,10 @@ class SqliteLedger(Store):
             self._wal = None
         with self._write_lock:
             self._connection.close()
-        if self._instance is not None:
+        if self.path is not None and self._instance is not None:
+            files.seal_if_emptied(self.path)
             self._instance.release()
+            self._instance = None
 
     def _check_files(self) -> None:
         """The open files must still be those that their paths name (four ``stat``, about 6 µs).

@@ -64,22 +64,6 @@ def down(server: PostgresServer) -> Iterator[None]:
         server.start()
 
 
-@contextmanager
-def read_only(server: PostgresServer, url: str) -> Iterator[None]:
-    """For every session from now on; those that are open are ended."""
-    name = url.rpartition("/")[2]
-    setting = f"ALTER DATABASE {name} SET default_transaction_read_only ="
-    with server.connect("postgres") as connection:
-        connection.execute(f"{setting} on")  # type: ignore[call-overload]
-        connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
-        )
-        try:
-            yield
-        finally:
-            connection.execute(f"{setting} off")  # type: ignore[call-overload]
-
-
 def survives(made: World, trouble: Trouble) -> list[str]:
     """Trades through a short trouble; returns what was published."""
     entries = publish_some(made, 100)
@@ -140,7 +124,7 @@ def test_a_database_that_becomes_read_only_ends_the_service(
     """While it runs; and once it can be written again nothing is lost."""
     made = make_world(SYMBOLS=",".join(CHEAP), LEDGER_URL=postgres_url)
     made.start()
-    entries = ends(made, lambda: read_only(postgres_server, postgres_url), "is read-only")
+    entries = ends(made, lambda: postgres_server.read_only(postgres_url), "is read-only")
     made.start(workers=8)
     made.await_ends(entries)
     made.check(entries)
