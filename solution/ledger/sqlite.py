@@ -232,7 +232,7 @@ class SqliteLedger(Store):
             self._instance = None
 
     def _check_files(self) -> None:
-        """The open files must still be those that their paths name (four ``stat``, about 6 µs).
+        """The open files must still be those that their paths name (four ``stat``, about 7 µs).
 
         SQLite writes on into a file that was deleted or replaced, and nobody would ever read those
         rows; without the lock file a second service could start beside this one.
