@@ -544,6 +544,18 @@ def test_a_file_that_was_emptied_is_told_at_the_next_order(file_ledger: SqliteLe
         file_ledger.apply([make_end()])
 
 
+def test_a_file_that_was_emptied_is_no_new_ledger_after_the_end(database: Path) -> None:
+    """Closing deletes the log, the other witness."""
+    ledger = SqliteLedger(f"sqlite:///{database}")
+    ledger.begin(make_intent())
+    ledger.tidy(idle=True)
+    os.truncate(database, 0)
+    ledger.close()
+    ledger.close()
+    with pytest.raises(LedgerError, match="no SQLite database, or is damaged; restore a backup"):
+        SqliteLedger(f"sqlite:///{database}")
+
+
 def test_an_empty_file_beside_a_log_is_no_new_ledger(
     child: subprocess.Popen[str], database: Path
 ) -> None:
