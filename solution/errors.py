@@ -7,6 +7,7 @@
     ├── StartupError             the world does not fit the settings; the start stops (exit 1)
     ├── LedgerError              no durable row, so: no POST, no XACK
     │   ├── LedgerBusy           locked by somebody else for too long
+    │   │   └── LedgerInUse      another instance has it: wait as its standby
     │   ├── LeaseLost            another instance trades now: send nothing more
     │   └── IdentityExists       this signal already has a row: read it
     ├── SignalError              bad input: dead-letter it with its reason
@@ -44,6 +45,10 @@ class LedgerError(SignalpacaError):
 
 class LedgerBusy(LedgerError):
     """Another process holds the ledger."""
+
+
+class LedgerInUse(LedgerBusy):
+    """Another instance of this service trades on the ledger."""
 
 
 class LeaseLost(LedgerError):

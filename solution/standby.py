@@ -9,7 +9,7 @@ import logging
 import threading
 
 from solution.config import Settings
-from solution.errors import LedgerBusy, LedgerError, StartupError
+from solution.errors import LedgerBusy, LedgerError, LedgerInUse, StartupError
 from solution.ledger import open_ledger
 from solution.ledger.lease import ASK_EVERY, released, wait_for_lease
 from solution.ledger.store import Store
@@ -55,6 +55,10 @@ def _opened(settings: Settings, stop: threading.Event) -> Store | None:
                 settings.ledger.url, fsync_before_post=settings.ledger.fsync_before_post
             )
         except LedgerBusy as e:
+            # Somebody else's lock on the file (a copy being made, a shell left open) is no
+            # instance whose end we wait for. PostgreSQL does not tell the one from the other.
+            if settings.ledger.path is not None and not isinstance(e, LedgerInUse):
+                raise
             if not waiting:
                 waiting = True
                 log.warning("standby", extra={"detail": str(e)})

@@ -43,19 +43,20 @@ def _run(settings: Settings) -> int:
     failpoints.arm(settings.failpoints)
     stop = threading.Event()
     _install(stop)
+    code, line = 0, ""
     try:
         for warning in settings.warnings:
             click.echo(f"warning: {warning}", err=True)
         Trader(settings, stop).run()
     except ConfigError as e:
-        click.echo(f"configuration: {e}", err=True)
-        return 2
+        code, line = 2, f"configuration: {e}"
     except (StartupError, LedgerError) as e:
-        click.echo(f"signalpaca stops: {e}", err=True)
-        return 1
+        code, line = 1, f"signalpaca stops: {e}"
     finally:
         logs.stop()
-    return 0
+    if line:
+        click.echo(line, err=True)  # after the log: it is the last thing anybody sees
+    return code
 
 
 def _install(stop: threading.Event) -> None:

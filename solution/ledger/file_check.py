@@ -37,7 +37,7 @@ def check(path: Path) -> None:
     finally:
         source.close()
     if found != "ok":
-        raise LedgerError(f"{DAMAGED} ({' '.join(found.split())})")
+        raise LedgerError(f"the ledger {path} {DAMAGED} ({' '.join(found.split())})")
 
 
 class FileCheck(Service):

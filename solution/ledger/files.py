@@ -3,9 +3,10 @@
 import fcntl
 import os
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-from solution.errors import ConfigError, LedgerBusy, LedgerError
+from solution.errors import ConfigError, LedgerError, LedgerInUse
 
 _SCHEME = "sqlite://"
 
@@ -49,6 +50,76 @@ def prepare(path: Path) -> None:
     path.chmod(0o600)
 
 
+def refuse_emptied(path: Path) -> None:
+    """A file without a byte is a new ledger, unless there is a log beside it.
+
+    SQLite makes the first page before the log; opening an empty file it drops the log, and with it
+    the last rows of whatever was there.
+
+    Raises:
+        LedgerError: something has emptied the file.
+        OSError: it cannot be looked at.
+    """
+    log = path.with_name(path.name + "-wal")
+    if not path.stat().st_size and log.exists() and log.stat().st_size:
+        raise LedgerError(
+            f"the ledger {path} is damaged: it is empty, but has a log; restore a backup"
+        )
+
+
+def seal_if_emptied(path: Path) -> None:
+    """Keep the next start from taking for a new ledger what was emptied while in use.
+
+    Call it when the last connection is closed: its log, the other witness, is deleted then.
+    """
+    with suppress(OSError):
+        if not path.stat().st_size:
+            path.write_text("This ledger was emptied while in use; restore a backup.\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What an open file was when it was opened, to be compared with what its path names now.
+
+    Args:
+        least: bytes below which it has lost what was in it.
+    """
+
+    device: int
+    inode: int
+    least: int
+
+    @classmethod
+    def of(cls, path: str, least: int) -> "Mark":
+        about = os.stat(path)  # noqa: PTH116 - as in check
+        return cls(about.st_dev, about.st_ino, least)
+
+    def check(self, path: str) -> None:
+        """Raise LedgerError unless the path names the same file still, and not an emptied one."""
+        try:
+            now = os.stat(path)  # noqa: PTH116 - a Path's stat costs twice as much, at each order
+        except OSError as error:
+            raise LedgerError(f"the ledger's file {path} is gone: {error.strerror}") from error
+        if (now.st_dev, now.st_ino) != (self.device, self.inode):
+            raise LedgerError(f"the ledger's file {path} was replaced while in use")
+        if now.st_size < self.least:
+            raise LedgerError(f"the ledger's file {path} was emptied while in use")
+
+
+def marks(database: Path) -> dict[str, Mark]:
+    """Of the open database and all that belongs to it, by path.
+
+    Nobody makes the log or its index anew while the database is open: where a name of them is gone,
+    another process reads and writes past us, and the next start does not find the last rows.
+
+    Raises:
+        OSError: one is not there.
+    """
+    name = os.fspath(database)
+    beside = [f"{name}{end}" for end in (".lock", "-wal", "-shm")]
+    return {name: Mark.of(name, least=1), **{path: Mark.of(path, least=0) for path in beside}}
+
+
 def sync_directory(path: Path) -> None:
     """Make the names of newly made files survive a power loss."""
     descriptor = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
@@ -65,7 +136,7 @@ class InstanceLock:
     stays: removing it would let two processes lock two files of one name.
 
     Raises:
-        LedgerBusy: another process holds it.
+        LedgerInUse: another process holds it.
         OSError: the file cannot be made.
     """
 
@@ -77,7 +148,7 @@ class InstanceLock:
         except BlockingIOError:
             holder = os.pread(self._descriptor, 32, 0).decode(errors="replace").strip()
             os.close(self._descriptor)
-            raise LedgerBusy(
+            raise LedgerInUse(
                 f"the ledger {database} is in use by process {holder or 'unknown'};"
                 " only one may trade on it"
             ) from None
@@ -86,12 +157,10 @@ class InstanceLock:
         os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
 
     def release(self) -> None:
-        """Let another process have it; may be called twice."""
-        if self._descriptor >= 0:
-            with suppress(OSError):
-                os.ftruncate(self._descriptor, 0)
-            os.close(self._descriptor)
-            self._descriptor = -1
+        """Let another process have it; once."""
+        with suppress(OSError):
+            os.ftruncate(self._descriptor, 0)
+        os.close(self._descriptor)
 
 
 def unusable(path: Path, error: OSError) -> LedgerError:

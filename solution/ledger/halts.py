@@ -85,7 +85,7 @@ def _delete_sqlite(url: str, key: str) -> bool:
         finally:
             connection.close()
     except sqlite3.Error as error:
-        raise translated(error) from error
+        raise translated(error, path) from error
     return bool(deleted)
 
 

@@ -112,24 +112,27 @@ class LeaseKeeper(Service):
         self._failing: float | None = None
 
     def step(self) -> float:
+        began = self._clock.monotonic()
         try:
             self._renew()
             self._also()
         except LeaseLost as error:
             raise Fatal(str(error)) from error
         except LedgerError as error:
-            self._fails(error)
+            self._fails(error, began)
         else:
             self._failing = None
         return RENEW_EVERY
 
-    def _fails(self, error: LedgerError) -> None:
-        """Nothing is sent meanwhile (see :meth:`check`); after a while the process ends."""
-        now = self._clock.monotonic()
+    def _fails(self, error: LedgerError, began: float) -> None:
+        """Nothing is sent meanwhile (see :meth:`check`); after a while the process ends.
+
+        Not at the first failure, however long that took: the process may have been paused in it.
+        """
         if self._failing is None:
-            self._failing = now
+            self._failing = began
             log.warning("lease_not_renewed", extra={"detail": str(error)})
-        elif now - self._failing >= GIVE_UP:
+        elif self._clock.monotonic() - self._failing >= GIVE_UP:
             raise Fatal(f"the ledger failed for {GIVE_UP:g} s: {error}") from error
 
     def check(self) -> None:

@@ -38,7 +38,7 @@ def upgrade_sqlite(path: Path, busy_timeout: float) -> None:
         with engine.begin() as connection:
             upgrade(connection)
     except DBAPIError as error:
-        raise translated(cast("sqlite3.Error", error.orig)) from error
+        raise translated(cast("sqlite3.Error", error.orig), path) from error
     except CommandError as error:
         raise LedgerError(f"the ledger {path} could not be upgraded: {error}") from error
 

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from time import monotonic
 from typing import Any, TypeVar, cast
@@ -32,6 +33,14 @@ _NO_ANSWER = 2.0  # beyond the server's own timeout: then it hangs, or the netwo
 _CONNECT_TIMEOUT = 3
 _FIRST_PAUSE = 0.05
 _LAST_PAUSE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class _Down:
+    """The last attempt to reach the server."""
+
+    at: float  # monotonic, its end
+    sentence: str
 
 
 @lru_cache(maxsize=512)
@@ -118,7 +127,7 @@ class Session:
         self._read_only = read_only
         self._lock = threading.Lock()
         self._connection: _Connection | None = None
-        self._down = False
+        self._down: _Down | None = None
         self._closed = False
         self._pause = threading.Event()
 
@@ -132,8 +141,13 @@ class Session:
         Raises:
             LedgerError: it did not work; without an answer nobody knows whether it had effect.
         """
+        asked = monotonic()
         with self._lock:
-            # After a failure every caller behind the lock tries once and gives way to the next.
+            if self._down is not None and self._down.at > asked:
+                # Somebody tried while we waited. Where the server says nothing each attempt takes
+                # seconds, and a dozen callers in a row would take a minute, and a stop as long.
+                raise LedgerError(self._down.sentence)
+            # After a failure each caller tries once.
             deadline = Deadline(0.0 if self._down else self._patience)
             pause, again = _FIRST_PAUSE, False
             while True:
@@ -147,10 +161,12 @@ class Session:
                     finally:
                         self._settle(connection)
                 except psycopg.Error as error:
-                    self._down = self._connection is None
-                    transient = is_transient(error, closed=self._down)
+                    lost = self._connection is None
+                    failed = self._translated(error)
+                    self._down = _Down(monotonic(), str(failed)) if lost else None
+                    transient = is_transient(error, closed=lost)
                     if self._closed or not transient or deadline.passed():
-                        raise self._translated(error) from error
+                        raise failed from error
                 self._pause.wait(min(pause, deadline.left()))
                 pause = min(2 * pause, _LAST_PAUSE)
 
@@ -195,7 +211,7 @@ class Session:
             self._connection.answer_within = self._timeout + _NO_ANSWER
             if self._down:
                 log.info("ledger_reached_again", extra={"ledger": self._address.name})
-        self._down = False
+        self._down = None
         return self._connection
 
     def _connect(self, changed: dict[str, str]) -> _Connection:

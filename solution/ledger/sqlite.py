@@ -18,7 +18,8 @@ from solution.domain.records import Change, EntryRef, Intent
 from solution.errors import IdentityExists, LedgerError
 from solution.ledger import file_check, files, rows
 from solution.ledger.batch import Batch, prepare
-from solution.ledger.failures import translated
+from solution.ledger.failures import is_taken, translated
+from solution.ledger.patience import Patience
 from solution.ledger.reader import LedgerReader
 from solution.ledger.schema import SCHEMA_VERSION, ensure_schema
 from solution.ledger.sqlite_source import SqliteSource
@@ -28,6 +29,9 @@ from solution.ledger.wal import CHECKPOINT_AFTER, WriteAheadLog
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+BUSY_TIMEOUT = 5.0
+"""Seconds of another process's lock that a service survives."""
 
 # A backstop for a process without an OutcomeWriter, in pages; tidy() comes long before.
 _AUTOCHECKPOINT = 32_768
@@ -40,7 +44,8 @@ class SqliteLedger(Store):
     Args:
         url: ``sqlite:///relative.db``, ``sqlite:////absolute.db``, or ``sqlite://`` for memory.
         fsync_before_post: let :meth:`begin` return only when the row survives a power loss too.
-        busy_timeout: seconds to wait where another process has the database locked.
+        busy_timeout: seconds to wait where another process has the database locked;
+            ``BUSY_TIMEOUT`` by default.
         clock: where ``created_ms`` and ``updated_ms`` come from when a change does not set them.
 
     Raises:
@@ -54,15 +59,17 @@ class SqliteLedger(Store):
         url: str,
         *,
         fsync_before_post: bool = False,
-        busy_timeout: float = 5.0,
+        busy_timeout: float | None = None,
         clock: Clock | None = None,
     ) -> None:
         super().__init__(clock or SystemClock())
+        if busy_timeout is None:
+            busy_timeout = BUSY_TIMEOUT
         self._fsync_before_post = fsync_before_post
         self._write_lock = threading.Lock()
         self._rows_at_checkpoint = 0
         self._instance: files.InstanceLock | None = None
-        self._opened: dict[str, tuple[int, int]] = {}
+        self._opened: dict[str, files.Mark] = {}
         self._wal: WriteAheadLog | None = None
         self.path = files.database_path(url)
         if self.path is None:
@@ -70,6 +77,7 @@ class SqliteLedger(Store):
             ensure_schema(self._connection, ":memory:", self._clock.epoch_ms())
         else:
             self._open_file(self.path, busy_timeout)
+        self._patience = Patience(self._connection, busy_timeout)
         self._last_event_id = self._stored_event_id()
 
     def open_reader(self) -> LedgerReader:
@@ -89,10 +97,10 @@ class SqliteLedger(Store):
         row = rows.intent_row(intent, self._clock.epoch_ms())
         try:
             number = self._statement(rows.INSERT_INTENT, rows.INSERT_INTENT_LEASED, row)
-        except sqlite3.IntegrityError as error:
-            raise IdentityExists(f"the signal {intent.identity} has a row already") from error
         except sqlite3.Error as error:
-            raise translated(error) from error
+            if is_taken(error):
+                raise IdentityExists(f"the signal {intent.identity} has a row already") from error
+            raise self._translated(error) from error
         if self._fsync_before_post:
             self._sync(number)
 
@@ -134,7 +142,7 @@ class SqliteLedger(Store):
         try:
             self._statement(rows.COUNT_START, rows.COUNT_START_LEASED, row)
         except sqlite3.Error as error:
-            raise translated(error) from error
+            raise self._translated(error) from error
         return int(self._read(rows.SELECT_STARTS, row)[0][0])
 
     def last_event_id(self) -> int:
@@ -218,25 +226,22 @@ class SqliteLedger(Store):
             self._wal = None
         with self._write_lock:
             self._connection.close()
-        if self._instance is not None:
+        if self.path is not None and self._instance is not None:
+            files.seal_if_emptied(self.path)
             self._instance.release()
+            self._instance = None
 
     def _check_files(self) -> None:
-        """The open file must still be the one that its path names (two ``stat``, about 3 µs).
+        """The open files must still be those that their paths name (four ``stat``, about 7 µs).
 
         SQLite writes on into a file that was deleted or replaced, and nobody would ever read those
         rows; without the lock file a second service could start beside this one.
 
         Raises:
-            LedgerError: it is not.
+            LedgerError: one is not.
         """
-        for path, known in self._opened.items():
-            try:
-                now = os.stat(path)  # noqa: PTH116 - a Path's stat costs twice as much, at each order
-            except OSError as error:
-                raise LedgerError(f"the ledger's file {path} is gone: {error.strerror}") from error
-            if (now.st_dev, now.st_ino) != known:
-                raise LedgerError(f"the ledger's file {path} was replaced while in use")
+        for path, mark in self._opened.items():
+            mark.check(path)
 
     # --- inside -------------------------------------------------------------------------------
 
@@ -249,6 +254,7 @@ class SqliteLedger(Store):
                     files.prepare(path)  # first of all, for it makes the directory of the lock
                 self._instance = files.InstanceLock(path)
                 undo.callback(self._instance.release)
+                files.refuse_emptied(path)
                 path.chmod(0o600)
                 self._connection = _connect(os.fspath(path), busy_timeout)
                 undo.callback(self._connection.close)
@@ -258,13 +264,11 @@ class SqliteLedger(Store):
                 undo.callback(self._wal.close)
                 file_check.check(path)
                 files.sync_directory(path)
-                for name in (os.fspath(path), f"{os.fspath(path)}.lock"):
-                    about = os.stat(name)  # noqa: PTH116 - as in _check_files
-                    self._opened[name] = about.st_dev, about.st_ino
+                self._opened = files.marks(path)
             except OSError as error:
                 raise files.unusable(path, error) from error
             except sqlite3.Error as error:
-                raise translated(error) from error
+                raise self._translated(error) from error
             undo.pop_all()
 
     def _stored_event_id(self) -> int:
@@ -276,7 +280,10 @@ class SqliteLedger(Store):
             with self._write_lock:
                 return self._connection.execute(sql, parameters).fetchall()
         except sqlite3.Error as error:
-            raise translated(error) from error
+            raise self._translated(error) from error
+
+    def _translated(self, error: sqlite3.Error) -> LedgerError:
+        return translated(error, self.path or ":memory:")
 
     def _advance(self, batch: Batch) -> None:
         """Requires holding ``_write_lock``."""
@@ -300,7 +307,7 @@ class SqliteLedger(Store):
             sqlite3.Error, LedgerError: nothing was written.
         """
         self._check_usable()
-        with self._write_lock:
+        with self._write_lock, self._patience:
             epoch = self._epoch
             if not epoch:
                 self._connection.execute(plain, row)
@@ -326,7 +333,7 @@ class SqliteLedger(Store):
         """
         self._check_usable()
         try:
-            with self._write_lock:
+            with self._write_lock, self._patience:
                 leftovers = self._take_leftovers()
                 try:
                     self._connection.execute("BEGIN IMMEDIATE")
@@ -344,7 +351,7 @@ class SqliteLedger(Store):
                     then(result)
                 return result, self._wal.committed() if self._wal else 0
         except sqlite3.Error as error:
-            raise translated(error) from error
+            raise self._translated(error) from error
 
     def _holds_lease(self) -> bool:
         """Requires an open transaction."""

@@ -25,6 +25,7 @@ class SqliteSource:
     def __init__(self, path: Path, busy_timeout: float = 5.0) -> None:
         if not path.is_file():
             raise LedgerError(f"there is no ledger at {path}")
+        self._path = path
         # Without a log nobody has the database open; reading it as immutable keeps SQLite from
         # leaving an empty -wal and -shm behind.
         wal = path.with_name(path.name + "-wal")
@@ -40,7 +41,7 @@ class SqliteSource:
                 self._connection.close()
                 raise
         except sqlite3.Error as error:
-            raise translated(error) from error
+            raise translated(error, path) from error
         if not self.version:
             self._connection.close()
             raise LedgerError(f"{path} holds no ledger yet")
@@ -54,7 +55,7 @@ class SqliteSource:
         try:
             return self._connection.execute(sql, parameters).fetchall()
         except sqlite3.Error as error:
-            raise translated(error) from error
+            raise translated(error, self._path) from error
 
     def close(self) -> None:
         """Let go of the file; may be called twice."""

@@ -10,7 +10,7 @@ from tests.helpers import fault_broker as broken
 from tests.helpers.clocks import eventually
 from tests.helpers.fault_broker import FaultBroker
 from tests.helpers.redis_server import free_port
-from tests.helpers.service_process import Service, World
+from tests.helpers.service_process import World, refusal
 
 CHEAP = ["F", "BAC", "C", "CSCO"]
 
@@ -18,16 +18,6 @@ CHEAP = ["F", "BAC", "C", "CSCO"]
 def publish_some(made: World, count: int) -> list[str]:
     """That many buys over the cheap assets."""
     return [made.publish(CHEAP[number % len(CHEAP)]) for number in range(count)]
-
-
-def refusal(service: Service, code: int, prefix: str) -> str:
-    """The one line a service ends with."""
-    assert service.wait() == code, service.text
-    lines = [line for line in service.text.splitlines() if line.startswith(prefix)]
-    assert len(lines) == 1, service.text
-    assert "Traceback" not in service.text
-    assert "SECRET-CANARY" not in service.text
-    return lines[0]
 
 
 # --- refusing to start --------------------------------------------------------------------

@@ -24,6 +24,22 @@ class PostgresServer(postgres_server.PostgresServer):
             connection.execute(_EMPTY)
 
     @contextmanager
+    def read_only(self, url: str) -> Iterator[None]:
+        """One database, for every session from now on; those that are open are ended."""
+        name = url.rpartition("/")[2]
+        setting = f"ALTER DATABASE {name} SET default_transaction_read_only ="
+        with self.connect("postgres") as connection:
+            connection.execute(f"{setting} on")  # type: ignore[call-overload]
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
+                (name,),
+            )
+            try:
+                yield
+            finally:
+                connection.execute(f"{setting} off")  # type: ignore[call-overload]
+
+    @contextmanager
     def frozen(self) -> Iterator[None]:
         """Every process of it is stopped meanwhile: it accepts and says nothing."""
         import psutil

@@ -94,6 +94,16 @@ class Service:
         return self.wait()
 
 
+def refusal(service: Service, code: int, prefix: str, seconds: float = 20.0) -> str:
+    """The one line a service ends with, the last that it prints."""
+    assert service.wait(seconds) == code, service.text
+    lines = service.text.splitlines()
+    assert [line for line in lines if line.startswith(prefix)] == lines[-1:], service.text
+    assert "Traceback" not in service.text
+    assert "SECRET-CANARY" not in service.text
+    return lines[-1]
+
+
 @dataclass
 class World:
     """One account at one exchange, one Redis, one ledger, and services that come and go."""

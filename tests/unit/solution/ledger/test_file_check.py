@@ -57,7 +57,8 @@ def test_what_happens_to_a_file_in_use_ends_the_service(
 def test_the_sentence_is_one_line(used: SqliteLedger, database: Path) -> None:
     """It is the last line of a service that ends."""
     happens(OVERWRITE, database)
-    with pytest.raises(LedgerError, match=r"^the ledger file is damaged; restore a backup \(.+\)$"):
+    sentence = rf"^the ledger {database} is damaged; restore a backup \(.+\)$"
+    with pytest.raises(LedgerError, match=sentence):
         check(database)
 
 

@@ -156,6 +156,22 @@ def test_a_database_that_stays_away_ends_the_service() -> None:
         keeper.step()
 
 
+def test_the_time_that_an_attempt_took_counts_but_no_single_one_ends_the_service() -> None:
+    """A server that says nothing takes seconds each time; a paused process seems to as well."""
+
+    class Slow(Ledger):
+        def renew_lease(self, ttl: float) -> None:
+            clock.advance(GIVE_UP)
+            super().renew_lease(ttl)
+
+    ledger, clock = Slow(), ManualClock()
+    keeper = LeaseKeeper(ledger, clock)
+    ledger.error = LedgerError("no answer")
+    keeper.step()
+    with pytest.raises(Fatal, match="no answer"):
+        keeper.step()
+
+
 def test_what_is_done_beside_each_renewal() -> None:
     """Halts are read again."""
     done: list[int] = []

@@ -5,14 +5,24 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from solution import standby
+from solution.config import load_settings
 from solution.domain.records import Change, EntryRef, State
-from solution.errors import ConfigError, LedgerBusy, LedgerError
-from solution.ledger import file_check, open_reader, wal
+from solution.errors import (
+    ConfigError,
+    IdentityExists,
+    LedgerBusy,
+    LedgerError,
+    LedgerInUse,
+    StartupError,
+)
+from solution.ledger import file_check, open_reader, sqlite, wal
 from solution.ledger.files import database_path
 from solution.ledger.sqlite import SqliteLedger
 from tests.helpers.ledger_rows import make_end, make_event, make_intent
@@ -104,7 +114,7 @@ def test_a_second_process_is_told_who_holds_the_ledger(
     child: subprocess.Popen[str], database: Path
 ) -> None:
     """Only one process trades on a ledger; when it is gone the next may."""
-    with pytest.raises(LedgerBusy, match=f"in use by process {child.pid};"):
+    with pytest.raises(LedgerInUse, match=f"in use by process {child.pid};"):
         SqliteLedger(f"sqlite:///{database}")
     child.kill()
     child.wait(10)
@@ -304,6 +314,56 @@ def test_a_lock_held_by_a_stranger_ends_in_ledger_busy(database: Path) -> None:
     ledger.close()
 
 
+def test_only_the_first_one_waits_the_whole_time_for_a_lock(database: Path) -> None:
+    """All writers stand behind one lock: a dozen times five seconds would be a minute."""
+    ledger = SqliteLedger(f"sqlite:///{database}", busy_timeout=30.0)
+    ledger._connection.execute("PRAGMA busy_timeout = 60")  # so that the test need not wait
+
+    def waits() -> int:
+        return int(ledger._connection.execute("PRAGMA busy_timeout").fetchone()[0])
+
+    stranger = sqlite3.connect(database, isolation_level=None)
+    stranger.execute("BEGIN IMMEDIATE")
+    for write in (lambda: ledger.begin(make_intent()), lambda: ledger.apply([make_end()])):
+        with pytest.raises(LedgerBusy, match=f"kept the ledger {database} locked"):
+            write()
+        assert waits() == 50
+    stranger.close()
+    ledger.begin(make_intent())
+    assert waits() == 30_000
+    with pytest.raises(IdentityExists):
+        ledger.begin(make_intent())
+    assert waits() == 30_000
+    ledger.close()
+
+
+def test_an_instance_waits_as_a_standby_for_another_one_alone(
+    child: subprocess.Popen[str], database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else's lock ends the start: nobody would ever end that waiting."""
+    environ = {
+        "ALPACA_API_KEY": "key",
+        "ALPACA_SECRET_KEY": "secret",
+        "LEDGER_URL": f"sqlite:///{database}",
+    }
+    settings, stop = load_settings(environ=environ, env_file=None), threading.Event()
+    monkeypatch.setattr(standby, "ASK_EVERY", 0.0)
+    monkeypatch.setattr(standby.log, "warning", lambda *_a, **_k: stop.set())
+    assert standby.become_active(settings, "me", stop) is None
+    assert stop.is_set()
+    child.kill()
+    child.wait(10)
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT", 0.05)
+    stranger = sqlite3.connect(database, isolation_level=None)
+    stranger.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StartupError, match=f"kept the ledger {database} locked for too long"):
+        standby.become_active(settings, "me", threading.Event())
+    stranger.close()
+    ledger = standby.become_active(settings, "me", threading.Event())
+    assert ledger is not None
+    standby.step_down(ledger)
+
+
 def counting(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Count the syncs instead of making them."""
     calls: list[int] = []
@@ -439,7 +499,7 @@ def test_the_database_file_is_never_opened_beside_sqlite(file_ledger: SqliteLedg
     assert opened.count(f"{file_ledger.path}-wal") == 3
 
 
-@pytest.mark.parametrize("suffix", ["", ".lock"])
+@pytest.mark.parametrize("suffix", ["", ".lock", "-wal", "-shm"])
 @pytest.mark.parametrize("replaced", [True, False])
 def test_a_file_that_is_deleted_or_replaced_ends_the_recording(
     database: Path, suffix: str, replaced: bool
@@ -459,3 +519,63 @@ def test_a_file_that_is_deleted_or_replaced_ends_the_recording(
     with pytest.raises(LedgerError, match=r"gone|replaced"):
         ledger.apply([make_end(0)])
     ledger.close()
+
+
+def test_a_log_without_its_name_is_finished_at_the_end(database: Path) -> None:
+    """What was committed before it was deleted is in the database when the process has ended."""
+    ledger = SqliteLedger(f"sqlite:///{database}")
+    ledger.begin(make_intent(0))
+    Path(f"{database}-wal").unlink()
+    with pytest.raises(LedgerError, match="-wal is gone"):
+        ledger.begin(make_intent(1))
+    ledger.close()
+    again = SqliteLedger(f"sqlite:///{database}")
+    assert [intent.entry_id for intent in again.open_intents()] == ["0-0"]
+    again.close()
+
+
+def test_a_file_that_was_emptied_is_told_at_the_next_order(file_ledger: SqliteLedger) -> None:
+    """The most likely accident (``> ledger.db``): SQLite writes on, its pages are in memory."""
+    assert file_ledger.path is not None
+    os.truncate(file_ledger.path, 0)
+    with pytest.raises(LedgerError, match="was emptied while in use"):
+        file_ledger.begin(make_intent())
+    with pytest.raises(LedgerError, match="was emptied while in use"):
+        file_ledger.apply([make_end()])
+
+
+def test_a_file_that_was_emptied_is_no_new_ledger_after_the_end(database: Path) -> None:
+    """Closing deletes the log, the other witness."""
+    ledger = SqliteLedger(f"sqlite:///{database}")
+    ledger.begin(make_intent())
+    ledger.tidy(idle=True)
+    os.truncate(database, 0)
+    ledger.close()
+    ledger.close()
+    with pytest.raises(LedgerError, match="no SQLite database, or is damaged; restore a backup"):
+        SqliteLedger(f"sqlite:///{database}")
+
+
+def test_an_empty_file_beside_a_log_is_no_new_ledger(
+    child: subprocess.Popen[str], database: Path
+) -> None:
+    """SQLite would delete the log and begin anew; refused, and nothing is touched."""
+    child.kill()
+    child.wait(10)
+    os.truncate(database, 0)
+    log = Path(f"{database}-wal").read_bytes()
+    with pytest.raises(LedgerError, match=f"{database} is damaged: it is empty, but has a log"):
+        SqliteLedger(f"sqlite:///{database}")
+    assert Path(f"{database}-wal").read_bytes() == log != b""
+    Path(f"{database}-wal").write_bytes(b"")
+    SqliteLedger(f"sqlite:///{database}").close()  # a first start that was killed: nothing in it
+
+
+def test_a_refusal_that_is_no_equal_row_is_not_taken_for_one(file_ledger: SqliteLedger) -> None:
+    """Such as a trigger's: IdentityExists would send the caller looking for a row."""
+    file_ledger._connection.execute(
+        "CREATE TRIGGER no BEFORE INSERT ON order_intents BEGIN SELECT RAISE(ABORT, 'no'); END"
+    )
+    with pytest.raises(LedgerError, match=r"refused a statement \(no\)") as raised:
+        file_ledger.begin(make_intent())
+    assert not isinstance(raised.value, IdentityExists)

@@ -315,6 +315,41 @@ def test_a_lock_held_by_a_stranger_ends_in_ledger_busy(
     ledger.close()
 
 
+def test_who_waited_behind_an_attempt_that_failed_gives_way(
+    postgres_server: PostgresServer, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each attempt at a server that says nothing takes seconds: those behind it make none."""
+    ledger = PostgresLedger(postgres_url, timeout=0.1, patience=0.0)
+    ledger.begin(make_intent(8))
+    monkeypatch.setattr(ledger._intents._connection, "answer_within", 0.3)
+    entered, failures, tries = threading.Event(), [], []
+    connected = ledger._intents._connected
+
+    def attempt() -> Any:
+        tries.append(1)
+        entered.set()
+        return connected()
+
+    monkeypatch.setattr(ledger._intents, "_connected", attempt)
+
+    def begin(number: int) -> None:
+        with pytest.raises(LedgerError, match="does not answer") as raised:
+            ledger.begin(make_intent(number))
+        failures.append(str(raised.value))
+
+    with postgres_server.frozen():
+        threads = [threading.Thread(target=begin, args=(number,)) for number in range(4)]
+        threads[0].start()
+        assert entered.wait(10)
+        for thread in threads[1:]:
+            thread.start()
+        for thread in threads:
+            thread.join(10)
+    assert (len(tries), len(failures), len(set(failures))) == (1, 4, 1)
+    ledger.begin(make_intent(9))
+    ledger.close()
+
+
 def test_a_read_only_server_makes_nothing_durable(
     postgres_server: PostgresServer, postgres_url: str
 ) -> None:
