@@ -44,6 +44,7 @@ from solution.trading.desk import TradingDesk
 from solution.trading.exit_saga import ExitSaga
 from solution.trading.halts import Halts
 from solution.trading.kill_switch import KillSwitch
+from solution.trading.legs import LegFinder
 from solution.trading.open_orders import OpenOrders
 from solution.trading.orphans import Orphans
 from solution.trading.pipeline import Pipeline
@@ -208,6 +209,7 @@ class Assembly:
             self._clock,
             open_orders=open_orders.step,
             equity=self.ledger,
+            find_legs=LegFinder(self.wrapper, self.tracker).step,
         )
         self.keeper = AccountKeeper(self.wrapper, self.portfolio, self._clock, duties)
 

@@ -119,7 +119,7 @@ class OpenOrders:
         elif state not in TERMINAL:
             # It is compared with what was sent before it is adopted, as after any lookup.
             self._schedule.look_now(coid, now, watched=state is State.EXPIRED_UNCONFIRMED)
-        elif tracked.ended_at < asked_at:
+        elif tracked.ended_at < asked_at and not tracked.is_leg:
             self._still_open(tracked, order)
 
     def _still_open(self, tracked: Tracked, order: Mapping[str, Any]) -> None:

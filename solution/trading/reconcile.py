@@ -102,6 +102,7 @@ class Duties:
 
     Args:
         open_orders: compares the broker's open orders with ours; decides itself when it is time.
+        find_legs: asks for the legs of brackets that no answer named; decides itself as well.
         equity: where the curve is kept.
     """
 
@@ -114,7 +115,9 @@ class Duties:
         *,
         open_orders: Callable[[], None],
         equity: EquityLog,
+        find_legs: Callable[[], None] = lambda: None,
     ) -> None:
+        self._find_legs = find_legs
         self._portfolio = portfolio
         self._tracker = tracker
         self._schedule = schedule
@@ -125,6 +128,7 @@ class Duties:
 
     def step(self) -> None:
         self._findings()
+        self._find_legs()
         self._open_orders()
         self._add_equity()
 

@@ -70,8 +70,8 @@ class Client:
         self._ask(f"lookup {coid}")
         return {"client_order_id": coid}
 
-    def get_order(self, order_id: str) -> dict[str, Any]:
-        self._ask(f"order {order_id}")
+    def get_order(self, order_id: str, *, nested: bool = False) -> dict[str, Any]:
+        self._ask(f"nested {order_id}" if nested else f"order {order_id}")
         return {"id": order_id}
 
     def cancel_order(self, order_id: str) -> None:
