@@ -156,6 +156,16 @@ def test_each_request_spends_one_slot(fix: Fixture) -> None:
     assert fix.wrapper.requests == 7
 
 
+def test_legs_come_under_their_entry_order_when_asked_for(fix: Fixture) -> None:
+    """Else each stands in the list by itself."""
+    fix.wrapper.order("o", Priority.POLL, nested=True)
+    assert fix.client.asked == ["nested o"]
+    for nested in (False, True):
+        fix.wrapper.open_orders(Priority.POLL, nested=nested)
+    assert [call["nested"] for call in fix.client.list_calls] == [False, True]
+    assert {call["status"] for call in fix.client.list_calls} == {"open"}
+
+
 def test_a_post_spends_the_callers_slot_whatever_comes_of_it(fix: Fixture) -> None:
     """Also after an error: it may have arrived."""
     slot = fix.limiter.try_acquire(Priority.ENTRY)

@@ -131,7 +131,7 @@ class Dutiful(Rig):
     def __init__(self) -> None:
         super().__init__()
         self.curve = Curve()
-        self.compared = 0
+        self.compared = self.legs_wanted = 0
         self.duties = Duties(
             self.portfolio,
             self.tracker,
@@ -139,7 +139,11 @@ class Dutiful(Rig):
             self.clock,
             open_orders=self._compare,
             equity=self.curve,
+            find_legs=self._find,
         )
+
+    def _find(self) -> None:
+        self.legs_wanted += 1
 
     def _compare(self) -> None:
         self.compared += 1
@@ -166,7 +170,7 @@ def test_the_equity_curve_has_a_point_a_minute() -> None:
     times = [point[0] for point in rig.curve.points]
     assert len(times) == 3
     assert all(60_000 <= b - a <= 91_000 for a, b in pairwise(times))
-    assert rig.compared == 150
+    assert rig.compared == rig.legs_wanted == 150
 
 
 def test_an_old_picture_makes_no_point() -> None:
