@@ -89,7 +89,7 @@ class Legs:
         parent = self._registry.find(client_order_id)
         if parent is None or parent.foreign or parent.is_leg:
             return ()
-        listed = [leg for leg in order.get("legs") or () if leg.get("id")]
+        listed = _listed(order)
         if not listed:
             if not parent.legs_known and legs.has_legs(parent.intent, order):
                 self._want(parent, str(order.get("id") or ""))
@@ -150,12 +150,15 @@ class Legs:
                 entry.legs_known = True
 
     def missed(self, order: Mapping[str, Any]) -> None:
-        """News of an order nobody knows; should it turn out a leg of ours, it is asked for."""
-        if order.get("order_class") in legs.CLASSES:
-            with self._mutex:
+        """News of an order nobody knew; should it turn out a leg of ours, it is asked for."""
+        with self._mutex:
+            name = self._name_of(order)  # another thread may have learned of it since
+            if not name:
                 self._unheard[str(order.get("id"))] = None
                 while len(self._unheard) > UNHEARD_KEPT:
                     del self._unheard[next(iter(self._unheard))]
+        if name:
+            self._schedule.poll_now([name], self._clock.monotonic())
 
     def renamed(self, parent: Intent) -> None:
         """The signal of an entry order turned up: its legs are told as that signal's.
@@ -216,6 +219,14 @@ class Legs:
         """Requires holding the mutex. The rows were put before: they are durable first."""
         if self._wanted.pop(client_order_id, None) is not None:
             self._outcomes.put(Change(forget=(MARK + client_order_id,)))
+
+
+def _listed(order: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The legs in an answer, whatever else stands there."""
+    found = order.get("legs")
+    if not isinstance(found, list):
+        return []
+    return [leg for leg in found if isinstance(leg, dict) and leg.get("id")]
 
 
 class NestedDesk(Protocol):

@@ -252,7 +252,8 @@ class OrderTracker(Verdicts):
             if known is None or known.foreign or self._contradicts(known, update.order):
                 # Somebody at the broker's own page, or a leg that its entry order has not named
                 # yet: it moves the position too.
-                self.legs.missed(update.order)
+                if known is None:
+                    self.legs.missed(update.order)
                 if update.position_qty is not None:
                     self._portfolio.moved_elsewhere(update.symbol, update.position_qty)
             elif update.event in AMENDMENTS:

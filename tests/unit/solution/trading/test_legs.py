@@ -234,9 +234,10 @@ def test_an_order_without_legs_is_not_asked_for(rig: Brackets) -> None:
     assert rig.ledger.states(MARK) == {}
 
 
-def test_a_leg_without_an_id_is_left_out(rig: Brackets) -> None:
+@pytest.mark.parametrize("said", [[{"symbol": "NVDA"}, None, "leg-1"], True, {"id": "leg-1"}])
+def test_what_is_no_leg_is_left_out(rig: Brackets, said: object) -> None:
     """Nothing could be booked under it."""
-    rig.desk.script.append(accept("new", legs=[{"symbol": "NVDA"}], order_class="bracket"))
+    rig.desk.script.append(accept("new", legs=said, order_class="bracket"))
     rig.desk.answers_legs = False
     parent = rig.bracket()
     assert rig.ledger.states(MARK) == {MARK + parent: "order-1"}
@@ -249,6 +250,10 @@ def test_a_foreign_order_has_no_legs_of_ours(rig: Brackets) -> None:
     coid = rig.only_coid()
     rig.tracker.expire_unconfirmed(coid, "older", adopt=False)
     assert rig.tracker.legs.learn(coid, {"id": "o", "legs": [{"id": "leg-1"}]}) == ()
+    rig.hear(
+        Update(event="fill", client_order_id=coid, order_id="o", symbol="NVDA", order={"id": "o"})
+    )
+    assert rig.tracker.legs._unheard == {}
 
 
 @pytest.mark.parametrize(
@@ -366,6 +371,15 @@ def test_a_fill_that_comes_before_the_answer_is_asked_for(rig: Brackets) -> None
     assert of_leg(rig, TAKE) == [("fill", "10", "take profit")]
 
 
+def test_a_leg_that_is_learned_of_while_its_news_is_judged_is_asked_for(rig: Brackets) -> None:
+    """Another thread has the answer to the POST."""
+    rig.bracket()
+    rig.trade(TAKE, "150", "10", "0")
+    rig.tracker.legs.missed(rig.desk.orders[TAKE])
+    rig.advance(0)
+    assert of_leg(rig, TAKE) == [("fill", "10", "take profit")]
+
+
 def test_what_the_entry_order_says_of_its_legs_is_news(rig: Brackets) -> None:
     """Asked for after they had traded: told after the entry order's own."""
     rig.desk.answers_legs = False
@@ -385,7 +399,7 @@ def test_news_of_unknown_orders_are_remembered_within_bounds(
     """The position follows all of them; the oldest is forgotten."""
     monkeypatch.setattr(module, "UNHEARD_KEPT", 1)
     for number in (1, 2):
-        order = {"id": f"order-{number}", "order_class": "bracket"}
+        order = {"id": f"order-{number}"}
         rig.hear(
             Update(
                 event="fill",
