@@ -21,7 +21,7 @@ from solution.errors import BrokerError, NoBudget
 from solution.rate_limiter import Priority
 from solution.trading.registry import Registry
 from solution.trading.schedule import Schedule
-from solution.trading.tracked import Tracked
+from solution.trading.tracked import UNCONFIRMED, Tracked
 from solution.trading.work import FreeLane
 
 log = logging.getLogger(__name__)
@@ -146,7 +146,8 @@ class Legs:
         with self._mutex:
             self.follow(row, progress, parent=parent)
             entry = self._registry.find(legs.parent_of(row))
-            if entry is not None:
+            # While its answer is not on record, not all of its legs may be.
+            if entry is not None and entry.progress.state not in UNCONFIRMED:
                 entry.legs_known = True
 
     def missed(self, order: Mapping[str, Any]) -> None:

@@ -62,7 +62,7 @@ class World:
         self.rig.desk.script.append(run)  # type: ignore[arg-type]
         self.rig.send("b", **BRACKET)
         self.parent = self.rig.only_coid()
-        if self.draw.random() < 0.3:
+        if self.draw.random() < 0.5:
             self.crash()
 
     def trade(self, coid: str, price: str, total: str, number: int) -> None:
@@ -145,7 +145,7 @@ class World:
 
 
 @given(seed=st.integers(0, 1_000_000), answers_legs=st.booleans())
-@settings(max_examples=150, deadline=None, derandomize=True)
+@settings(max_examples=400, deadline=None, derandomize=True)
 def test_each_execution_of_a_leg_is_booked_and_told_once(seed: int, *, answers_legs: bool) -> None:
     """Any news may be missing, doubled or late, and any process may die before its commit."""
     world = World(random.Random(seed), answers_legs=answers_legs)

@@ -496,6 +496,27 @@ def test_an_open_entry_order_knows_its_legs_after_a_restart(rig: Brackets) -> No
     assert tracked.legs_known
 
 
+def test_a_crash_between_the_rows_of_two_legs_loses_neither(rig: Brackets) -> None:
+    """One was committed, the other and the entry order's answer were not."""
+    put, left = rig.outcomes.put, 1
+
+    def die_soon(change: Change) -> None:
+        nonlocal left
+        left -= 1
+        if left >= 0:
+            put(change)
+
+    rig.outcomes.put = die_soon  # type: ignore[method-assign]
+    parent = rig.bracket()
+    assert (rig.row(parent).state, rig.leg_row(STOP)) == (State.SUBMITTING, None)
+    assert rig.row(TAKE).state is State.OPEN
+    again = restarted(rig)
+    again.advance(ASK_AFTER + 1)
+    again.finder.step()
+    assert again.row(parent).state is State.FILLED
+    assert (again.row(TAKE).state, again.row(STOP).state) == (State.OPEN, State.OPEN)
+
+
 @pytest.mark.parametrize("ended", [True, False])
 def test_legs_on_record_are_not_made_twice(
     rig: Brackets, caplog: pytest.LogCaptureFixture, *, ended: bool
