@@ -161,6 +161,17 @@ class Legs:
         if name:
             self._schedule.poll_now([name], self._clock.monotonic())
 
+    def mind_siblings(self, leg: Intent, *, ended: bool) -> None:
+        """With one leg's end the other's is near: asked for shortly, should the stream not say."""
+        if not ended:
+            return
+        parent = legs.parent_of(leg)
+        with self._mutex:
+            open_ones = [t.intent for t in self._registry.on_their_way.values() if t.is_leg]
+        for other in open_ones:
+            if legs.parent_of(other) == parent:
+                self._schedule.follow(other, self._clock.monotonic())
+
     def renamed(self, parent: Intent) -> None:
         """The signal of an entry order turned up: its legs are told as that signal's.
 

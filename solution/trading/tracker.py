@@ -422,6 +422,7 @@ class OrderTracker(Verdicts):
             log.error("late_order_found", extra=about(intent))
         if tracked.is_leg:
             log.info("leg_changed", extra=about(intent) | {"state": str(step.progress.state)})
+            self.legs.mind_siblings(intent, ended=step.progress.ended)
         elif step.progress.ended and not step.corrected:
             self.board.note(intent, str(step.progress.state))
             log_end(intent, step.progress)

@@ -342,6 +342,34 @@ def test_all_open_legs_cost_one_request_a_minute(rig: Brackets) -> None:
     assert rig.desk.asked == ["open POLL"] * 3
 
 
+def test_the_end_of_one_leg_has_the_other_asked_for(rig: Brackets) -> None:
+    """The stream is known to miss the cancel of a sibling; legs of other brackets rest."""
+    rig.bracket()
+    rig.send("b", **BRACKET)
+    rig.hear(rig.trade(TAKE, "150", "4", "6"))
+    rig.advance(5)
+    rig.hear(rig.trade(TAKE, "150", "10", "0", number=2))
+    rig.cancelled(STOP)
+    assert rig.desk.asked == []
+    rig.advance(5)
+    assert rig.desk.asked == ["order order-3 POLL"]
+    assert rig.row(STOP).state is State.CANCELED
+
+
+def test_a_held_leg_that_no_list_has_is_asked_for_less_and_less(rig: Brackets) -> None:
+    """After one list, two, four, eight; and anew once it was listed."""
+    rig.bracket()
+    rig.desk.hidden.add(STOP)
+    for _ in range(9):
+        rig.a_minute()
+    assert rig.desk.asked.count("order order-3 POLL") == 4
+    rig.desk.hidden.clear()
+    rig.a_minute()
+    rig.desk.hidden.add(STOP)
+    rig.a_minute()
+    assert rig.desk.asked.count("order order-3 POLL") == 5
+
+
 def test_a_poll_of_a_leg_never_takes_the_budget_of_orders(rig: Brackets) -> None:
     """However long it had none, and whether or not the stream tells."""
     rig.bracket()
