@@ -111,9 +111,12 @@ class AlpacaAPIWrapper:
         with self._slot(priority):
             return self._client.get_order_by_client_id(client_order_id)
 
-    def order(self, order_id: str, priority: Priority) -> Mapping[str, Any]:
+    def order(
+        self, order_id: str, priority: Priority, *, nested: bool = False
+    ) -> Mapping[str, Any]:
+        """The order under the broker's id; ``nested`` with the legs of a bracket."""
         with self._slot(priority):
-            return self._client.get_order(order_id)
+            return self._client.get_order(order_id, nested=nested)
 
     def cancel(self, order_id: str) -> None:
         with self._slot(Priority.CANCEL):
@@ -149,10 +152,16 @@ class AlpacaAPIWrapper:
             after = last - timedelta(microseconds=1000)
         return None
 
-    def open_orders(self, priority: Priority) -> Sequence[Mapping[str, Any]]:
-        """The newest 500 orders that are not at their end."""
+    def open_orders(
+        self, priority: Priority, *, nested: bool = False
+    ) -> Sequence[Mapping[str, Any]]:
+        """The newest 500 orders that are not at their end.
+
+        Args:
+            nested: the legs of a bracket stand under their entry order, and not each by itself.
+        """
         with self._slot(priority):
-            return self._client.list_orders(status="open", limit=LIST_PAGE, nested=True)
+            return self._client.list_orders(status="open", limit=LIST_PAGE, nested=nested)
 
     # --- account --------------------------------------------------------------------------
 

@@ -44,6 +44,7 @@ from solution.trading.desk import TradingDesk
 from solution.trading.exit_saga import ExitSaga
 from solution.trading.halts import Halts
 from solution.trading.kill_switch import KillSwitch
+from solution.trading.legs import LegFinder
 from solution.trading.loss_check import LossCheck
 from solution.trading.open_orders import OpenOrders
 from solution.trading.orphans import Orphans
@@ -213,8 +214,11 @@ class Assembly:
             self.tracker,
             self.schedule,
             self._clock,
-            open_orders=open_orders.step,
-            loss_check=self.loss_check.step,
+            errands=(
+                self.loss_check.step,
+                LegFinder(self.wrapper, self.tracker).step,
+                open_orders.step,
+            ),
             equity=self.ledger,
         )
         self.keeper = AccountKeeper(self.wrapper, self.portfolio, self._clock, duties)

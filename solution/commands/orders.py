@@ -8,6 +8,7 @@ import click
 
 from solution.clock import moment_of
 from solution.commands.common import echo_json, json_option, reader_of, settings_of, table
+from solution.domain.legs import is_leg
 from solution.domain.records import TERMINAL, Intent, State
 
 OPEN = tuple(state for state in State if state not in TERMINAL)
@@ -72,6 +73,6 @@ def _row(intent: Intent) -> tuple[str, ...]:
         str(intent.state),
         f"{intent.filled_qty:f}" if intent.filled_qty else "",
         "" if intent.filled_avg_price is None else f"{intent.filled_avg_price:f}",
-        intent.reason,
+        intent.reason or (intent.message if is_leg(intent) else ""),
         intent.signal_id or intent.entry_id,
     )

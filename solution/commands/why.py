@@ -27,7 +27,7 @@ from solution.feeds.entry_trace import Place, StreamTrace, Told
 from solution.redis_client import make_client
 from solution.security import Redactor
 from solution.ui import story, story_text
-from solution.ui.search import Found, LetterFacts, SignalFacts, search
+from solution.ui.search import Found, LegOfIt, LetterFacts, SignalFacts, search
 from solution.ui.story import Line, Tone
 
 _COLORS = {Tone.GOOD: "green", Tone.ATTENTION: "yellow", Tone.BAD: "red"}
@@ -118,6 +118,15 @@ def _as_object(found: Found, now_ms: int) -> dict[str, Any]:
     }
 
 
+def _leg(leg: LegOfIt) -> dict[str, Any]:
+    """A bracket's leg: its row and its executions."""
+    return {
+        "role": leg.row.message,
+        "order": orders.as_object(leg.row),
+        "trades": [_plain(trade) for trade in leg.trades],
+    }
+
+
 def _signal(facts: SignalFacts, now_ms: int) -> dict[str, Any]:
     intent = facts.intent
     return {
@@ -125,6 +134,7 @@ def _signal(facts: SignalFacts, now_ms: int) -> dict[str, Any]:
         "reason": _reason(intent.reason, intent.message),
         "order": orders.as_object(intent),
         "trades": [_plain(trade) for trade in facts.trades],
+        "legs": [_leg(leg) for leg in facts.legs],
         "stages_us": story.stages_of(facts.notes) or None,
         "history": [_note(note) for note in story.history_of(facts.notes)],
         "entry": _place(facts.place),

@@ -187,7 +187,7 @@ class Change:
     """What one commit does for one signal; all of it or nothing.
 
     Args:
-        insert: a row that never was SUBMITTING (refused, dry run, dead), or None.
+        insert: a row that never was SUBMITTING (refused, dry run, dead, a bracket's leg), or None.
         client_order_id, update: columns of :class:`Intent` to set on an existing row; setting
             ``state`` on a row in a terminal state changes nothing.
         trades: executions; those already known are ignored.
@@ -196,6 +196,7 @@ class Change:
             one that was told before is left out.
         notes: lines of the order's history.
         events: rows for the outbox, in order.
+        keep, forget: small state to keep (key, value), and keys of it to forget.
         ack: the entries that may be acknowledged once this is durable.
     """
 
@@ -207,4 +208,6 @@ class Change:
     repeats: tuple[EntryRef, ...] = ()
     notes: tuple[Note, ...] = ()
     events: tuple[ExecutionEvent, ...] = ()
+    keep: tuple[tuple[str, str], ...] = ()
+    forget: tuple[str, ...] = ()
     ack: tuple[EntryRef, ...] = ()

@@ -8,7 +8,7 @@ from typing import Any, Self
 from solution.domain.events import ExecutionEvent
 from solution.domain.records import TERMINAL, Change, EntryRef
 from solution.ledger import rows
-from solution.ledger.store import Executor
+from solution.ledger.store import Executor, timestamp
 
 log = logging.getLogger(__name__)
 
@@ -138,6 +138,7 @@ class Batch:
                     self._events.append((self.next_event_id, stored))
                     self.committed.append((self.next_event_id, fields))
                     self.next_event_id += 1
+            self._small_state(one)
             self._trades += one.trades
             self._notes += one.notes
         # Order does not matter between trades, and events were numbered above: one call each
@@ -148,6 +149,13 @@ class Batch:
             self._connection.executemany(rows.INSERT_NOTE, self._notes)
         if self._events:
             self._connection.executemany(rows.INSERT_EVENT, self._events)
+
+    def _small_state(self, one: Prepared) -> None:
+        for key, value in one.change.keep:
+            row = (rows.text(key), rows.text(value), timestamp(one.now_ms))
+            self._connection.execute(rows.KEEP_STATE, row)
+        for key in one.change.forget:
+            self._connection.execute(rows.FORGET_STATE, (rows.text(key),))
 
     def _rows(self, one: Prepared) -> list[bool]:
         """Write the rows of one change; returns for each of its events whether it is news."""

@@ -5,6 +5,7 @@ from decimal import Decimal
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from solution.domain import legs
 from solution.domain.records import DeadLetter, EquityPoint, Intent, Note, State, Trade
 from solution.ledger import rows
 from solution.ledger.store import matching
@@ -69,6 +70,12 @@ class LedgerReader:
         )
         return [rows.to_intent(row) for row in found]
 
+    def list_legs(self, client_order_id: str) -> list[Intent]:
+        """The legs of a bracket, by the client_order_id of its entry order."""
+        pattern = legs.identity_of(rows.text(client_order_id), "%")
+        found = self._read(f"{rows.SELECT_INTENTS} WHERE identity LIKE ? ORDER BY id", (pattern,))
+        return [rows.to_intent(row) for row in found]
+
     def list_trades(self, client_order_id: str = "", limit: int = 500) -> list[Trade]:
         """Executions, oldest first, of one order or of all."""
         of_one = " WHERE client_order_id = ?" if client_order_id else ""
@@ -89,8 +96,11 @@ class LedgerReader:
         return [rows.to_dead_letter(row) for row in found]
 
     def counts_by_state(self) -> dict[State, int]:
-        """How many signals stand in each state that occurs."""
-        found = self._read("SELECT state, count(*) FROM order_intents GROUP BY state")
+        """How many signals stand in each state that occurs; legs are no signals."""
+        found = self._read(
+            "SELECT state, count(*) FROM order_intents WHERE identity NOT LIKE ? GROUP BY state",
+            (f"{legs.PREFIX}%",),
+        )
         return {State(state): count for state, count in found}
 
     def count_dead_letters(self) -> int:

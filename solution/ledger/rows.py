@@ -88,6 +88,11 @@ COUNT_START_LEASED = (
     " AND epoch = ? ON CONFLICT (stream, entry_id) DO UPDATE SET starts = entry_starts.starts + 1"
 )
 DELETE_START = "DELETE FROM entry_starts WHERE stream = ? AND entry_id = ?"
+KEEP_STATE = (
+    "INSERT INTO bot_state (key, value, updated_at) VALUES (?, ?, ?) ON CONFLICT (key)"
+    " DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at"
+)
+FORGET_STATE = "DELETE FROM bot_state WHERE key = ?"
 INSERT_EVENT = "INSERT INTO outbox (event_id, fields) VALUES (?, ?)"
 
 

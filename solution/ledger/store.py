@@ -261,11 +261,7 @@ class Store(ABC):
         """
         row = (rows.text(key), rows.text(value), timestamp(self._clock.epoch_ms()))
         self._write(
-            lambda executor: executor.execute(
-                "INSERT INTO bot_state (key, value, updated_at) VALUES (?, ?, ?) ON CONFLICT (key)"
-                " DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at",
-                row,
-            ),
+            lambda executor: executor.execute(rows.KEEP_STATE, row),
             sync=sync,
         )
 
@@ -276,9 +272,7 @@ class Store(ABC):
             LedgerError: it is still kept.
         """
         row = (rows.text(key),)
-        self._write(
-            lambda executor: executor.execute("DELETE FROM bot_state WHERE key = ?", row), sync=sync
-        )
+        self._write(lambda executor: executor.execute(rows.FORGET_STATE, row), sync=sync)
 
     def add_equity(self, at_ms: int, equity: Decimal, daily_pnl: Decimal) -> None:
         """Add one point (epoch ms, account currency) to the equity curve."""

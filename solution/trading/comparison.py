@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any, Literal, Protocol
 
 from solution.clock import Clock, Deadline, SystemClock
+from solution.domain.legs import is_leg
 from solution.domain.order_state import decimal_or_none
 from solution.domain.records import TERMINAL, Intent, State, Trade
 from solution.errors import NotFound
@@ -140,7 +141,9 @@ class Comparison:
         since_ms = int(self._since.timestamp() * 1000)
         rows = {row.client_order_id: row for row in self._rows.list_intents(ALL, _OPEN)}
         rows.update(
-            (row.client_order_id, row) for row in self._recent(since_ms) if row.submitted_ms
+            (row.client_order_id, row)
+            for row in self._recent(since_ms)
+            if row.submitted_ms or is_leg(row)  # the broker made it, so it was never sent
         )
         return compare.ledger_side(rows.values(), self._rows.list_trades(limit=ALL))
 

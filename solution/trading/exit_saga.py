@@ -39,13 +39,15 @@ class CancelDesk(Protocol):
 
     def cancel(self, order_id: str) -> None: ...
     def order(self, order_id: str, priority: Priority) -> Mapping[str, Any]: ...
-    def open_orders(self, priority: Priority) -> Sequence[Mapping[str, Any]]: ...
+    def open_orders(
+        self, priority: Priority, *, nested: bool = False
+    ) -> Sequence[Mapping[str, Any]]: ...
     def refresh_account(self, priority: Priority) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Resting:
-    """An order of ours that stands in the way; ``client_order_id`` "" for a bracket's leg."""
+    """An order of ours that stands in the way; ``client_order_id`` "" for a leg without a row."""
 
     order_id: str
     client_order_id: str
@@ -203,12 +205,22 @@ class ExitSaga:
             and t.progress.state is State.OPEN
             and t.progress.order_id
             and not ends_at_once(t.intent)
+            and not t.is_leg
         ]
 
     def _legs(self, symbol: str, side: Side) -> list[Resting]:
-        """Legs of our brackets: the broker makes their ids, so only their parents tell."""
+        """Legs of our brackets: those we follow, and those that only their parents tell."""
+        followed = [
+            Resting(t.progress.order_id, t.intent.client_order_id, t.intent.side)
+            for t in self._tracker.open_orders()
+            if t.is_leg and t.intent.symbol == symbol and t.intent.side == side
+        ]
+        known = {order.order_id for order in followed}
+        return followed + [leg for leg in self._listed(symbol, side) if leg.order_id not in known]
+
+    def _listed(self, symbol: str, side: Side) -> list[Resting]:
         try:
-            listed = self._desk.open_orders(Priority.EXIT)
+            listed = self._desk.open_orders(Priority.EXIT, nested=True)
         except BrokerError as e:
             log.warning("legs_not_listed", extra={"symbol": symbol, "detail": str(e)})
             return []

@@ -11,6 +11,7 @@ from solution.domain.executions import Correction
 from solution.domain.order_state import News, Step, amend, merge
 from solution.domain.orders import Side
 from solution.domain.ports import Outcomes
+from solution.domain.records import Intent
 from solution.trading.registry import Registry
 from solution.trading.scoreboard import Scoreboard
 from solution.trading.tracked import UNCONFIRMED, Source, Tracked, merged
@@ -112,6 +113,9 @@ class Merger:
 
     def _book(self, tracked: Tracked, step: Step, source: Source, *, first: bool = False) -> None:
         intent = tracked.intent
+        if tracked.is_leg:
+            self._book_leg(intent, tracked, step, source)
+            return
         if first:
             self._portfolio.accepted(intent.client_order_id)
         if step.filled > 0:
@@ -124,6 +128,16 @@ class Merger:
             )
         if step.progress.ended and not step.late_fill:
             self._portfolio.ended(intent.client_order_id)
+
+    def _book_leg(self, intent: Intent, tracked: Tracked, step: Step, source: Source) -> None:
+        """Nothing is reserved for a leg; in doubt until a snapshot, which has its free shares."""
+        if step.filled <= 0:
+            return
+        if source.position_qty is not None:
+            self._portfolio.moved_elsewhere(intent.symbol, source.position_qty)
+            return
+        coid, price = intent.client_order_id, step.fill_price or Decimal(0)
+        self._portfolio.filled(coid, intent.symbol, _signed(tracked, step), price, None)
 
 
 def _signed(tracked: Tracked, step: Step) -> Decimal:

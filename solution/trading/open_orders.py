@@ -74,6 +74,8 @@ class OpenOrders:
         self._pause = EVERY
         self._strangers: set[str] = set()
         self._reopened: dict[str, str] = {}
+        self._lacked: dict[str, int] = {}
+        """How many lists in a row did not have an open leg."""
 
     def step(self) -> None:
         """Compare, if it is time."""
@@ -119,7 +121,7 @@ class OpenOrders:
         elif state not in TERMINAL:
             # It is compared with what was sent before it is adopted, as after any lookup.
             self._schedule.look_now(coid, now, watched=state is State.EXPIRED_UNCONFIRMED)
-        elif tracked.ended_at < asked_at:
+        elif tracked.ended_at < asked_at and not tracked.is_leg:
             self._still_open(tracked, order)
 
     def _still_open(self, tracked: Tracked, order: Mapping[str, Any]) -> None:
@@ -172,14 +174,23 @@ class OpenOrders:
 
     def _lacking(self, followed: Sequence[Tracked], asked_ms: int) -> None:
         """Ends that were missed: the poll says which."""
-        missed = [
-            t.intent.client_order_id
+        lacking = [
+            t
             for t in followed
             if t.progress.state is State.OPEN and t.intent.submitted_ms < asked_ms - YOUNG_MS
         ]
+        legs = (t.intent.client_order_id for t in lacking if t.is_leg)
+        self._lacked = {coid: self._lacked.get(coid, 0) + 1 for coid in legs}
+        missed = [t.intent.client_order_id for t in lacking if self._is_to_ask(t)]
         if missed:
             log.info("open_orders_lacking", extra={"orders": len(missed)})
             self._schedule.poll_now(missed, self._clock.monotonic())
+
+    def _is_to_ask(self, tracked: Tracked) -> bool:
+        """A leg that is held while its sibling works may rest for days without being listed: it is
+        asked for each time the number of such lists has doubled."""
+        times = self._lacked.get(tracked.intent.client_order_id, 0)
+        return times & (times - 1) == 0
 
     def _ended_again(self, coid: str) -> None:
         """Gone from the list at last: what it filled meanwhile is in its end."""

@@ -9,7 +9,7 @@ stream is down, the snapshot shows it as ``position_corrected``, at most a minut
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Protocol
 
@@ -101,8 +101,7 @@ class Duties:
     """What follows from a snapshot: findings are acted on, the equity curve grows.
 
     Args:
-        open_orders: compares the broker's open orders with ours; decides itself when it is time.
-        loss_check: compares all of it once Redis has lost data.
+        errands: what else is to be asked of the broker; each decides itself when it is time.
         equity: where the curve is kept.
     """
 
@@ -113,23 +112,21 @@ class Duties:
         schedule: Schedule,
         clock: Clock,
         *,
-        open_orders: Callable[[], None],
-        loss_check: Callable[[], None],
+        errands: Sequence[Callable[[], None]],
         equity: EquityLog,
     ) -> None:
         self._portfolio = portfolio
         self._tracker = tracker
         self._schedule = schedule
         self._clock = clock
-        self._open_orders = open_orders
-        self._loss_check = loss_check
+        self._errands = errands
         self._equity = equity
         self._equity_at = float("-inf")
 
     def step(self) -> None:
-        self._loss_check()
         self._findings()
-        self._open_orders()
+        for errand in self._errands:
+            errand()
         self._add_equity()
 
     def _findings(self) -> None:

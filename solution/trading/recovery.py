@@ -15,11 +15,13 @@ from solution import failpoints
 from solution.book.positions import Portfolio
 from solution.book.reservations import Reservation
 from solution.clock import Clock
+from solution.domain import legs
 from solution.domain.orders import CLIENT_ORDER_ID_PREFIX, Side
 from solution.domain.ports import Ledger
 from solution.domain.records import Intent, State, entry_key
 from solution.errors import StartupError
 from solution.rate_limiter import Priority, RateLimiter
+from solution.trading.legs import MARK
 from solution.trading.schedule import Schedule
 from solution.trading.tracker import OrderTracker
 
@@ -72,7 +74,11 @@ def restore(
     """Track every open row again; returns how many rows."""
     now = clock.monotonic()
     rows = ledger.open_intents()
+    tracker.want_legs(ledger.states(MARK))
     for intent in rows:
+        if legs.is_leg(intent):
+            tracker.restore(intent)
+            continue
         portfolio.restore(reservation_of(intent))
         tracker.restore(intent)
         tracker.remark(

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from solution.domain import legs
 from solution.domain.events import Event, ExecutionEvent
 from solution.domain.order_state import Progress, Step
 from solution.domain.reasons import Reason
@@ -47,6 +48,14 @@ class Tracked:
     """Monotonic seconds when we learned of its end."""
     stages: Stages | None = None
     """Until the history has them."""
+    legs_known: bool = False
+    """Of a bracket: its legs have rows of their own."""
+
+    @property
+    def is_leg(self) -> bool:
+        """Whether it is no signal's order but a bracket's leg: nothing is acknowledged, reserved or
+        final with it."""
+        return legs.is_leg(self.intent)
 
     @property
     def may_exist(self) -> bool:
@@ -201,7 +210,10 @@ def _settled(tracked: Tracked, *, ends: bool) -> tuple[EntryRef, ...]:
 def _events(tracked: Tracked, step: Step, source: Source, now_ms: int) -> Iterable[ExecutionEvent]:
     intent, progress = tracked.intent, step.progress
     at = source.at or outcomes.rfc3339(now_ms)
-    ends = progress.ended and not (step.late_fill or step.corrected)
+    # The signal's end is that of its entry order, whatever a leg does.
+    ends = progress.ended and not (step.late_fill or step.corrected or tracked.is_leg)
+    told = (source.note[1],) if step.corrected and source.note else ()
+    role = (intent.message,) if tracked.is_leg else ()
     if not tracked.told:
         tracked.told = True
         first = Event.CORRECTED if tracked.cancel_on_sight else Event.SUBMITTED
@@ -220,6 +232,6 @@ def _events(tracked: Tracked, step: Step, source: Source, now_ms: int) -> Iterab
             price=step.fill_price,
             position_qty=source.position_qty,
             reason=str(Reason.REFUSED_BY_BROKER) if progress.state is State.REJECTED else "",
-            message=source.note[1] if step.corrected and source.note else "",
+            message=": ".join((*role, *told)),
             ref=ref,
         )

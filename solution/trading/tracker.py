@@ -13,6 +13,7 @@ from typing import Any
 
 from solution.book.positions import Portfolio
 from solution.clock import Clock
+from solution.domain import legs
 from solution.domain.events import Event
 from solution.domain.executions import Correction
 from solution.domain.order_state import News, Progress, decimal_or_none, news_of
@@ -21,6 +22,7 @@ from solution.domain.ports import OrderUpdate, Outcomes
 from solution.domain.reasons import Reason
 from solution.domain.records import TERMINAL, Change, EntryRef, Intent, Note, State, Trade
 from solution.trading import outcomes
+from solution.trading.legs import Legs
 from solution.trading.likeness import differs, is_older
 from solution.trading.merging import Effects, Merger
 from solution.trading.schedule import Schedule
@@ -62,6 +64,15 @@ class OrderTracker(Verdicts):
         self._find_row = find_row
         self._booked = booked
         self._merger = Merger(self._registry, outcomes, portfolio, self.board, clock)
+        self.legs = Legs(
+            self._registry,
+            self._mutex,
+            outcomes,
+            schedule,
+            clock,
+            find_row=find_row,
+            standing=self._standing,
+        )
 
     # --- registration ----------------------------------------------------------------------
 
@@ -82,6 +93,9 @@ class OrderTracker(Verdicts):
 
     def restore(self, intent: Intent) -> None:
         """An open row found in the ledger at start."""
+        if legs.is_leg(intent):
+            self.legs.restore(intent)
+            return
         self.expect(intent, FreeLane(), None, keeps_lane=False)
         coid, now = intent.client_order_id, self._clock.monotonic()
         late = intent.reason == Reason.EXPIRED_UNCONFIRMED
@@ -97,6 +111,10 @@ class OrderTracker(Verdicts):
             self._schedule.follow(intent, now, age=self._age(intent), cancel_now=late)
         else:
             self.unknown(coid, "found unresolved at start")
+
+    def want_legs(self, marks: Mapping[str, str]) -> None:
+        """What the ledger's small state says of brackets whose legs are not known yet."""
+        self.legs.want_again(marks)
 
     def _standing(self, intent: Intent) -> Progress:
         progress = outcomes.progress_of(intent)
@@ -188,6 +206,7 @@ class OrderTracker(Verdicts):
             if tracked is not None:
                 for name, value in names.items():
                     setattr(tracked.intent, name, value)
+                self.legs.renamed(tracked.intent)
                 row = outcomes.with_progress(tracked.intent, tracked.progress)
             else:
                 row = replace(row, **names)
@@ -217,21 +236,24 @@ class OrderTracker(Verdicts):
         """
         # The broker's own time, as on the stream: by two clocks an event could seem to come first.
         source = Source(at=str(order.get("submitted_at") or ""), note=how)
-        if not self._merge(client_order_id, news_of(order), source):
+        if not self._take(client_order_id, order, news_of(order), source):
             self._known_before(client_order_id, *how)
 
     def polled(self, client_order_id: str, order: Mapping[str, Any]) -> None:
         """What a poll says of an order."""
         source = Source(at=str(order.get("updated_at") or ""), note=("answered", "found by a poll"))
-        self._merge(client_order_id, news_of(order), source)
+        self._take(client_order_id, order, news_of(order), source)
 
     def on_updates(self, updates: Iterable[OrderUpdate]) -> None:
         """The order stream. Of orders that are not ours only the position is taken."""
         for update in updates:
             coid = self._registry.known_as(update.client_order_id, update.order)
-            known = self._registry.find(coid) if coid else self.recall(update.client_order_id)
+            known = self._registry.find(coid) if coid else self._recalled(update)
             if known is None or known.foreign or self._contradicts(known, update.order):
-                # A bracket's leg, or somebody at the broker's own page: it moves the position too.
+                # Somebody at the broker's own page, or a leg that its entry order has not named
+                # yet: it moves the position too.
+                if known is None:
+                    self.legs.missed(update.order)
                 if update.position_qty is not None:
                     self._portfolio.moved_elsewhere(update.symbol, update.position_qty)
             elif update.event in AMENDMENTS:
@@ -268,7 +290,8 @@ class OrderTracker(Verdicts):
                 execution_qty=update.qty,
                 execution_price=update.price,
             )
-        self._merge(client_order_id, news, Source(update.event, update.at, update.position_qty))
+        source = Source(update.event, update.at, update.position_qty)
+        self._take(client_order_id, update.order, news, source)
 
     def known(self, order: Mapping[str, Any]) -> Tracked | None:
         """Whose order this is, a replacement of it included; None for a stranger's."""
@@ -280,10 +303,23 @@ class OrderTracker(Verdicts):
         known = self._registry.find(client_order_id)
         if known is not None or not client_order_id.startswith(f"{CLIENT_ORDER_ID_PREFIX}-"):
             return known
+        return self._from_ledger(client_order_id)
+
+    def _recalled(self, update: OrderUpdate) -> Tracked | None:
+        """The same for news; a leg's id does not tell that it is ours."""
+        if update.order.get("order_class") in legs.CLASSES:
+            return self._from_ledger(update.client_order_id)
+        return self.recall(update.client_order_id)
+
+    def _from_ledger(self, client_order_id: str) -> Tracked | None:
+        """One that ended before it was forgotten here."""
         intent = self._find_row(client_order_id)
         if intent is None or intent.state not in TERMINAL:
             return None
-        tracked = Tracked(intent, self._standing(intent), FreeLane(), told=True)
+        progress = self._standing(intent)
+        if legs.is_leg(intent):
+            intent = legs.named(intent, self._find_row(legs.parent_of(intent)))
+        tracked = Tracked(intent, progress, FreeLane(), told=True)
         tracked.foreign = intent.reason == Reason.ID_CONFLICT
         with self._mutex:
             if self._registry.find(client_order_id) is None:
@@ -356,6 +392,16 @@ class OrderTracker(Verdicts):
 
     # --- merging ----------------------------------------------------------------------------
 
+    def _take(
+        self, client_order_id: str, order: Mapping[str, Any], news: News, source: Source
+    ) -> bool:
+        """Merge news of an order and of the legs that it names; as :meth:`_merge`."""
+        named = self.legs.learn(client_order_id, order)
+        accepted = self._merge(client_order_id, news, source)
+        for leg_id, leg in named:
+            self._merge(leg_id, news_of(leg), Source(at=str(leg.get("updated_at") or "")))
+        return accepted
+
     def _merge(self, client_order_id: str, news: News, source: Source) -> bool:
         """Whether this was the first proof that the broker has the order."""
         effects = None
@@ -374,7 +420,10 @@ class OrderTracker(Verdicts):
         tracked, step, intent = effects.tracked, effects.step, effects.tracked.intent
         if effects.accepted and tracked.cancel_on_sight:
             log.error("late_order_found", extra=about(intent))
-        if step.progress.ended and not step.corrected:
+        if tracked.is_leg:
+            log.info("leg_changed", extra=about(intent) | {"state": str(step.progress.state)})
+            self.legs.mind_siblings(intent, ended=step.progress.ended)
+        elif step.progress.ended and not step.corrected:
             self.board.note(intent, str(step.progress.state))
             log_end(intent, step.progress)
         elif effects.accepted:

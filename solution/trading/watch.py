@@ -115,7 +115,7 @@ class OrderWatch(Service):
         if item.task is Task.LOOKUP:
             return Priority.LOOKUP
         tracked = self._tracker.get(item.client_order_id)
-        if item.task is not Task.POLL or tracked is None:
+        if item.task is not Task.POLL or tracked is None or tracked.is_leg:
             return Priority.POLL
         if not tracked.keeps_lane and self._schedule.stream_alive():
             return Priority.POLL  # the stream tells, and nothing waits for it
@@ -198,7 +198,9 @@ class OrderWatch(Service):
         if task is not Task.WATCH and len(items) <= MANY:
             return None
         tracked = [t for coid in items if (t := self._tracker.get(coid))]
-        oldest = min((t.intent.submitted_ms for t in tracked), default=0)
+        # We did not send a leg: its row is a moment younger.
+        sent = (t.intent.submitted_ms or t.intent.created_ms for t in tracked)
+        oldest = min(sent, default=0)
         since = datetime.fromtimestamp(oldest / 1000, UTC) - timedelta(seconds=60)
         priority = min(self._priority(item) for item in items.values())
         if task is Task.POLL and self._clock.now() - since > LONG_LIST:
@@ -237,8 +239,10 @@ class OrderWatch(Service):
 
     # --- answers --------------------------------------------------------------------------
 
-    def _polled(self, due: Due, _tracked: Tracked, order: Mapping[str, Any]) -> None:
+    def _polled(self, due: Due, tracked: Tracked, order: Mapping[str, Any]) -> None:
         self._tracker.polled(due.client_order_id, order)
+        if tracked.is_leg:
+            return  # it rests for days: the list of open orders tells of all of them at once
         self._tracker.loosen(due.client_order_id)
         if self._tracker.get(due.client_order_id) is not None:
             self._schedule.again(due, self._clock.monotonic())

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from solution.domain import legs
 from solution.domain.orders import CLIENT_ORDER_ID_PREFIX
 from solution.domain.records import DeadLetter, Intent, Note, Trade
 from solution.domain.signal import parse
@@ -29,6 +30,8 @@ class Reader(Protocol):
 
     def list_intents(self, limit: int = 50) -> list[Intent]: ...
 
+    def list_legs(self, client_order_id: str) -> list[Intent]: ...
+
     def list_trades(self, client_order_id: str = "", limit: int = 500) -> list[Trade]: ...
 
     def notes(self, client_order_id: str) -> list[Note]: ...
@@ -50,11 +53,20 @@ class Streams(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LegOfIt:
+    """A bracket's leg: its row, and what it filled."""
+
+    row: Intent
+    trades: Sequence[Trade] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SignalFacts:
     """One row, with all that belongs to it.
 
     Args:
-        told: the events under its client_order_id or its entry.
+        told: the events under its client_order_id or its entry, those of its legs among them.
+        legs: where it is a bracket, the orders that the broker made beside its own.
         repeats: entries that published the same signal_id again, as far as they were told.
         asked_as: the repeated entry that was asked for, None when it was the row's own key.
     """
@@ -62,6 +74,7 @@ class SignalFacts:
     intent: Intent
     notes: Sequence[Note] = ()
     trades: Sequence[Trade] = ()
+    legs: Sequence[LegOfIt] = ()
     place: Place | None = None
     told: Sequence[Told] = ()
     repeats: Sequence[tuple[str, str]] = ()
@@ -101,10 +114,12 @@ class Found:
 def search(key: str, reader: Reader, streams: Streams) -> Found:
     """Look for a signal by entry id, signal_id, client_order_id (or its beginning) or order id.
 
+    A leg is shown with its signal.
+
     Raises:
         LedgerError: the ledger cannot be read.
     """
-    rows, letters, matching = reader.find_intents(key), reader.find_dead_letters(key), list[str]()
+    rows, letters, matching = _rows(key, reader), reader.find_dead_letters(key), list[str]()
     entry_id = key if "-" in key else f"{key}-0"
     places = streams.places(entry_id) if _ENTRY_ID.fullmatch(key) else []
     if not rows and not letters:
@@ -121,12 +136,25 @@ def search(key: str, reader: Reader, streams: Streams) -> Found:
     return found
 
 
+def _rows(key: str, reader: Reader) -> list[Intent]:
+    """The signals known by a key; a leg stands for the one that it belongs to."""
+    found: dict[str, Intent] = {}
+    for row in reader.find_intents(key):
+        if not legs.is_leg(row):
+            found[row.client_order_id] = row
+            continue
+        parent = legs.parent_of(row)
+        if parent not in found:
+            found |= {one.client_order_id: one for one in reader.find_intents(parent)}
+    return [row for row in found.values() if not legs.is_leg(row)]
+
+
 def _by_prefix(key: str, reader: Reader) -> tuple[list[Intent], list[str]]:
     """The one row whose client_order_id begins so; or the ids, where there are several."""
     if len(key) < SHORTEST_PREFIX or not key.startswith(CLIENT_ORDER_ID_PREFIX):
         return [], []
     newest = reader.list_intents(limit=PREFIX_AMONG)
-    rows = [row for row in newest if row.client_order_id.startswith(key)]
+    rows = [r for r in newest if r.client_order_id.startswith(key) and not legs.is_leg(r)]
     return (rows, []) if len(rows) == 1 else ([], [row.client_order_id for row in rows])
 
 
@@ -145,7 +173,7 @@ def _row_of(place: Place, reader: Reader) -> Intent | None:
         signal = parse(place.stream, place.entry_id, place.fields or ())
     except SignalError:
         return None
-    rows = reader.find_intents(signal.identity)
+    rows = reader.find_intents(signal.identity)  # never a leg's: that has no digest
     return next((row for row in rows if row.digest == signal.digest), None)
 
 
@@ -155,16 +183,22 @@ def _signal(intent: Intent, reader: Reader, streams: Streams) -> SignalFacts:
     since = min((ms for ms in times if ms), default=0)
     # An orphan has no entry, and neither have the events of other orphans.
     has_entry = bool(intent.entry_id)
+    family = [
+        LegOfIt(row=leg, trades=reader.list_trades(leg.client_order_id))
+        for leg in reader.list_legs(coid)
+    ]
+    ids = {coid, *(leg.row.client_order_id for leg in family)}
     told = _told(
         streams,
         since,
-        lambda one: one.client_order_id == coid or (has_entry and one.entry == entry),
+        lambda one: one.client_order_id in ids or (has_entry and one.entry == entry),
     )
     others = dict.fromkeys(one.entry for one in told)
     return SignalFacts(
         intent=intent,
         notes=reader.notes(coid),
         trades=reader.list_trades(coid),
+        legs=family,
         place=streams.place(*entry) if has_entry else None,
         told=told,
         repeats=tuple(other for other in others if other != entry),

@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from types import MappingProxyType
 
 from solution.domain.reasons import Reason
 from solution.domain.records import TERMINAL, Intent, Note, State, Trade
 from solution.domain.stages import shown, split
 from solution.feeds.entry_trace import Place, Told
-from solution.ui.search import LetterFacts, SignalFacts, entry_ms
+from solution.ui.search import LegOfIt, LetterFacts, SignalFacts, entry_ms
 
 
 class Tone(StrEnum):
@@ -149,6 +150,12 @@ def filled_text(intent: Intent) -> str:
     return f"{intent.filled_qty:f}{of}" + ("" if price is None else f" at {price:f}")
 
 
+def leg_text(leg: Intent) -> str:
+    """``sell 10 NVDA, FILLED, 10 of 10 at 150``."""
+    filled = f", {filled_text(leg)}" if leg.filled_qty else ""
+    return f"{order_text(leg)}, {leg.state}{filled}"
+
+
 def passages(notes: Sequence[Note]) -> list[str]:
     """``["sent again", "looked up 3 times", "recovered after a restart"]``."""
     counts = Counter(note.kind for note in notes)
@@ -206,10 +213,15 @@ def lines_of(facts: SignalFacts, now_ms: int) -> list[Line]:
     ]
     ranked += [(_LATER, _note_line(note)) for note in notes]
     ranked += [(_LATER, line) for line in _trade_lines(intent, facts.trades)]
+    for leg in facts.legs:
+        ranked += [(_LATER, _of_leg(leg, line)) for line in _trade_lines(leg.row, leg.trades)]
+        if leg.row.ended_ms:
+            ranked.append((_END, _leg_end(leg)))
     if intent.ended_ms and intent.submitted_ms:
         ranked.append((_END, _end_line(intent)))
     own = (intent.stream, intent.entry_id)
-    ranked += [(_END + 1, line) for line in _told_lines(facts.told, own)]
+    roles = {leg.row.client_order_id: leg.row.message for leg in facts.legs}
+    ranked += [(_END + 1, line) for line in _told_lines(facts.told, own, roles)]
     if intent.state not in TERMINAL:
         ranked.append((_END + 2, _now_line(intent, now_ms)))
     return [line for _, line in sorted(ranked, key=lambda one: (one[1].at_ms, one[0]))]
@@ -354,15 +366,31 @@ def _trade_lines(intent: Intent, trades: Sequence[Trade]) -> Iterator[Line]:
         yield Line(at_ms=_epoch_ms(trade.at), stage="fill", text=text, tone=Tone.GOOD)
 
 
-def _told_lines(told: Sequence[Told], own: tuple[str, str]) -> Iterator[Line]:
+def _of_leg(leg: LegOfIt, line: Line) -> Line:
+    return replace(line, text=f"{leg.row.message}: {line.text}")
+
+
+def _leg_end(leg: LegOfIt) -> Line:
+    text = f"{leg.row.message}: {leg_text(leg.row)}"
+    return Line(at_ms=leg.row.ended_ms, stage="leg ended", text=text)
+
+
+def _told_lines(
+    told: Sequence[Told], own: tuple[str, str], roles: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Line]:
     """One line per moment and entry: events that left together were one commit."""
     grouped: dict[tuple[str, str, int], list[Told]] = {}
     for one in told:
         grouped.setdefault((one.stream, one.entry_id, one.at_ms), []).append(one)
     for (stream, entry_id, at_ms), events in grouped.items():
-        names = ", ".join(one.event + (" (final)" if one.final else "") for one in events)
+        names = ", ".join(_told_name(one, roles) for one in events)
         to = "" if (stream, entry_id) == own else f" under entry {entry_id} of {stream}"
         yield Line(at_ms=at_ms, stage="told", text=f"executions: {names}{to}")
+
+
+def _told_name(one: Told, roles: Mapping[str, str]) -> str:
+    about = "final" if one.final else roles.get(one.client_order_id, "")
+    return f"{one.event} ({about})" if about else one.event
 
 
 def _number(value: Decimal | None) -> str:

@@ -11,6 +11,7 @@ from solution.ui.story import (
     Line,
     Tone,
     filled_text,
+    leg_text,
     letter_lines,
     lines_of,
     order_text,
@@ -108,6 +109,10 @@ def _facts(facts: SignalFacts) -> Iterator[tuple[str, str]]:
     if facts.asked_as:
         yield "asked for", _repetition(facts.asked_as)
     yield from _names(intent)
+    yield from (
+        ("leg", f"{leg.row.message}: {leg_text(leg.row)}; order {leg.row.alpaca_order_id}")
+        for leg in facts.legs
+    )
     if intent.reason:
         yield from _reasons(intent.reason, intent.message)
     elif intent.message:

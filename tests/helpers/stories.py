@@ -76,6 +76,29 @@ def unresolved(state: State = State.UNKNOWN, **changed: Any) -> Intent:
     return sent(**(values | changed))
 
 
+def leg(role: str = "take profit", **changed: Any) -> Intent:
+    """A leg of the buy: its take profit, sold 50 ms after the publication."""
+    values: dict[str, Any] = {
+        "identity": f"|leg:{COID}:order-{role}",
+        "digest": "",
+        "stream": "",
+        "entry_id": "",
+        "client_order_id": f"leg-{role}",
+        "state": State.FILLED,
+        "side": "sell",
+        "order_type": "limit",
+        "message": role,
+        "body": b"",
+        "filled_avg_price": Decimal(150),
+        "alpaca_order_id": f"order-{role}",
+        "received_ms": 0,
+        "submitted_ms": 0,
+        "answered_ms": 0,
+        "ended_ms": T0 + 50,
+    }
+    return sent(**(values | changed))
+
+
 def note(ms: int, kind: str, detail: str = "") -> Note:
     """A line of history, so many milliseconds after the publication."""
     return Note(COID, T0 + ms, kind, detail)

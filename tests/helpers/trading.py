@@ -155,6 +155,10 @@ class FakeDesk:
         self.refreshed: list[str] = []
         self.on_cancel: Callable[[str], None] = lambda _: None
         self.snapshots = 0
+        self.legs: dict[str, list[str]] = {}
+        """client_order_ids of a bracket's legs, by that of its entry order."""
+        self.answers_legs = True
+        """Whether the answer to a POST names them."""
 
     # --- what orders do at the broker -----------------------------------------------------
 
@@ -170,7 +174,37 @@ class FakeDesk:
             **changed,
         }
         self.orders[order["client_order_id"]] = order
+        if "order_class" in body:
+            self.legs[order["client_order_id"]] = [
+                self._place_leg(order, name, kind)
+                for name, kind in (("take_profit", "limit"), ("stop_loss", "stop"))
+                if name in body
+            ]
         return order
+
+    def _place_leg(self, parent: Mapping[str, Any], name: str, kind: str) -> str:
+        """The broker makes a leg, under ids of its own; returns its client_order_id."""
+        coid = f"{name}-of-{parent['id']}"
+        self.orders[coid] = {
+            "id": f"order-{next(self._ids)}",
+            "client_order_id": coid,
+            "status": "held",
+            "filled_qty": "0",
+            "filled_avg_price": None,
+            "created_at": self._clock.now().isoformat(),
+            "symbol": parent["symbol"],
+            "side": "sell" if parent["side"] == "buy" else "buy",
+            "type": kind,
+            "order_class": parent["order_class"],
+            "time_in_force": parent["time_in_force"],
+            "qty": parent["qty"],
+        }
+        return coid
+
+    def nested(self, order: Mapping[str, Any]) -> dict[str, Any]:
+        """The order with its legs as they are now."""
+        own = self.legs.get(str(order["client_order_id"]))
+        return dict(order) | ({"legs": [dict(self.orders[c]) for c in own]} if own else {})
 
     def fill(self, coid: str, price: str = "100", qty: str = "") -> dict[str, Any]:
         """Fill it, all of it by default."""
@@ -187,7 +221,8 @@ class FakeDesk:
         self.posts.append(body)
         try:
             answer = self.script.popleft() if self.script else self.default
-            return answer(self, orjson.loads(body))
+            found = answer(self, orjson.loads(body))
+            return self.nested(found) if self.answers_legs else found
         finally:
             slot.done()
 
@@ -198,12 +233,14 @@ class FakeDesk:
             raise NotFound(404, 40410000, "order not found")
         return dict(self.orders[client_order_id])
 
-    def order(self, order_id: str, priority: Priority) -> Mapping[str, Any]:
-        self.asked.append(f"order {order_id} {priority.name}")
+    def order(
+        self, order_id: str, priority: Priority, *, nested: bool = False
+    ) -> Mapping[str, Any]:
+        self.asked.append(f"{'nested' if nested else 'order'} {order_id} {priority.name}")
         self._maybe_fail()
         for order in self.orders.values():
             if order["id"] == order_id:
-                return dict(order)
+                return self.nested(order) if nested else dict(order)
         raise NotFound(404, 40410000, "order not found")
 
     def orders_since(
@@ -217,12 +254,18 @@ class FakeDesk:
             if c not in self.hidden and _is_after(o["created_at"], since)
         ]
 
-    def open_orders(self, priority: Priority) -> Sequence[Mapping[str, Any]]:
+    def open_orders(
+        self, priority: Priority, *, nested: bool = False
+    ) -> Sequence[Mapping[str, Any]]:
         self.asked.append(f"open {priority.name}")
         self._maybe_fail()
         shown = (o for c, o in self.orders.items() if c not in self.hidden)
         resting = {"new", "accepted", "held", "partially_filled"}
-        return [dict(o) for o in shown if o.get("status") in resting]
+        listed = [dict(o) for o in shown if o.get("status") in resting]
+        if not nested:
+            return listed
+        of_others = {leg for own in self.legs.values() for leg in own}
+        return [self.nested(o) for o in listed if o["client_order_id"] not in of_others]
 
     def cancel(self, order_id: str) -> None:
         self.cancels.append(order_id)

@@ -70,8 +70,8 @@ class Client:
         self._ask(f"lookup {coid}")
         return {"client_order_id": coid}
 
-    def get_order(self, order_id: str) -> dict[str, Any]:
-        self._ask(f"order {order_id}")
+    def get_order(self, order_id: str, *, nested: bool = False) -> dict[str, Any]:
+        self._ask(f"nested {order_id}" if nested else f"order {order_id}")
         return {"id": order_id}
 
     def cancel_order(self, order_id: str) -> None:
@@ -154,6 +154,16 @@ def test_each_request_spends_one_slot(fix: Fixture) -> None:
     fix.wrapper.refresh_account()
     assert fix.used() == 7
     assert fix.wrapper.requests == 7
+
+
+def test_legs_come_under_their_entry_order_when_asked_for(fix: Fixture) -> None:
+    """Else each stands in the list by itself."""
+    fix.wrapper.order("o", Priority.POLL, nested=True)
+    assert fix.client.asked == ["nested o"]
+    for nested in (False, True):
+        fix.wrapper.open_orders(Priority.POLL, nested=nested)
+    assert [call["nested"] for call in fix.client.list_calls] == [False, True]
+    assert {call["status"] for call in fix.client.list_calls} == {"open"}
 
 
 def test_a_post_spends_the_callers_slot_whatever_comes_of_it(fix: Fixture) -> None:

@@ -82,3 +82,11 @@ def test_a_ts_beyond_the_calendar_is_listed(shell: Shell, ledger: SqliteLedger) 
 def test_never_is_no_time() -> None:
     """Zero milliseconds stand for a moment that has not come."""
     assert at(0) == ""
+
+
+def test_a_leg_says_what_it_is_for(shell: Shell, ledger: SqliteLedger) -> None:
+    """Under the name of its signal."""
+    leg = make_intent(4, identity="|leg:sp-test-1:o", signal_id="first", message="take profit")
+    ledger.apply([Change(insert=leg)])
+    row = shell.run("orders", "--limit", "1").stdout.splitlines()[1]
+    assert row.endswith("take profit  first")

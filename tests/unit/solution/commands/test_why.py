@@ -8,7 +8,7 @@ from solution.domain.records import Change
 from solution.ledger import open_ledger
 from solution.ledger.sqlite import SqliteLedger
 from tests.helpers.ledger_rows import make_dead_letter
-from tests.helpers.stories import COID, ENTRY, T0, note, refused, sent, trade
+from tests.helpers.stories import COID, ENTRY, T0, leg, note, refused, sent, trade
 from tests.unit.solution.commands.conftest import Shell, event
 
 
@@ -159,3 +159,17 @@ def test_a_ledger_in_postgres(shell: Shell, postgres_url: str) -> None:
     assert found.stdout.startswith("buy 10 NVDA: FILLED")
     missing = shell.run("why", "9-9", LEDGER_URL=postgres_url)
     assert (missing.exit_code, "in the ledger " in missing.stderr) == (1, True)
+
+
+def test_a_leg_by_its_own_id(shell: Shell, ledger: SqliteLedger) -> None:
+    """Its signal's way, with both its fills; in JSON as a list of its own."""
+    sold = trade("4", client_order_id="leg-take profit", order_id="order-take profit", side="sell")
+    ledger.apply([Change(insert=leg()), Change(trades=(sold,))])
+    for key in ("order-take profit", "leg-take profit", "mine"):
+        out = shell.run("why", key).stdout
+        assert out.startswith("buy 10 NVDA: FILLED")
+        assert "take profit: 4 at 135.34" in out
+    (signal,) = shell.json("why", "order-take profit")["signals"]
+    (shown,) = signal["legs"]
+    assert (shown["role"], shown["order"]["state"]) == ("take profit", "FILLED")
+    assert [one["qty"] for one in shown["trades"]] == ["4"]

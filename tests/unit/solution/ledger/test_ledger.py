@@ -688,3 +688,16 @@ def take_over_beside(ledger: Store) -> None:
         executor.execute("UPDATE lease SET epoch = epoch + 1, holder = 'other' WHERE id = 1")
 
     ledger._write(update)
+
+
+def test_a_change_keeps_and_forgets_small_state(ledger: Store) -> None:
+    """In the same commit as its rows, in the order the changes were put."""
+    ledger.apply(
+        [
+            Change(keep=(("legs:a", "1"), ("legs:b", "2"))),
+            Change(keep=(("legs:a", "3"),), forget=("legs:b", "legs:never")),
+        ]
+    )
+    assert ledger.states("legs:") == {"legs:a": "3"}
+    ledger.apply([Change(forget=("legs:a",))])
+    assert ledger.get_state("legs:a") is None

@@ -57,6 +57,20 @@ def test_intents_are_filtered_by_state_and_symbol(reader: LedgerReader) -> None:
     assert names(reader.list_intents(states=[])) == []
 
 
+def test_legs_are_found_by_their_entry_order_and_are_no_signals(ledger: Store) -> None:
+    """Those of another bracket are not among them."""
+    fill(ledger)
+    for number, parent in ((5, "sp-test-1"), (6, "sp-test-1"), (7, "sp-test-2")):
+        identity = f"|leg:{parent}:order-{number}"
+        leg = make_intent(number, identity=identity, state=State.OPEN, entry_id="")
+        ledger.apply([Change(insert=leg)])
+    with ledger.open_reader() as reader:
+        found = [row.client_order_id for row in reader.list_legs("sp-test-1")]
+        assert found == ["sp-test-5", "sp-test-6"]
+        assert reader.list_legs("sp-test-4") == []
+        assert sum(reader.counts_by_state().values()) == 4
+
+
 @pytest.mark.parametrize("key", ["sp-test-2", "nvda|2-0|abcdef", "s-2", "2-0"])
 def test_an_intent_is_found_by_any_of_its_names(reader: LedgerReader, key: str) -> None:
     """Whatever a user has at hand leads to the row."""

@@ -222,3 +222,18 @@ def test_positions_may_be_left_out() -> None:
     ledger = Ledger(([], [make_trade(1)]))
     assert run(ledger, Broker(), with_positions=False).differences == []
     assert [d.kind for d in run(ledger, Broker()).differences] == [Kind.POSITION]
+
+
+def test_legs_are_compared_like_any_order() -> None:
+    """The broker made them, so they were never sent; their executions count for the position."""
+    legs = [
+        mine(2, State.OPEN, identity="|leg:sp-test-1:o2", filled_qty=Decimal(4)),
+        mine(3, State.CANCELED, identity="|leg:sp-test-1:o3", filled_qty=Decimal(0)),
+    ]
+    for leg in legs:
+        leg.submitted_ms = 0
+    bought, sold = make_trade(1, qty=Decimal(10)), make_trade(2, qty=Decimal(4), side="sell")
+    ledger = Ledger(([mine(1, filled="10"), *legs], [bought, sold]))
+    orders = [at(1, filled="10"), at(2, "new", filled="4"), at(3, "expired")]
+    result = run(ledger, Broker(orders, NVDA="6"), with_positions=True)
+    assert [(d.kind, d.subject) for d in result.differences] == [(Kind.OTHER_END, "sp-test-3")]

@@ -137,8 +137,7 @@ class Dutiful(Rig):
             self.tracker,
             self.schedule,
             self.clock,
-            loss_check=self._check,
-            open_orders=self._compare,
+            errands=(self._check, self._compare),
             equity=self.curve,
         )
 
@@ -170,7 +169,7 @@ def test_the_equity_curve_has_a_point_a_minute() -> None:
     times = [point[0] for point in rig.curve.points]
     assert len(times) == 3
     assert all(60_000 <= b - a <= 91_000 for a, b in pairwise(times))
-    assert (rig.compared, rig.checked) == (150, 150)
+    assert rig.compared == rig.checked == 150
 
 
 def test_an_old_picture_makes_no_point() -> None:

@@ -8,7 +8,7 @@ from solution.feeds.entry_trace import Place, Told
 from solution.ledger.sqlite import SqliteLedger
 from solution.ui.search import Found, search
 from tests.helpers.ledger_rows import make_dead_letter, make_intent
-from tests.helpers.stories import COID, ENTRY, T0, note, place, sent, told, trade
+from tests.helpers.stories import COID, ENTRY, T0, leg, note, place, sent, told, trade
 
 FIELDS = ((b"ticker", b"NVDA"), (b"direction", b"b"), (b"signal_id", b"mine"))
 
@@ -146,3 +146,26 @@ def test_notes_of_another_order_stay_there() -> None:
     """History is per order."""
     (facts,) = found("2-0", make_intent(2)).signals
     assert facts.notes == [] and isinstance(note(1, "x"), Note)
+
+
+def test_a_leg_is_shown_with_its_signal() -> None:
+    """By its order id, its client_order_id and every name of the signal; told events included."""
+    sold = trade("4", client_order_id="leg-take profit", order_id="order-take profit", side="sell")
+    ledger = SqliteLedger("sqlite://")
+    rows = (sent(), leg(), leg("stop loss", state="CANCELED"))
+    ledger.apply([*(Change(insert=row) for row in rows), Change(trades=(trade(), sold))])
+    heard = told(55, "fill", client_order_id="leg-take profit", stream="", entry_id="")
+    with ledger.open_reader() as reader:
+        for key in ("mine", ENTRY, COID, "order-1", "order-take profit", "leg-stop loss"):
+            (facts,) = search(key, reader, Redis(events=[heard])).signals
+            assert facts.intent.client_order_id == COID
+            assert [one.row.message for one in facts.legs] == ["take profit", "stop loss"]
+            assert [len(one.trades) for one in facts.legs] == [1, 0]
+            assert [one.qty for one in facts.trades] == [10]
+            assert facts.told == [heard]
+
+
+def test_a_leg_of_a_lost_row_is_no_signal() -> None:
+    """Nor is it found by the beginning of an id of ours."""
+    assert not found("order-take profit", leg())
+    assert not found(COID[:12], leg(client_order_id=COID))

@@ -9,10 +9,10 @@ from solution import trading
 from solution.domain.reasons import Reason
 from solution.domain.records import State
 from solution.ui import story
-from solution.ui.search import LetterFacts, SignalFacts
+from solution.ui.search import LegOfIt, LetterFacts, SignalFacts
 from solution.ui.story import Tone
 from tests.helpers.ledger_rows import make_dead_letter
-from tests.helpers.stories import T0, note, place, refused, sent, told, trade, unresolved
+from tests.helpers.stories import T0, leg, note, place, refused, sent, told, trade, unresolved
 
 NOW = T0 + 60_000
 
@@ -256,3 +256,22 @@ def test_a_reason_of_another_version_is_shown_as_it_is() -> None:
     """Its sentences are not known here."""
     assert story.reason_of("AT_TARGET") is Reason.AT_TARGET
     assert story.reason_of("SOMETHING_NEW") is None
+
+
+def test_legs_fill_and_end_in_the_signals_own_way() -> None:
+    """Each line says which of them; the event of a leg is marked in what was told."""
+    take, stop = leg(), leg("stop loss", state=State.OPEN, filled_qty=Decimal(0), ended_ms=0)
+    sold = trade("10", at="2026-11-20T20:35:18.048Z", price=Decimal(150))
+    facts = SignalFacts(
+        intent=sent(),
+        legs=[LegOfIt(row=take, trades=[sold]), LegOfIt(row=stop)],
+        told=[told(45, "fill", final=True), told(55, "fill", client_order_id="leg-take profit")],
+    )
+    assert stages(facts)[-4:] == [(45, "told"), (48, "fill"), (50, "leg ended"), (55, "told")]
+    lines = story.lines_of(facts, NOW)
+    assert lines[-3].text == "take profit: 10 at 150, 10 of 10 filled (the broker's time)"
+    assert line(facts, "leg ended").text == "take profit: sell 10 NVDA, FILLED, 10 of 10 at 150"
+    assert [one.text for one in lines if one.stage == "told"] == [
+        "executions: fill (final)", "executions: fill (take profit)",
+    ]  # fmt: skip
+    assert story.leg_text(stop) == "sell 10 NVDA, OPEN"

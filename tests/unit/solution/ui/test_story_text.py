@@ -5,11 +5,11 @@ from decimal import Decimal
 import pytest
 
 from solution.domain.records import State
-from solution.ui.search import Found, LetterFacts, SignalFacts
+from solution.ui.search import Found, LegOfIt, LetterFacts, SignalFacts
 from solution.ui.story import Tone
 from solution.ui.story_text import letter_text, nowhere_text, printable, story_text
 from tests.helpers.ledger_rows import make_dead_letter
-from tests.helpers.stories import COID, ENTRY, T0, note, place, refused, sent, told, unresolved
+from tests.helpers.stories import COID, ENTRY, T0, leg, note, place, refused, sent, told, unresolved
 
 
 def bare(text: str, _tone: Tone) -> str:
@@ -147,3 +147,10 @@ def test_found_nowhere_says_where_was_looked() -> None:
     assert nowhere_text(many, [], "x") == (
         "7 orders begin with sp-: sp-0, sp-1, sp-2, sp-3, sp-4 and 2 more"
     )
+
+
+def test_each_leg_has_a_line_of_its_own() -> None:
+    """What it is for, where it stands, and under which id the broker has it."""
+    lines = shown(SignalFacts(intent=sent(), legs=[LegOfIt(row=leg())]))
+    wanted = "take profit: sell 10 NVDA, FILLED, 10 of 10 at 150; order order-take profit"
+    assert f"  leg       {wanted}" in lines

@@ -1,0 +1,284 @@
+"""Learns which orders are the legs of our brackets, and keeps that for good.
+
+The broker makes a leg's ids, so only its entry order tells whose it is: in the answer to the POST,
+and in answers to questions that ask for nested orders. A leg's row is put before the change of its
+entry order that came with the same message: an entry order that is on record as taken either has
+the rows of its legs, or a mark that they are still to be asked for.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from solution.clock import Clock
+from solution.domain import legs
+from solution.domain.order_state import Progress
+from solution.domain.ports import Outcomes
+from solution.domain.records import TERMINAL, Change, Intent
+from solution.errors import BrokerError, NoBudget
+from solution.rate_limiter import Priority
+from solution.trading.registry import Registry
+from solution.trading.schedule import Schedule
+from solution.trading.tracked import UNCONFIRMED, Tracked
+from solution.trading.work import FreeLane
+
+log = logging.getLogger(__name__)
+
+MARK = "legs:"
+"""In the ledger's small state: the client_order_id of an entry order whose legs are not known yet;
+the value is the broker's id of it."""
+ASK_AFTER = 2.0
+"""Seconds: where the order stream was faster than the POST's answer, that brings the legs."""
+ASK_LONGEST = 300.0
+ENOUGH = 10
+"""Answers without legs after which there are none."""
+UNHEARD_KEPT = 1024
+
+Leg = tuple[str, Mapping[str, Any]]
+"""A leg's client_order_id in our registry, and the broker's order."""
+
+
+@dataclass(slots=True)
+class _Wanted:
+    """An entry order to be asked for with its legs; times are monotonic seconds."""
+
+    order_id: str
+    at: float
+    asked: int = 0
+
+
+class Legs:
+    """What is known of legs. Guarded by the tracker's mutex, which no call of ours holds over I/O.
+
+    Args:
+        find_row: the ledger's row of a client_order_id.
+        standing: where a row stands, with the executions on record.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        mutex: threading.Lock,
+        outcomes: Outcomes,
+        schedule: Schedule,
+        clock: Clock,
+        *,
+        find_row: Callable[[str], Intent | None],
+        standing: Callable[[Intent], Progress],
+    ) -> None:
+        self._registry = registry
+        self._mutex = mutex
+        self._outcomes = outcomes
+        self._schedule = schedule
+        self._clock = clock
+        self._find_row = find_row
+        self._standing = standing
+        self._wanted: dict[str, _Wanted] = {}
+        self._unheard: dict[str, None] = {}
+
+    # --- whose legs ---------------------------------------------------------------------------
+
+    def learn(self, client_order_id: str, order: Mapping[str, Any]) -> Sequence[Leg]:
+        """Take the legs out of the news of an order, before that itself is merged.
+
+        Returns:
+            the legs named in it: what it says of them is news, too, to be merged after its own.
+        """
+        parent = self._registry.find(client_order_id)
+        if parent is None or parent.foreign or parent.is_leg:
+            return ()
+        listed = _listed(order)
+        if not listed:
+            if not parent.legs_known and legs.has_legs(parent.intent, order):
+                self._want(parent, str(order.get("id") or ""))
+            return ()
+        # The ledger is asked without the mutex: a leg that ended before this process began.
+        new = [leg for leg in listed if not self._name_of(leg)]
+        rows = [self._row(leg) for leg in new]
+        with self._mutex:
+            for leg, row in zip(new, rows, strict=True):
+                self._register(parent, leg, row)
+            parent.legs_known = True
+            self._forget(client_order_id)
+            heard_of = [leg for leg in new if str(leg["id"]) in self._unheard]
+            for leg in heard_of:
+                del self._unheard[str(leg["id"])]
+        if heard_of:
+            # What the stream told of them, nobody knew whose it was; this message may be older.
+            names = [self._name_of(leg) for leg in heard_of]
+            self._schedule.poll_now(names, self._clock.monotonic())
+        return [(self._name_of(leg), leg) for leg in listed]
+
+    def _name_of(self, leg: Mapping[str, Any]) -> str:
+        return self._registry.known_as(legs.client_order_id_of(leg), leg)
+
+    def _row(self, leg: Mapping[str, Any]) -> tuple[Intent, Progress] | None:
+        row = self._find_row(legs.client_order_id_of(leg))
+        return None if row is None else (row, self._standing(row))
+
+    def _register(
+        self, parent: Tracked, leg: Mapping[str, Any], known: tuple[Intent, Progress] | None
+    ) -> None:
+        """Requires holding the mutex."""
+        if self._name_of(leg):
+            return  # another thread was faster
+        if known is None:
+            row = legs.row_of(parent.intent, leg, self._clock.epoch_ms())
+            self._outcomes.put(Change(insert=row))
+            known = row, legs.standing_of(row)
+        self.follow(*known, parent=parent.intent)
+
+    def follow(self, row: Intent, progress: Progress, *, parent: Intent | None) -> None:
+        """A leg's row, made or found. Requires holding the mutex."""
+        tracked = Tracked(legs.named(row, parent), progress, FreeLane(), told=True)
+        tracked.keeps_lane = False
+        if row.state in TERMINAL:
+            self._registry.name(row.alpaca_order_id, row)
+            self._registry.end(tracked, self._clock.monotonic())
+        else:
+            self._registry.add(tracked)
+
+    def restore(self, row: Intent) -> None:
+        """A leg's open row found in the ledger at start. Nothing is reserved for it."""
+        parent, progress = self._find_row(legs.parent_of(row)), self._standing(row)
+        with self._mutex:
+            self.follow(row, progress, parent=parent)
+            entry = self._registry.find(legs.parent_of(row))
+            # While its answer is not on record, not all of its legs may be.
+            if entry is not None and entry.progress.state not in UNCONFIRMED:
+                entry.legs_known = True
+
+    def missed(self, order: Mapping[str, Any]) -> None:
+        """News of an order nobody knew; should it turn out a leg of ours, it is asked for."""
+        with self._mutex:
+            name = self._name_of(order)  # another thread may have learned of it since
+            if not name:
+                self._unheard[str(order.get("id"))] = None
+                while len(self._unheard) > UNHEARD_KEPT:
+                    del self._unheard[next(iter(self._unheard))]
+        if name:
+            self._schedule.poll_now([name], self._clock.monotonic())
+
+    def mind_siblings(self, leg: Intent, *, ended: bool) -> None:
+        """With one leg's end the other's is near: asked for shortly, should the stream not say."""
+        if not ended:
+            return
+        parent = legs.parent_of(leg)
+        with self._mutex:
+            open_ones = [t.intent for t in self._registry.on_their_way.values() if t.is_leg]
+        for other in open_ones:
+            if legs.parent_of(other) == parent:
+                self._schedule.follow(other, self._clock.monotonic())
+
+    def renamed(self, parent: Intent) -> None:
+        """The signal of an entry order turned up: its legs are told as that signal's.
+
+        Requires holding the mutex.
+        """
+        for tracked in self._registry.on_their_way.values():
+            if tracked.is_leg and legs.parent_of(tracked.intent) == parent.client_order_id:
+                tracked.intent = legs.named(tracked.intent, parent)
+
+    # --- those to be asked for ------------------------------------------------------------------
+
+    def _want(self, parent: Tracked, order_id: str) -> None:
+        coid = parent.intent.client_order_id
+        with self._mutex:
+            if coid not in self._wanted and order_id:
+                self._wanted[coid] = _Wanted(order_id, self._clock.monotonic() + ASK_AFTER)
+                self._outcomes.put(Change(keep=((MARK + coid, order_id),)))
+
+    def want_again(self, marks: Mapping[str, str]) -> None:
+        """What the ledger had marked at start: keys and values of its small state."""
+        now = self._clock.monotonic()
+        with self._mutex:
+            for key, order_id in marks.items():
+                self._wanted[key.removeprefix(MARK)] = _Wanted(order_id, now)
+
+    def wanted(self) -> list[tuple[str, str]]:
+        """(client_order_id, order id) of entry orders that are to be asked for by now."""
+        now = self._clock.monotonic()
+        with self._mutex:
+            for coid in [coid for coid in self._wanted if self._needs_none(coid)]:
+                self._forget(coid)
+            return [(coid, one.order_id) for coid, one in self._wanted.items() if one.at <= now]
+
+    def _needs_none(self, client_order_id: str) -> bool:
+        """Whether the entry order ended with nothing filled: its legs never began."""
+        parent = self._registry.find(client_order_id)
+        return parent is not None and parent.progress.ended and not parent.progress.filled_qty
+
+    def asked(self, client_order_id: str, *, answered: bool) -> None:
+        """It was asked for; if its legs are still not known: again later, or never."""
+        with self._mutex:
+            one = self._wanted.get(client_order_id)
+            if one is None:
+                return
+            one.asked += answered
+            if one.asked >= ENOUGH:
+                log.error("legs_not_found", extra={"client_order_id": client_order_id})
+                self._forget(client_order_id)
+                parent = self._registry.find(client_order_id)
+                if parent is not None:
+                    parent.legs_known = True
+                return
+            pause = min(ASK_LONGEST, ASK_AFTER * 2.0**one.asked)
+            one.at = self._clock.monotonic() + pause
+
+    def _forget(self, client_order_id: str) -> None:
+        """Requires holding the mutex. The rows were put before: they are durable first."""
+        if self._wanted.pop(client_order_id, None) is not None:
+            self._outcomes.put(Change(forget=(MARK + client_order_id,)))
+
+
+def _listed(order: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The legs in an answer, whatever else stands there."""
+    found = order.get("legs")
+    if not isinstance(found, list):
+        return []
+    return [leg for leg in found if isinstance(leg, dict) and leg.get("id")]
+
+
+class NestedDesk(Protocol):
+    """The part of the wrapper that tells an order with its legs; every call spends a rate slot."""
+
+    def order(
+        self, order_id: str, priority: Priority, *, nested: bool = False
+    ) -> Mapping[str, Any]: ...
+
+
+class Followed(Protocol):
+    """The part of the tracker that hears of entry orders."""
+
+    @property
+    def legs(self) -> Legs: ...
+    def recall(self, client_order_id: str) -> Tracked | None: ...
+    def polled(self, client_order_id: str, order: Mapping[str, Any]) -> None: ...
+
+
+class LegFinder:
+    """Asks for the legs that no answer named, from budget that nothing else needs.
+
+    One thread calls :meth:`step`.
+    """
+
+    def __init__(self, desk: NestedDesk, tracker: Followed) -> None:
+        self._desk = desk
+        self._tracker = tracker
+
+    def step(self) -> None:
+        """Ask for each entry order whose time has come."""
+        for coid, order_id in self._tracker.legs.wanted():
+            try:
+                order = self._desk.order(order_id, Priority.POLL, nested=True)
+            except NoBudget:
+                return
+            except BrokerError as e:
+                log.warning("legs_not_asked", extra={"client_order_id": coid, "detail": str(e)})
+                self._tracker.legs.asked(coid, answered=False)
+                continue
+            self._tracker.recall(coid)  # it may have ended before this process began
+            self._tracker.polled(coid, order)
+            self._tracker.legs.asked(coid, answered=True)
