@@ -724,7 +724,7 @@ def test_the_comparison_stands_although_redis_fails_again(fix: Fixture) -> None:
     """Before anybody knows what else is gone: the group is there now and nobody would ask again."""
     fix.group.add(fix.now_id(1))
     fix.listener.step()
-    fix.group.left = redis.exceptions.BusyLoadingError("LOADING")
+    fix.group.left = redis.ResponseError("MASTERDOWN Link with MASTER is down")
     fix.group.errors = [redis.ResponseError("NOGROUP No such key 'nvda'")]
     fix.group.created = ["nvda"]
     fix.is_compared = False
