@@ -58,7 +58,14 @@ log = logging.getLogger(__name__)
 
 
 class _Sender(Protocol):
-    def request(self, method: str, path: str, body: bytes | None = None) -> Response: ...
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        before_send: Callable[[], None] | None = None,
+    ) -> Response: ...
 
 
 class AlpacaAPIClient:
@@ -138,13 +145,21 @@ class AlpacaAPIClient:
         if isinstance(sender, OrderConnection):
             sender.connect()
 
-    def submit_order(self, body: bytes) -> Json:
+    def submit_order(self, body: bytes, *, before_send: Callable[[], None] | None = None) -> Json:
         """``POST /v2/orders`` with exactly these bytes, once; the Order.
+
+        Args:
+            before_send: called once a connection stands, right before the first byte leaves; what
+                it raises comes through, and nothing was sent.
 
         Raises:
             DuplicateOrder: the ``client_order_id`` is taken: the order exists, fetch it.
         """
-        return self._order_call("POST", "/v2/orders", body)
+        sender = self._order_sender()
+        response = self._answered(
+            sender.request("POST", "/v2/orders", body, before_send=before_send)
+        )
+        return object_of("/v2/orders", self._checked("POST", "/v2/orders", response))
 
     def get_order(self, order_id: str, *, nested: bool = False) -> Json:
         """``GET /v2/orders/{id}``; ``nested`` puts the legs of a bracket under ``legs``."""
@@ -338,8 +353,8 @@ class AlpacaAPIClient:
 
     # --- sending and judging ------------------------------------------------------------------
 
-    def _order_call(self, method: str, path: str, body: bytes | None = None) -> Json:
-        response = self._answered(self._order_sender().request(method, path, body))
+    def _order_call(self, method: str, path: str) -> Json:
+        response = self._answered(self._order_sender().request(method, path))
         return object_of(path, self._checked(method, path, response))
 
     def _object(

@@ -93,12 +93,16 @@ class AlpacaAPIWrapper:
         with contextlib.suppress(NotSent):
             self._client.connect()
 
-    def submit(self, slot: Slot, body: bytes) -> Mapping[str, Any]:
-        """POST an order once, on a slot that the caller already holds."""
+    def submit(self, slot: Slot, body: bytes, before_send: Callable[[], None]) -> Mapping[str, Any]:
+        """POST an order once, on a slot that the caller already holds.
+
+        Args:
+            before_send: see :meth:`AlpacaAPIClient.submit_order`.
+        """
         self.requests += 1
         self._mine.slot = slot
         try:
-            return self._client.submit_order(body)
+            return self._client.submit_order(body, before_send=before_send)
         except NotSent:
             slot.cancel()  # the broker has not counted what never left this machine
             raise

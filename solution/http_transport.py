@@ -21,7 +21,7 @@ import socket
 import ssl
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from http.client import HTTPException, HTTPResponse
 from http.cookiejar import DefaultCookiePolicy
@@ -100,6 +100,7 @@ class RequestsTransport:
         path: str,
         body: bytes | None = None,
         *,
+        before_send: Callable[[], None] | None = None,
         params: Mapping[str, str] | None = None,
         max_body: int = DEFAULT_MAX_BODY,
         total_timeout: float | None = None,
@@ -110,6 +111,7 @@ class RequestsTransport:
             method: upper-case HTTP method.
             path: percent-encoded path behind the base URL's own; may hold a query.
             body: JSON text in UTF-8, or None.
+            before_send: called before anything else (this way it cannot wait for the connection).
             params: query parameters, encoded here.
             max_body: bytes of the decoded body beyond which the answer is refused.
             total_timeout: seconds from now, connecting included.
@@ -123,6 +125,8 @@ class RequestsTransport:
             raise ValueError(f"not a request target: {path!r}")
         if self._closed:
             raise NotSent(f"{method} {path}: not sent: the transport is closed")
+        if before_send is not None:
+            before_send()
         total = self._total_timeout if total_timeout is None else total_timeout
         limits: Any = urllib3.Timeout(connect=min(self._connect_timeout, total), total=total)
         with (

@@ -24,7 +24,7 @@ Redirects are returned, not followed. Not thread-safe, on purpose: one per worke
 import select
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -115,13 +115,21 @@ class OrderConnection:
         except OSError as error:
             raise self._translate("connect", "", error) from error
 
-    def request(self, method: str, path: str, body: bytes | None = None) -> Response:
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        before_send: Callable[[], None] | None = None,
+    ) -> Response:
         """Send one request, once, and return its complete answer, whatever the status.
 
         Args:
             method: upper-case HTTP method.
             path: path and query, percent-encoded, to be put behind the base URL's own.
             body: JSON text in UTF-8, or None.
+            before_send: called once the connection stands; if it raises, nothing was sent.
 
         Raises:
             NotSent: no byte of the request left.
@@ -134,6 +142,8 @@ class OrderConnection:
         answered = False
         try:
             link = self._usable_link(deadline)
+            if before_send is not None:
+                before_send()
             self._send(link, data, deadline)
             if method == "POST":
                 failpoints.hit("post.in_flight")

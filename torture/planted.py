@@ -107,13 +107,13 @@ def random_client_order_id() -> None:
 def blind_retry() -> None:
     from solution.errors import OutcomeUnknown
 
-    def submit(original: Any, self: Any, slot: Any, body: bytes) -> Any:
+    def submit(original: Any, self: Any, slot: Any, body: bytes, *rest: Any) -> Any:
         try:
-            return original(self, slot, body)
+            return original(self, slot, body, *rest)
         except OutcomeUnknown:
             fields = orjson.loads(body)
             fields["client_order_id"] = fields["client_order_id"][:-2] + "-r"
-            return original(self, slot, orjson.dumps(fields))
+            return original(self, slot, orjson.dumps(fields), *rest)
 
     _wrap("solution.alpaca_api_wrapper:AlpacaAPIWrapper.submit", submit)
 
@@ -207,9 +207,9 @@ def outbox_deleted_first() -> None:
 def timeout_is_reject() -> None:
     from solution.errors import OutcomeUnknown, Rejected
 
-    def submit(original: Any, self: Any, slot: Any, body: bytes) -> Any:
+    def submit(original: Any, self: Any, slot: Any, body: bytes, *rest: Any) -> Any:
         try:
-            return original(self, slot, body)
+            return original(self, slot, body, *rest)
         except OutcomeUnknown as e:
             raise Rejected(504, 0, str(e)) from e
 
@@ -220,9 +220,9 @@ def timeout_is_reject() -> None:
 def duplicate_is_reject() -> None:
     from solution.errors import DuplicateOrder, Rejected
 
-    def submit(original: Any, self: Any, slot: Any, body: bytes) -> Any:
+    def submit(original: Any, self: Any, slot: Any, body: bytes, *rest: Any) -> Any:
         try:
-            return original(self, slot, body)
+            return original(self, slot, body, *rest)
         except DuplicateOrder as e:
             raise Rejected(e.status, e.code, e.message) from e
 

@@ -35,8 +35,12 @@ log = logging.getLogger(__name__)
 class PostDesk(Protocol):
     """The part of the wrapper that sends orders."""
 
-    def submit(self, slot: Slot, body: bytes) -> Mapping[str, Any]:
-        """POST once; the slot counts as spent whatever the answer."""
+    def submit(self, slot: Slot, body: bytes, before_send: Callable[[], None]) -> Mapping[str, Any]:
+        """POST once; the slot counts as spent whatever the answer.
+
+        Args:
+            before_send: called once a connection stands; if it raises, nothing was sent.
+        """
         ...
 
 
@@ -45,7 +49,8 @@ class Submitter:
 
     Args:
         killed: why nothing may be sent, or None; the last thing asked before every POST.
-        fence: raises LeaseLost where another instance trades by now; asked before every POST.
+        fence: raises LeaseLost where another instance trades by now; asked before every POST, and
+            again right before its first byte leaves.
         clock: measures what a request takes.
     """
 
@@ -162,10 +167,26 @@ class Submitter:
             work.stages.ends("send", began)
         work.posting = True
         try:
-            return self._desk.submit(slot, intent.body)
+            return self._desk.submit(slot, intent.body, self._before_send)
         finally:
             work.posting = False
             work.post_took = self._clock.monotonic() - began
+
+    def _before_send(self) -> None:
+        """Connecting may have taken seconds, and the process may have slept in them.
+
+        What is left between this and the kernel are microseconds. A process that is stopped just
+        there, and longer than its lease, sends when it wakes: the other instance has its row and
+        the broker takes an id once, so it is late and not a second order.
+
+        Raises:
+            NotSent: the kill switch was thrown; the gates say so at the next try.
+            LeaseLost, LedgerError: as :meth:`post`.
+        """
+        self._fence()
+        killed = self._killed()
+        if killed is not None:
+            raise NotSent(f"POST /v2/orders: not sent: {killed}")
 
     def _not_taken(self, client_order_id: str, work: Work, error: BrokerError) -> None:
         """Nothing happened at the broker: the same body is to go out again."""

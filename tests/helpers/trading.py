@@ -137,6 +137,8 @@ class FakeDesk:
         self._clock = clock
         self._ids = itertools.count(1)
         self.script: deque[Answer] = deque()
+        self.connecting: Callable[[], None] = lambda: None
+        """Runs where a POST waits for its connection."""
         self.default: Answer = fill()
         self.posts: list[bytes] = []
         self.orders: dict[str, dict[str, Any]] = {}
@@ -217,9 +219,11 @@ class FakeDesk:
 
     # --- the wrapper's methods --------------------------------------------------------------
 
-    def submit(self, slot: Slot, body: bytes) -> Mapping[str, Any]:
-        self.posts.append(body)
+    def submit(self, slot: Slot, body: bytes, before_send: Callable[[], None]) -> Mapping[str, Any]:
         try:
+            self.connecting()
+            before_send()
+            self.posts.append(body)
             answer = self.script.popleft() if self.script else self.default
             found = answer(self, orjson.loads(body))
             return self.nested(found) if self.answers_legs else found

@@ -102,11 +102,14 @@ class _Transport:
         path: str,
         body: bytes | None = None,
         *,
+        before_send: Callable[[], None] | None = None,
         params: Mapping[str, str] | None = None,
         **_options: Any,
     ) -> Response:
         if self._closed:
             raise NotSent("closed")
+        if before_send is not None:
+            before_send()
         query = "&".join(f"{name}={_quoted(text)}" for name, text in (params or {}).items())
         return self.outside.http(method, f"{path}?{query}" if query else path, body)
 

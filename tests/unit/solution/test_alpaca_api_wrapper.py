@@ -62,7 +62,8 @@ class Client:
         if self.error is not None:
             raise self.error
 
-    def submit_order(self, body: bytes) -> dict[str, Any]:
+    def submit_order(self, body: bytes, *, before_send: Callable[[], None]) -> dict[str, Any]:
+        before_send()
         self._ask("submit")
         return {"id": "o"}
 
@@ -116,6 +117,7 @@ class Fixture:
         self.limiter = RateLimiter(20, clock=self.clock)
         self.portfolio = Portfolio(self.clock)
         self.file = folder / "assets.json"
+        self.begun = 0
         self.wrapper = self.make()
 
     def make(self, file: Path | None = None) -> AlpacaAPIWrapper:
@@ -127,6 +129,9 @@ class Fixture:
             self.clock,
             assets_file=file,
         )
+
+    def before_send(self) -> None:
+        self.begun += 1
 
     def used(self) -> int:
         """Slots that count now."""
@@ -172,9 +177,23 @@ def test_a_post_spends_the_callers_slot_whatever_comes_of_it(fix: Fixture) -> No
     assert slot is not None
     fix.client.error = OutcomeUnknown("HTTP 504")
     with pytest.raises(OutcomeUnknown):
-        fix.wrapper.submit(slot, b"{}")
+        fix.wrapper.submit(slot, b"{}", fix.before_send)
     slot.cancel()
     assert fix.used() == 1
+    assert fix.begun == 1
+
+
+def test_a_post_that_is_stopped_before_it_is_sent_spends_no_slot(fix: Fixture) -> None:
+    """The broker has not counted it."""
+
+    def stop() -> None:
+        raise NotSent("the kill switch is on")
+
+    slot = fix.limiter.try_acquire(Priority.ENTRY)
+    assert slot is not None
+    with pytest.raises(NotSent):
+        fix.wrapper.submit(slot, b"{}", stop)
+    assert (fix.used(), fix.client.asked) == (0, [])
 
 
 def test_an_instance_that_was_deposed_cancels_nothing(fix: Fixture) -> None:
@@ -224,7 +243,7 @@ def test_the_limiter_learns_from_the_answer_with_its_slot(fix: Fixture, kind: st
     slot = fix.limiter.try_acquire(Priority.ENTRY)
     assert slot is not None
     calls: dict[str, Callable[[], object]] = {
-        "post": lambda: fix.wrapper.submit(slot, b"{}"),
+        "post": lambda: fix.wrapper.submit(slot, b"{}", fix.before_send),
         "lookup": lambda: fix.wrapper.lookup("c", Priority.LOOKUP),
     }
     calls[kind]()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from solution.clock import SystemClock
-from solution.errors import ConfigError, NotSent, OutcomeUnknown
+from solution.errors import ConfigError, LeaseLost, NotSent, OutcomeUnknown
 from solution.http_transport import (
     RequestsTransport,
     _BoundedConnection,
@@ -272,6 +272,18 @@ class TestNotSent:
         """.invalid never resolves (RFC 2606)."""
         with pytest.raises(NotSent):
             make("http://broker.invalid").request("POST", "/v2/orders", BODY)
+
+    def test_what_is_stopped_before(
+        self, server: FaultHTTPServer, make: Callable[..., RequestsTransport]
+    ) -> None:
+        """What the last look raises comes through, and nothing was sent."""
+
+        def stop() -> None:
+            raise LeaseLost("another instance trades")
+
+        with pytest.raises(LeaseLost):
+            make().request("POST", "/v2/orders", BODY, before_send=stop)
+        assert server.seen == []
 
     def test_an_untrusted_certificate(
         self, make: Callable[..., RequestsTransport], tls_files: tuple[Any, str]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from solution.clock import Deadline, SystemClock
-from solution.errors import ConfigError, NotSent, OutcomeUnknown
+from solution.errors import ConfigError, LeaseLost, NotSent, OutcomeUnknown
 from solution.order_connection import OrderConnection, _Link
 from tests.helpers.fault_http_server import (
     Behaviour,
@@ -417,6 +417,30 @@ class TestNotSent:
             connection.request("POST", "/b", BODY)
         assert connection.request("POST", "/b", BODY).status == 200
         assert [seen.path for seen in server.seen] == ["/a", "/b"]
+
+    def test_the_last_look_comes_when_the_connection_stands(
+        self, server: FaultHTTPServer, connect: Callable[..., OrderConnection]
+    ) -> None:
+        """What it raises comes through, no byte left, and the next request is as any other."""
+        server.script(answer_then_hold, answer_then_hold)
+
+        def stop() -> None:
+            assert connection._link is not None
+            raise LeaseLost("another instance trades")
+
+        connection = connect()
+        with pytest.raises(LeaseLost):
+            connection.request("POST", "/v2/orders", BODY, before_send=stop)
+        assert connection.request("GET", "/b").status == 200
+        assert [seen.path for seen in server.seen] == ["/b"]
+
+    def test_without_a_connection_nobody_looks(self) -> None:
+        """There is nothing to be stopped."""
+        connection = OrderConnection(f"http://127.0.0.1:{refused_port()}", HEADERS)
+        looks: list[None] = []
+        with pytest.raises(NotSent, match="Connection refused"):
+            connection.request("POST", "/", BODY, before_send=lambda: looks.append(None))
+        assert looks == []
 
     def test_no_time_left_to_connect(self, connect: Callable[..., OrderConnection]) -> None:
         """A deadline in the past ends before the first packet."""

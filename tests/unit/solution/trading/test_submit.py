@@ -121,6 +121,38 @@ def test_the_last_look_stops_what_the_gates_let_through(
     assert rig.outcomes.events[-1]["message"] == "the kill switch is on"
 
 
+@pytest.mark.parametrize(("unclear", "ended"), [(False, "refused!"), (True, "expired_unconfirmed")])
+def test_a_switch_thrown_while_it_connects_stops_the_post(
+    rig: Rig, unclear: bool, ended: str
+) -> None:
+    """A connection may take seconds: nothing is sent, and the gates say why at the next try."""
+    rig.desk.script.append(fail(UNCLEAR if unclear else RateLimited("too many requests", 1.0)))
+    entry = rig.publish()
+    lease, slot = _taken(rig)
+    rig.pipeline.run(lease.item, lease, slot)
+    intent = rig.row(rig.only_coid())
+    rig.desk.connecting = lambda: setattr(rig, "killed", "the kill switch is on")
+    assert rig.submitter.post(intent, lease.item, slot) is False
+    assert len(rig.desk.posts) == 1
+    assert lease.item.resend == intent.client_order_id
+    rig.pipeline.run(lease.item, lease, slot)
+    assert len(rig.desk.posts) == 1
+    assert rig.outcomes.told(entry)[-1] == ended
+
+
+def test_a_lease_lost_while_it_connects_stops_the_post(rig: Rig) -> None:
+    """The process slept meanwhile, and another instance has found the row."""
+    rig.publish()
+
+    def takeover() -> None:
+        raise LeaseLost("another instance trades")
+
+    rig.desk.connecting = lambda: setattr(rig, "fence", takeover)
+    with pytest.raises(LeaseLost):
+        rig.work()
+    assert rig.desk.posts == []
+
+
 @pytest.mark.parametrize(
     "answer",
     [
