@@ -183,10 +183,11 @@ class Submitter:
             NotSent: the kill switch was thrown; the gates say so at the next try.
             LeaseLost, LedgerError: as :meth:`post`.
         """
-        self._fence()
         killed = self._killed()
         if killed is not None:
             raise NotSent(f"POST /v2/orders: not sent: {killed}")
+        # Last: the switch is a file, and looking at it lets other threads run.
+        self._fence()
 
     def _not_taken(self, client_order_id: str, work: Work, error: BrokerError) -> None:
         """Nothing happened at the broker: the same body is to go out again."""

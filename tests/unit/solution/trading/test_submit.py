@@ -140,6 +140,18 @@ def test_a_switch_thrown_while_it_connects_stops_the_post(
     assert rig.outcomes.told(entry)[-1] == ended
 
 
+def test_the_lease_is_looked_at_last(rig: Rig) -> None:
+    """The switch is a file: while it is looked at, another thread may have the process stopped."""
+    seen: list[str] = []
+    killed, fence = rig.submitter._killed, rig.submitter._fence
+    rig.submitter._killed = lambda: (seen.append("switch"), killed())[1]
+    rig.submitter._fence = lambda: (seen.append("lease"), fence())[1]
+    rig.publish()
+    rig.work()
+    assert seen == ["lease", "switch", "switch", "lease"]
+    assert len(rig.desk.posts) == 1
+
+
 def test_a_lease_lost_while_it_connects_stops_the_post(rig: Rig) -> None:
     """The process slept meanwhile, and another instance has found the row."""
     rig.publish()
