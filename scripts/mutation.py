@@ -27,7 +27,11 @@ UNIT = "tests/unit/solution"
 TESTS = {
     # Longest first: two are under way at any time.
     "solution/domain/order_state.py": ("domain/test_order_state.py", "domain/test_fills.py"),
-    "solution/trading/recovery.py": ("trading/test_recovery.py", "trading/test_orphans.py"),
+    "solution/trading/recovery.py": (
+        "trading/test_recovery.py",
+        "trading/test_orphans.py",
+        "trading/test_legs.py",
+    ),
     "solution/trading/submit.py": ("trading/test_submit.py", "trading/test_order_safety.py"),
 }
 """Module → the tests that must notice its mutants."""

@@ -524,6 +524,18 @@ def test_an_open_entry_order_knows_its_legs_after_a_restart(rig: Brackets) -> No
     assert tracked.legs_known
 
 
+def test_what_was_sent_after_a_bracket_is_restored_as_well(rig: Brackets) -> None:
+    """Legs stand between the rows of other orders."""
+    rig.desk.script.append(accept("new"))
+    first = rig.bracket(**LIMIT, stop_loss="40", take_profit="60")
+    rig.desk.script.append(accept("new"))
+    second = rig.bracket(**LIMIT, stop_loss="40", take_profit="60")
+    again = restarted(rig)
+    assert first != second
+    assert again.tracker.get(first) is not None
+    assert again.tracker.get(second) is not None
+
+
 def test_a_crash_between_the_rows_of_two_legs_loses_neither(rig: Brackets) -> None:
     """One was committed, the other and the entry order's answer were not."""
     put, left = rig.outcomes.put, 1

@@ -380,6 +380,28 @@ def test_each_post_and_each_answer_that_is_not_the_usual_one_has_a_line(rig: Rig
     assert told[10] == "UNKNOWN, OUTCOME_UNKNOWN: the client_order_id exists at the broker"
 
 
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (
+            fail(RateLimited("too many requests", 1.0)),
+            "HTTP 429, after 4000.000 ms: too many requests",
+        ),
+        (accept(), "HTTP 200 in 4000.000 ms"),
+    ],
+)
+def test_what_a_post_took_is_told(rig: Rig, answer: Any, words: str) -> None:
+    """Connecting included; afterwards nobody is posting any more."""
+    rig.clock.advance(3.0)  # a clock does not begin at a multiple of what the request takes
+    rig.desk.script.append(answer)
+    rig.desk.connecting = lambda: rig.clock.advance(4.0)
+    rig.publish()
+    lease, slot = _taken(rig)
+    rig.pipeline.run(lease.item, lease, slot)
+    assert any(words in line for line in rig.history(rig.only_coid()))
+    assert lease.item.posting is False
+
+
 def test_a_broker_that_takes_nothing_for_long_does_not_fill_the_history(rig: Rig) -> None:
     """The first tries one by one, then a line each time their number has doubled."""
     rig.desk.default = fail(RateLimited("too many requests", 1.0))
