@@ -85,6 +85,7 @@ def measure(kills: int, folder: Path, ledger: str | None, *, standby: bool) -> d
             "RATE_LIMIT_PER_MINUTE": "0",
             "MAX_POSITION_PCT": "0",
             "MAX_ORDER_NOTIONAL": "0",
+            "EXECUTIONS_MAXLEN": "10000000",  # all ends are counted afterwards
         }
         client = redis.Redis(port=port, protocol=2)
         with ExitStack() as stack:

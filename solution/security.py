@@ -73,6 +73,9 @@ class Secret:
         raise TypeError("a Secret cannot be pickled")
 
 
+_KEYED = ("http", "https", "ws", "wss")
+
+
 def mask_url(url: str) -> str:
     """The URL with its password, and secret-looking query parameters, replaced.
 
@@ -84,7 +87,9 @@ def mask_url(url: str) -> str:
     if separator and "@" in rest:
         userinfo, _, host = rest.rpartition("@")
         user, colon, _ = userinfo.partition(":")
-        rest = f"{user}:{MASK}@{host}" if colon else f"{MASK}@{host}"
+        # A broker's URL has no user; whoever wrote one there wrote a key.
+        named = colon and not head.lower().endswith(_KEYED)
+        rest = f"{user}:{MASK}@{host}" if named else f"{MASK}@{host}"
     return _SECRET_PARAMETER.sub(rf"\1{MASK}", head + separator + rest)
 
 

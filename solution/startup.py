@@ -67,7 +67,13 @@ def check_redis(connect: Callable[[], "redis.Redis"], settings: Settings) -> Non
         # With our ledger, which is ours alone now, it can only be one that is dead or deposed and
         # not forgotten yet; unless it lives here and the lock file was deleted under it.
         locked = settings.ledger.path is not None
-        if other.get("ledger") != mine or (locked and _runs_here(other)):
+        if other.get("ledger") == mine and locked and _runs_here(other):
+            raise StartupError(
+                f"instance {name} (process {other.get('pid')}) trades on this ledger, and its lock "
+                f"file {settings.ledger.path}.lock was deleted; it ends at its next order: start "
+                "again then"
+            )
+        if other.get("ledger") != mine:
             raise StartupError(
                 f"instance {name} already serves group {settings.redis.group} with ledger "
                 f"{other.get('ledger')}; give this one another CONSUMER_GROUP, or stop that one"

@@ -7,8 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from solution.errors import ConfigError, LedgerError, LedgerInUse
+from solution.ledger.failures import DAMAGED
+from solution.ledger.schema import APPLICATION_ID
 
 _SCHEME = "sqlite://"
+_MAGIC = b"SQLite format 3\0"
+_APPLICATION = slice(68, 72)
+"""Where a database of SQLite names itself and its application, and what ours says
+(https://www.sqlite.org/fileformat.html#the_database_header). Of a ledger that was never
+checkpointed only the log says it."""
+_LEDGER = APPLICATION_ID.to_bytes(4, "big")
 
 
 def database_path(url: str) -> Path | None:
@@ -50,6 +58,36 @@ def prepare(path: Path) -> None:
     path.chmod(0o600)
 
 
+def refuse_foreign(path: Path) -> None:
+    """A wrong LEDGER_URL changes nothing about the file that it happens to name, its mode included.
+
+    What is no ledger yet, and no other database's either, is judged by its tables once it is open.
+    Call it as :func:`prepare`.
+
+    Raises:
+        LedgerError: it holds something else than a ledger.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        head = file.read(_APPLICATION.stop)
+    if head and not head.startswith(_MAGIC):
+        raise LedgerError(f"the ledger {path} is no SQLite database, or {DAMAGED}")
+    if head[_APPLICATION] not in {b"", bytes(4), _LEDGER}:
+        raise LedgerError(f"{path} is a database of another application; it was not touched")
+
+
+def close_to_others(path: Path) -> None:
+    """Nobody but the owner may read the database and what belongs to it (0600).
+
+    Raises:
+        OSError: it is another user's.
+    """
+    for end in ("", "-wal", "-shm"):
+        beside = path.with_name(path.name + end)
+        if beside.exists():
+            beside.chmod(0o600)
+
+
 def refuse_emptied(path: Path) -> None:
     """A file without a byte is a new ledger, unless there is a log beside it.
 
@@ -77,22 +115,21 @@ def seal_if_emptied(path: Path) -> None:
             path.write_text("This ledger was emptied while in use; restore a backup.\n")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Mark:
     """What an open file was when it was opened, to be compared with what its path names now.
 
-    Args:
-        least: bytes below which it has lost what was in it.
+    A file that had something in it may grow and shrink (the log begins anew), and is never empty.
     """
 
     device: int
     inode: int
-    least: int
+    has_content: bool
 
     @classmethod
-    def of(cls, path: str, least: int) -> "Mark":
+    def of(cls, path: str) -> "Mark":
         about = os.stat(path)  # noqa: PTH116 - as in check
-        return cls(about.st_dev, about.st_ino, least)
+        return cls(about.st_dev, about.st_ino, about.st_size > 0)
 
     def check(self, path: str) -> None:
         """Raise LedgerError unless the path names the same file still, and not an emptied one."""
@@ -102,7 +139,9 @@ class Mark:
             raise LedgerError(f"the ledger's file {path} is gone: {error.strerror}") from error
         if (now.st_dev, now.st_ino) != (self.device, self.inode):
             raise LedgerError(f"the ledger's file {path} was replaced while in use")
-        if now.st_size < self.least:
+        if now.st_size:
+            self.has_content = True
+        elif self.has_content:
             raise LedgerError(f"the ledger's file {path} was emptied while in use")
 
 
@@ -116,8 +155,7 @@ def marks(database: Path) -> dict[str, Mark]:
         OSError: one is not there.
     """
     name = os.fspath(database)
-    beside = [f"{name}{end}" for end in (".lock", "-wal", "-shm")]
-    return {name: Mark.of(name, least=1), **{path: Mark.of(path, least=0) for path in beside}}
+    return {path: Mark.of(path) for path in (name, f"{name}.lock", f"{name}-wal", f"{name}-shm")}
 
 
 def sync_directory(path: Path) -> None:

@@ -250,16 +250,18 @@ class SqliteLedger(Store):
             raise LedgerError(f"the ledger {path} cannot be opened: it is a directory")
         with ExitStack() as undo:
             try:
-                if not path.exists():
+                if path.exists():
+                    files.refuse_foreign(path)
+                else:
                     files.prepare(path)  # first of all, for it makes the directory of the lock
                 self._instance = files.InstanceLock(path)
                 undo.callback(self._instance.release)
                 files.refuse_emptied(path)
-                path.chmod(0o600)
                 self._connection = _connect(os.fspath(path), busy_timeout)
                 undo.callback(self._connection.close)
                 now_ms = self._clock.epoch_ms()
                 ensure_schema(self._connection, str(path), now_ms, path, busy_timeout)
+                files.close_to_others(path)
                 self._wal = WriteAheadLog(path, busy_timeout)
                 undo.callback(self._wal.close)
                 file_check.check(path)

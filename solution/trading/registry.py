@@ -1,9 +1,10 @@
 """Which orders are on their way and which have ended, by every id they are known under."""
 
 from collections.abc import Mapping
+from itertools import takewhile
 
 from solution.domain.records import Intent
-from solution.trading.tracked import Tracked
+from solution.trading.tracked import UNRESOLVED, Tracked
 
 ENDED_KEPT = 4096
 """Ended orders remembered, so that late and repeated stream events find their order."""
@@ -76,6 +77,28 @@ class Registry:
                 del self._unconfirmed[intent.symbol]
 
     def is_unconfirmed(self, symbol: str, beside: str = "") -> bool:
-        """Whether an order of the symbol is in doubt, other than ``beside``."""
+        """Whether an order of the symbol is in doubt, other than ``beside``.
+
+        Nor one that was sent after that and is still looked up: of two, each would wait for the
+        other. What both may do is reserved.
+        """
         doubted = self._unconfirmed.get(symbol)
-        return bool(doubted) and doubted != {beside}
+        if not doubted or not beside:
+            return bool(doubted)
+        elder = self._elder(symbol, beside)
+        return any(
+            coid != beside and (coid in elder or not self._is_looked_up(coid)) for coid in doubted
+        )
+
+    def waits_for(self, symbol: str, client_order_id: str) -> bool:
+        """Whether an order of the symbol that was sent before this one is still looked up."""
+        return any(self._is_looked_up(coid) for coid in self._elder(symbol, client_order_id))
+
+    def _elder(self, symbol: str, client_order_id: str) -> set[str]:
+        """Those in doubt that were on their way before it."""
+        before = takewhile(lambda coid: coid != client_order_id, self.on_their_way)
+        return self._unconfirmed.get(symbol, set()).intersection(before)
+
+    def _is_looked_up(self, client_order_id: str) -> bool:
+        tracked = self.on_their_way.get(client_order_id)
+        return tracked is not None and tracked.progress.state in UNRESOLVED

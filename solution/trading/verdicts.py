@@ -70,7 +70,18 @@ class Verdicts:
 
     def is_unconfirmed(self, symbol: str, *, beside: str = "") -> bool:
         """Whether an order of the symbol other than ``beside`` may be live without our knowing."""
-        return self._registry.is_unconfirmed(symbol, beside)
+        if not beside:
+            return self._registry.is_unconfirmed(symbol)
+        with self._mutex:
+            return self._registry.is_unconfirmed(symbol, beside)
+
+    def waits_for_another(self, client_order_id: str) -> bool:
+        """Whether an order of its symbol that was sent before it is still looked up."""
+        with self._mutex:
+            tracked = self._registry.on_their_way.get(client_order_id)
+            return tracked is not None and self._registry.waits_for(
+                tracked.intent.symbol, client_order_id
+            )
 
     def open_orders(self) -> list[Tracked]:
         with self._mutex:

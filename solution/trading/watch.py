@@ -249,10 +249,17 @@ class OrderWatch(Service):
 
     def _gone(self, due: Due, tracked: Tracked) -> None:
         """The broker accepted it and does not list it now: never guess, ask again."""
-        log.error(
-            "order_not_listed",
-            extra={"client_order_id": due.client_order_id, "symbol": tracked.intent.symbol},
-        )
+        times = due.attempt + 1
+        if times & (times - 1) == 0:  # the first, and each time their number has doubled
+            log.error(
+                "order_not_listed",
+                extra={
+                    "client_order_id": due.client_order_id,
+                    "symbol": tracked.intent.symbol,
+                    "detail": f"accepted by the broker, which denies it now ({times} in a row): was"
+                    " the account reset? Its row stays open",
+                },
+            )
         self._schedule.again(due, self._clock.monotonic())
 
     def _found(self, due: Due, tracked: Tracked, order: Mapping[str, Any]) -> None:
@@ -291,6 +298,10 @@ class OrderWatch(Service):
         waited = now - (tracked.unknown_at if tracked.unknown_at is not None else now)
         self._tracker.remark(coid, "lookup", f"not found, {absent} in a row over {waited:.1f} s")
         if absent < ENOUGH_LOOKUPS or waited < ENOUGH_SECONDS:
+            self._schedule.again(due, now)
+            return
+        if self._may_resend and self._tracker.waits_for_another(coid):
+            # Its gates would say no because of that one, which would be the end of both.
             self._schedule.again(due, now)
             return
         taken = self._tracker.take_for_resend(coid) if self._may_resend else None

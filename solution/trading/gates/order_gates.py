@@ -39,11 +39,11 @@ def _window(view: View, *, is_open: bool, hours: str) -> Denial | None:
 
 
 def exposure_confirmed(view: View) -> Denial | None:
-    """While an earlier order of the asset may still be live, only reductions pass."""
+    """While another order of the asset may still be live, only reductions pass."""
     if view.plan is None or not view.plan.opens:
         return None
     if view.unconfirmed:
-        why = f"an earlier order of {view.asset.symbol} is not confirmed absent"
+        why = f"another order of {view.asset.symbol} is not confirmed absent"
         return Denial(Reason.EXPOSURE_UNCONFIRMED, why)
     if view.holdings is not None and view.holdings.uncertain:
         why = f"executions of {view.asset.symbol} may not be in the position yet"

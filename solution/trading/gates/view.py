@@ -55,7 +55,7 @@ class View:
         account: as the last snapshot says, so up to a minute old; None before the first.
         halted: why this ticker trades no more until a person resumes it.
         price_age: seconds since we received ``quote``; None without one.
-        unconfirmed: an earlier order of the asset may still be live.
+        unconfirmed: another order of the asset may still be live.
         time_in_force: expected by signal and settings; certain once the size is decided.
         plan, holdings: None until then.
         position_cap, notional_cap: account currency; infinite = no limit, 0 = nothing.

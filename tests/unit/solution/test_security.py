@@ -69,13 +69,14 @@ def test_copies_of_a_secret_are_the_secret() -> None:
         ("redis://token@host", f"redis://{MASK}@host"),
         ("redis://u:p@ss/w@rd@host/0", f"redis://u:{MASK}@host/0"),
         ("redis://h/0?password=pw&db=1", f"redis://h/0?password={MASK}&db=1"),
+        ("https://key:secret@h/x", f"https://{MASK}@h/x"),
         ("https://h/x?api_token=pw", f"https://h/x?api_token={MASK}"),
         ("no url", "no url"),
         ("", ""),
     ],
 )
 def test_mask_url(url: str, masked: str) -> None:
-    """User names stay, passwords go, and broken URLs are masked too."""
+    """User names stay where there are users, passwords go, broken URLs are masked too."""
     assert mask_url(url) == masked
 
 

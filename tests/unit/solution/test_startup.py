@@ -7,11 +7,12 @@ import threading
 from pathlib import Path
 from typing import Any
 
+import fakeredis
 import pytest
 
 from solution import startup
 from solution.config import load_settings
-from solution.errors import NoBudget, RateLimited, Unauthorized
+from solution.errors import NoBudget, RateLimited, StartupError, Unauthorized
 
 
 class Scripted:
@@ -48,6 +49,39 @@ def test_a_start_waits_for_the_budget_that_its_predecessor_used() -> None:
     assert startup.patiently(call, waits) == "answer"
     assert call.calls == 3
     assert waits.pauses == [7.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("ledger", "words"),
+    [
+        ("mine", "its lock file .*deleted; it ends at its next order: start again then"),
+        ("another", "already serves group solution with ledger another"),
+    ],
+)
+def test_another_living_instance_stops_the_start(
+    ledger: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is to be done depends on whose ledger it trades on."""
+    settings = load_settings(
+        environ={
+            "ALPACA_API_KEY": "K",
+            "ALPACA_SECRET_KEY": "S",
+            "LEDGER_URL": f"sqlite:///{tmp_path}/l.db",
+        },
+        env_file=None,
+    )
+    mine = startup.ledger_name(settings)
+    other = {
+        "ledger": mine if ledger == "mine" else ledger,
+        "host": socket.gethostname(),
+        "pid": os.getppid(),
+    }
+    monkeypatch.setattr(startup, "read_all", lambda _client, _group: {"a": other})
+    server: Any = fakeredis.FakeRedis()
+    with pytest.raises(StartupError, match=words):
+        startup.check_redis(lambda: server, settings)
+    other["ledger"], other["host"] = mine, "elsewhere"
+    startup.check_redis(lambda: server, settings)  # dead, and not forgotten yet
 
 
 def test_other_errors_end_the_start_at_once() -> None:

@@ -192,6 +192,22 @@ def test_a_file_that_is_no_database_is_refused(database: Path, content: bytes) -
     assert database.read_bytes() == content
 
 
+@pytest.mark.parametrize("application", [0, 7])
+def test_a_wrong_address_changes_nothing(database: Path, application: int) -> None:
+    """Not even the mode of what it names: it may be what every user of the machine has to read."""
+    strange = sqlite3.connect(database)
+    strange.executescript(f"PRAGMA application_id = {application}; CREATE TABLE theirs (x)")
+    strange.close()
+    text = database.with_name("passwd")
+    text.write_text("root:x:0:0:root:/root:/bin/bash\n")
+    for path in (database, text):
+        path.chmod(0o644)
+        with pytest.raises(LedgerError):
+            SqliteLedger(f"sqlite:///{path}")
+        assert path.stat().st_mode & 0o777 == 0o644
+    assert not text.with_name("passwd.lock").exists()
+
+
 def test_a_damaged_ledger_says_so(database: Path) -> None:
     """Overwritten pages end in a LedgerError that names the remedy."""
     ledger = SqliteLedger(f"sqlite:///{database}")
@@ -542,6 +558,23 @@ def test_a_file_that_was_emptied_is_told_at_the_next_order(file_ledger: SqliteLe
         file_ledger.begin(make_intent())
     with pytest.raises(LedgerError, match="was emptied while in use"):
         file_ledger.apply([make_end()])
+
+
+@pytest.mark.parametrize("suffix", [".lock", "-wal", "-shm"])
+def test_what_belongs_to_it_was_emptied(database: Path, suffix: str) -> None:
+    """Empty when it was opened, as a new log is, or not: what had content keeps some."""
+    ledger = SqliteLedger(f"sqlite:///{database}")
+    ledger.begin(make_intent(1))
+    ledger.begin(make_intent(2))
+    beside = Path(f"{database}{suffix}")
+    content = beside.read_bytes()
+    os.truncate(beside, 0)
+    try:
+        with pytest.raises(LedgerError, match=f"{suffix} was emptied while in use"):
+            ledger.begin(make_intent(3))
+    finally:
+        beside.write_bytes(content)  # closing it reads them: an index without bytes is a SIGBUS
+        ledger.close()
 
 
 def test_a_file_that_was_emptied_is_no_new_ledger_after_the_end(database: Path) -> None:

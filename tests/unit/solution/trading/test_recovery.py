@@ -168,6 +168,54 @@ def test_an_entry_that_may_not_be_sent_again_is_not_waited_for() -> None:
     assert rig.row(dead.only_coid()).state is State.EXPIRED_UNCONFIRMED
 
 
+def test_of_two_unclear_orders_the_elder_goes_first() -> None:
+    """Each in doubt because of the other, both would be given up, and the asset with them."""
+    dead = Rig(RigRules(ordered=False))
+    entries = [dead.publish(qty="1"), dead.publish(qty="2")]
+
+    def meanwhile() -> None:
+        dead.desk.connecting = lambda: None
+        dead.desk.script.append(fail(UNCLEAR))
+        dead.work()  # the other worker, on the second one
+
+    dead.desk.connecting = meanwhile
+    dead.desk.script.append(fail(UNCLEAR))
+    dead.work()
+    assert len(dead.desk.posts) == 2
+    rig = restarted(dead, RigRules(ordered=False))
+    for entry, qty in zip(entries, "12", strict=True):
+        rig.redeliver(entry, qty=qty)
+    while len(rig.desk.posts) < 1:
+        rig.advance(0.1)
+    rig.snapshot(NVDA="1")
+    rig.advance(8)
+    assert [rig.outcomes.told(entry)[-1] for entry in entries] == ["fill!", "fill!"]
+    assert [orjson.loads(body)["qty"] for body in rig.desk.posts] == ["1", "2"]
+
+
+def test_a_younger_one_ends_with_the_elder_that_stays_in_doubt() -> None:
+    """It waits while the elder is looked up, and no longer; nor does the elder wait for it."""
+    dead = Rig(RigRules(ordered=False))
+    entries = [dead.publish(qty="1"), dead.publish(qty="2")]
+
+    def meanwhile() -> None:
+        dead.desk.connecting = lambda: None
+        dead.desk.script.append(fail(UNCLEAR))
+        dead.work()
+
+    dead.desk.connecting = meanwhile
+    dead.desk.script.append(fail(UNCLEAR))
+    dead.work()
+    rig = restarted(dead, RigRules(ordered=False))
+    rig.redeliver(entries[1], qty="2")
+    rig.advance(5)
+    assert rig.desk.posts == []  # the elder's entry has not come yet
+    rig.advance(120)
+    assert rig.outcomes.told(entries[0])[-1] == "expired_unconfirmed"
+    assert rig.outcomes.told(entries[1])[-1] == "expired_unconfirmed"
+    assert rig.desk.posts == []
+
+
 def test_a_stale_signal_is_not_sent_after_a_restart() -> None:
     """Sent unclearly, and the process stayed down for longer than the age limit."""
     dead = Rig()
