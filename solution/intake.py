@@ -82,6 +82,8 @@ class Intake:
             fields=fields,
         )
         change = changes.dead_letter(letter)
+        # Its end may have been told with its signal_id's, and its content be gone since.
+        change.repeats = (ref,)
         self._outcomes.put(change)
         failpoints.hit("intake.dead_letter")
         about = {

@@ -57,6 +57,20 @@ def test_a_dead_letter_names_its_producers_signal(
     assert rig.outcomes.acks == ["1-0"]
 
 
+def test_an_entry_that_was_told_its_end_gets_no_second_one(rig: Rig, intake: Intake) -> None:
+    """Published again and told; the process died before XACK, and the content was trimmed."""
+    rig.desk.script.append(accept("filled"))
+    rig.send(signal_id="s-1")
+    again = rig.send(signal_id="s-1")
+    assert rig.outcomes.told(again)[-1].endswith("!")
+    told = len(rig.outcomes.events)
+    acks = rig.outcomes.acks.count(again)
+    lost = SignalError(Reason.PAYLOAD_LOST, "no longer in the stream")
+    intake.dead_letter(EntryRef(STREAM, again), (), lost)
+    assert len(rig.outcomes.events) == told
+    assert rig.outcomes.acks.count(again) == acks + 1
+
+
 def test_the_log_names_no_signal_id_where_there_is_none(
     intake: Intake, caplog: pytest.LogCaptureFixture
 ) -> None:
