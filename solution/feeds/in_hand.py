@@ -93,7 +93,8 @@ class InHand:
             return set(self._held[stream])
 
     def begins_anew(self, stream: str, at_ms: int) -> None:
-        """Its group was made anew or set back: entries up to then may have been read before."""
+        """Entries up to then may have been read before: its group was made anew or set back, by us
+        or, as of our start, by a process that died since."""
         self._anew[stream] = at_ms
 
     def take(self, stream: str, entry: Entry, *, redelivered: bool) -> bool:

@@ -177,6 +177,10 @@ class SignalListener(Service):
         )
         # The clock before the groups: a recreated group's entries are judged by age at once.
         self._offset_ms = group.now_ms() - self._clock.epoch_ms()
+        if not self._had_group:
+            # The process before may have made a group anew and died among what that gives again.
+            for stream in self._rules.streams:
+                self._in_hand.begins_anew(stream, self.redis_ms())
         self._ensure(group)
         self._group = group
         # The reply that was lost may have held entries, and Redis may have lost its tail.

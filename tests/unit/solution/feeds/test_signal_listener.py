@@ -595,6 +595,8 @@ def test_a_new_entry_from_the_future_may_have_a_row(fix: Fixture) -> None:
 
 def test_a_new_entry_that_is_no_signal_costs_no_look_at_the_rows(fix: Fixture) -> None:
     """A flood of nonsense must not become a flood of questions to the ledger."""
+    fix.listener.step()
+    fix.clock.advance(1.0)  # published after the start
     entry = fix.group.add(fix.now_id(), UNLISTED)
     fix.rows.add(entry)
     fix.listener.step()
@@ -733,6 +735,18 @@ def test_the_comparison_stands_although_redis_fails_again(fix: Fixture) -> None:
     new = fix.group.add(fix.now_id())
     fix.listener.step()
     assert new not in fix.ids()
+
+
+def test_a_start_among_what_a_new_group_gives_again_decides_nothing_twice(fix: Fixture) -> None:
+    """The process that made the group anew died; to this one the entries look new.
+
+    A dead letter has no row that would keep its entry from trading.
+    """
+    buried = fix.group.add(fix.now_id(2))
+    fix.dead_before.add(buried)
+    older = fix.group.add(fix.now_id(1))
+    fix.listener.step()
+    assert (fix.ids(), fix.acknowledged, fix.letters) == ([older], [buried], [])
 
 
 def test_a_group_that_is_refused_and_stands_is_no_busy_loop(fix: Fixture) -> None:
