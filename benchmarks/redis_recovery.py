@@ -70,6 +70,7 @@ class Probe:
             find_asset=lambda _ticker: Asset(),
             is_dead=lambda _name: True,
             reading=Reading(SqliteLedger("sqlite://"), Turnstile()),
+            compare=lambda _lost: lambda: True,
         )
         rules = ListenerRules(streams=(STREAM,), group=GROUP, consumer="bench")
         self.listener = SignalListener(lambda: make_client(url), rules, ports, SystemClock())

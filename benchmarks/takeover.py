@@ -101,6 +101,9 @@ def measure(kills: int, folder: Path, ledger: str | None, *, standby: bool) -> d
     took.sort()
     once = sum(1 for entry in published if finals[entry] == 1)
     per_id = Counter(order["client_order_id"] for order in orders)
+    for entry in published:
+        if finals[entry] != 1:
+            print(f"{entry.decode()} has {finals[entry]} ends", file=sys.stderr)
     return {
         "kills": kills,
         "signals": len(published),

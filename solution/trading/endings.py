@@ -1,6 +1,7 @@
 """Signals that end without an order: refused, dead-lettered, dry runs, and errors of ours."""
 
 import logging
+import threading
 
 from solution.book.positions import Portfolio
 from solution.clock import Clock
@@ -17,8 +18,16 @@ from solution.trading.work import Lane, Work
 log = logging.getLogger(__name__)
 
 
+RECENT = 1024
+"""Ends that are remembered: more than can wait for their commit at a time."""
+
+
 class Endings:
-    """Writes the end down, tells it, lets go of the lane. Stateless."""
+    """Writes the end down, tells it, lets go of the lane.
+
+    An end is on its way to the ledger for some milliseconds, in which the same ``signal_id`` may be
+    read again: what ended a moment ago is remembered here.
+    """
 
     def __init__(
         self,
@@ -36,6 +45,12 @@ class Endings:
         self._portfolio = portfolio
         self._tracker = tracker
         self._clock = clock
+        self._mutex = threading.Lock()
+        self._recent: dict[str, Intent] = {}
+
+    def just_ended(self, identity: str) -> Intent | None:
+        """The row of a signal that ended unsent a moment ago; from any thread."""
+        return self._recent.get(identity)
 
     def refuse(self, work: Work, lane: Lane, reason: str, message: str) -> None:
         """A gate or the sizing said no."""
@@ -98,6 +113,10 @@ class Endings:
         change = outcomes.ended_unsent(intent, event, at_ms=now, refs=(work.ref,))
         work.stages.ends("gates", self._clock.monotonic())
         change.notes = (Note(intent.client_order_id, now, "timed", str(work.stages)),)
+        with self._mutex:
+            self._recent[intent.identity] = intent
+            while len(self._recent) > RECENT:
+                del self._recent[next(iter(self._recent))]
         self._sink.put(change)
         self._tracker.board.note(intent, str(intent.state), intent.reason)
         log.info(

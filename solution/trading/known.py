@@ -1,5 +1,7 @@
 """Signals that were seen before: one order, and its outcome told for each entry that asks."""
 
+from collections.abc import Callable
+
 from solution.clock import Clock
 from solution.domain.ports import Ledger, Outcomes
 from solution.domain.reasons import Reason
@@ -18,6 +20,7 @@ class KnownSignals:
     Args:
         composer: knows a signal's ``client_order_id``.
         sink: takes acknowledgements and outcomes told again.
+        just_ended: the row of an identity whose end may not be in the ledger yet.
     """
 
     def __init__(
@@ -28,12 +31,14 @@ class KnownSignals:
         sink: Outcomes,
         tracker: OrderTracker,
         clock: Clock,
+        just_ended: Callable[[str], Intent | None],
     ) -> None:
         self._composer = composer
         self._ledger = ledger
         self._outcomes = sink
         self._tracker = tracker
         self._clock = clock
+        self._just_ended = just_ended
 
     def settle(self, work: Work, lane: Lane, *, look: bool = False) -> bool:
         """Settle a signal that has a row; True when there is nothing left to decide.
@@ -90,7 +95,7 @@ class KnownSignals:
         may_have_row = look or work.redelivered or bool(signal.signal_id)
         if not may_have_row and self._tracker.get(coid) is None:
             return None
-        row = self._ledger.find(signal.identity, coid)
+        row = self._ledger.find(signal.identity, coid) or self._just_ended(signal.identity)
         if row is None or row.entry_id or (work.redelivered and self._has_dead_letter(work)):
             return row
         blank = self._composer.blank(work, row.state)

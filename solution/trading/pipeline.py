@@ -97,9 +97,6 @@ class Pipeline:
         self._clock = clock
         self._stop = stop
         self._saga = saga
-        self._known = KnownSignals(
-            composer=self._composer, ledger=ledger, sink=outcomes, tracker=tracker, clock=clock
-        )
         self._looker = Looker(
             rules=rules,
             composer=self._composer,
@@ -119,6 +116,14 @@ class Pipeline:
             portfolio=portfolio,
             tracker=tracker,
             clock=clock,
+        )
+        self._known = KnownSignals(
+            composer=self._composer,
+            ledger=ledger,
+            sink=outcomes,
+            tracker=tracker,
+            clock=clock,
+            just_ended=self._endings.just_ended,
         )
         self._newest: dict[tuple[str, str], tuple[int, int]] = {}
         self._suspects: frozenset[EntryRef] = frozenset()

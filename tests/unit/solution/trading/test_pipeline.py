@@ -24,7 +24,7 @@ from solution.errors import (
 )
 from solution.ledger.sqlite import SqliteLedger
 from solution.rate_limiter import RateLimiter
-from solution.trading import compose, outcomes
+from solution.trading import compose, endings, outcomes
 from tests.helpers.trading import (
     STREAM,
     Rig,
@@ -124,6 +124,30 @@ def test_the_same_signal_id_again_makes_no_second_order(rig: Rig) -> None:
     assert rig.outcomes.told(first) == ["submitted", "fill!"]
     assert rig.outcomes.told(second) == ["fill!"]
     assert rig.outcomes.acks == [first, second]
+
+
+def test_a_signal_id_that_ended_a_moment_ago_is_not_decided_anew(rig: Rig) -> None:
+    """Its end is not committed yet when it is read again: the second is told the same, in order."""
+    put, waiting = rig.outcomes.put, []
+    rig.outcomes.put = waiting.append  # type: ignore[method-assign]
+    first = rig.send("s", signal_id="s-1")  # there is nothing to sell
+    rig.snapshot(NVDA="5")
+    second = rig.send("s", signal_id="s-1")
+    rig.outcomes.put = put  # type: ignore[method-assign]
+    for change in waiting:
+        put(change)
+    assert rig.desk.posts == []
+    assert rig.outcomes.told(first) == rig.outcomes.told(second) == ["refused!"]
+    assert rig.outcomes.acks == [first, second]
+
+
+def test_only_so_many_ends_are_remembered(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ledger has the others."""
+    monkeypatch.setattr(endings, "RECENT", 1)
+    for name in ("s-1", "s-2"):
+        rig.send("s", signal_id=name)
+    remembered = rig.pipeline._endings._recent
+    assert [intent.signal_id for intent in remembered.values()] == ["s-2"]
 
 
 @pytest.mark.parametrize("follows", [True, False])
