@@ -387,7 +387,12 @@ class Pipeline:
             return found
         tracked = self._tracker.get(coid)
         if tracked is not None and tracked.may_exist:
-            self._tracker.expire_unconfirmed(coid, found.message)
+            if found.reason == Reason.EXPOSURE_UNCONFIRMED:
+                # That passes, and giving up would close the asset for the day: looked up again, and
+                # sent then, unless the signal has grown too old.
+                self._tracker.unknown(coid, found.message)
+            else:
+                self._tracker.expire_unconfirmed(coid, found.message)
         elif work.tries and found.reason == Reason.STALE_SIGNAL:
             self._tracker.unsent(coid, f"the broker could not be reached; {found.message}")
         else:

@@ -193,6 +193,36 @@ def test_of_two_unclear_orders_the_elder_goes_first() -> None:
     assert [orjson.loads(body)["qty"] for body in rig.desk.posts] == ["1", "2"]
 
 
+def test_a_doubt_that_passes_gives_no_order_up() -> None:
+    """Executions that may not be in the position yet: after the next snapshot it goes."""
+    dead = Rig()
+    dead.desk.script.append(fail(UNCLEAR))
+    entry = dead.send()
+    rig = restarted(dead)
+    rig.portfolio.moved_elsewhere("NVDA", Decimal(1))
+    rig.redeliver(entry)
+    rig.advance(6)
+    assert rig.desk.posts == []
+    assert rig.row(dead.only_coid()).state is State.UNKNOWN
+    rig.snapshot(NVDA="1")
+    rig.advance(3)
+    assert rig.outcomes.told(entry)[-1] == "fill!"
+    assert rig.desk.posts == dead.desk.posts
+
+
+def test_a_doubt_that_stays_gives_it_up_when_its_signal_is_too_old() -> None:
+    """It is looked up until then, and no longer."""
+    dead = Rig()
+    dead.desk.script.append(fail(UNCLEAR))
+    entry = dead.send()
+    rig = restarted(dead)
+    rig.portfolio.moved_elsewhere("NVDA", Decimal(1))
+    rig.redeliver(entry)
+    rig.advance(70)
+    assert rig.desk.posts == []
+    assert rig.outcomes.told(entry)[-1] == "expired_unconfirmed"
+
+
 def test_a_younger_one_ends_with_the_elder_that_stays_in_doubt() -> None:
     """It waits while the elder is looked up, and no longer; nor does the elder wait for it."""
     dead = Rig(RigRules(ordered=False))
