@@ -155,11 +155,7 @@ class AlpacaAPIClient:
         Raises:
             DuplicateOrder: the ``client_order_id`` is taken: the order exists, fetch it.
         """
-        sender = self._order_sender()
-        response = self._answered(
-            sender.request("POST", "/v2/orders", body, before_send=before_send)
-        )
-        return object_of("/v2/orders", self._checked("POST", "/v2/orders", response))
+        return self._order_call("POST", "/v2/orders", body, before_send)
 
     def get_order(self, order_id: str, *, nested: bool = False) -> Json:
         """``GET /v2/orders/{id}``; ``nested`` puts the legs of a bracket under ``legs``."""
@@ -353,8 +349,15 @@ class AlpacaAPIClient:
 
     # --- sending and judging ------------------------------------------------------------------
 
-    def _order_call(self, method: str, path: str) -> Json:
-        response = self._answered(self._order_sender().request(method, path))
+    def _order_call(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        before_send: Callable[[], None] | None = None,
+    ) -> Json:
+        sender = self._order_sender()
+        response = self._answered(sender.request(method, path, body, before_send=before_send))
         return object_of(path, self._checked(method, path, response))
 
     def _object(

@@ -113,8 +113,7 @@ class Trader:
         unclaimed = startup.unclaimed_orders(
             made.ledger, made.wrapper, made.deployment, self._clock, self._stop
         )
-        made.orphans().settle(unclaimed)
-        recovery.settled(made.ledger)
+        made.settle(unclaimed)
         now_ms, undecided_ms = self._clock.epoch_ms(), made.rules.gates.undecided_ms
         made.pipeline.recovered(
             recovery.newest_sent(made.ledger, now_ms, undecided_ms), made.ledger.open_starts()

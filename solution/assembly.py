@@ -206,7 +206,7 @@ class Assembly:
         self.loss_check = LossCheck(
             ledger=self.ledger,
             unclaimed=self._unclaimed_since,
-            settle=self._settle,
+            settle=self.settle,
             clock=self._clock,
         )
         duties = Duties(
@@ -377,7 +377,8 @@ class Assembly:
     def _unclaimed_since(self, since_ms: int) -> Mapping[str, Mapping[str, Any]]:
         return recovery.unclaimed(self.ledger, self.wrapper, self.deployment, self._clock, since_ms)
 
-    def _settle(self, unclaimed: Mapping[str, Mapping[str, Any]]) -> None:
+    def settle(self, unclaimed: Mapping[str, Mapping[str, Any]]) -> None:
+        """Give orders without a row one each; see :func:`solution.trading.recovery.unclaimed`."""
         self.orphans().settle(unclaimed)
         recovery.settled(self.ledger)
 

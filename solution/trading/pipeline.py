@@ -387,9 +387,10 @@ class Pipeline:
             return found
         tracked = self._tracker.get(coid)
         if tracked is not None and tracked.may_exist:
-            if found.reason == Reason.EXPOSURE_UNCONFIRMED:
-                # That passes, and giving up would close the asset for the day: looked up again, and
-                # sent then, unless the signal has grown too old.
+            passes = not self._tracker.is_unconfirmed(intent.symbol, beside=coid)
+            if found.reason == Reason.EXPOSURE_UNCONFIRMED and passes:
+                # No other order is in doubt, the position is, for a moment. Giving up would close
+                # the asset for the day: looked up again, and sent then if its signal is young.
                 self._tracker.unknown(coid, found.message)
             else:
                 self._tracker.expire_unconfirmed(coid, found.message)

@@ -168,8 +168,8 @@ def test_an_entry_that_may_not_be_sent_again_is_not_waited_for() -> None:
     assert rig.row(dead.only_coid()).state is State.EXPIRED_UNCONFIRMED
 
 
-def test_of_two_unclear_orders_the_elder_goes_first() -> None:
-    """Each in doubt because of the other, both would be given up, and the asset with them."""
+def two_unclear() -> tuple[Rig, list[str]]:
+    """Two orders of one asset under way at a time, whose answers are lost; and their entries."""
     dead = Rig(RigRules(ordered=False))
     entries = [dead.publish(qty="1"), dead.publish(qty="2")]
 
@@ -181,6 +181,12 @@ def test_of_two_unclear_orders_the_elder_goes_first() -> None:
     dead.desk.connecting = meanwhile
     dead.desk.script.append(fail(UNCLEAR))
     dead.work()
+    return dead, entries
+
+
+def test_of_two_unclear_orders_the_elder_goes_first() -> None:
+    """Each in doubt because of the other, both would be given up, and the asset with them."""
+    dead, entries = two_unclear()
     assert len(dead.desk.posts) == 2
     rig = restarted(dead, RigRules(ordered=False))
     for entry, qty in zip(entries, "12", strict=True):
@@ -225,17 +231,7 @@ def test_a_doubt_that_stays_gives_it_up_when_its_signal_is_too_old() -> None:
 
 def test_a_younger_one_ends_with_the_elder_that_stays_in_doubt() -> None:
     """It waits while the elder is looked up, and no longer; nor does the elder wait for it."""
-    dead = Rig(RigRules(ordered=False))
-    entries = [dead.publish(qty="1"), dead.publish(qty="2")]
-
-    def meanwhile() -> None:
-        dead.desk.connecting = lambda: None
-        dead.desk.script.append(fail(UNCLEAR))
-        dead.work()
-
-    dead.desk.connecting = meanwhile
-    dead.desk.script.append(fail(UNCLEAR))
-    dead.work()
+    dead, entries = two_unclear()
     rig = restarted(dead, RigRules(ordered=False))
     rig.redeliver(entries[1], qty="2")
     rig.advance(5)

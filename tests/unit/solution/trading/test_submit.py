@@ -109,11 +109,7 @@ def test_the_last_look_stops_what_the_gates_let_through(
     rig: Rig, unclear: bool, ended: str
 ) -> None:
     """Nothing is sent; what an earlier POST may have done is not thereby undone."""
-    rig.desk.script.append(fail(UNCLEAR if unclear else RateLimited("too many requests", 1.0)))
-    entry = rig.publish()
-    lease, slot = _taken(rig)
-    rig.pipeline.run(lease.item, lease, slot)
-    intent = rig.row(rig.only_coid())
+    entry, lease, slot, intent = _sent_in_vain(rig, unclear=unclear)
     rig.killed = "the kill switch is on"
     assert rig.submitter.post(intent, lease.item, slot) is True
     assert len(rig.desk.posts) == 1
@@ -126,11 +122,7 @@ def test_a_switch_thrown_while_it_connects_stops_the_post(
     rig: Rig, unclear: bool, ended: str
 ) -> None:
     """A connection may take seconds: nothing is sent, and the gates say why at the next try."""
-    rig.desk.script.append(fail(UNCLEAR if unclear else RateLimited("too many requests", 1.0)))
-    entry = rig.publish()
-    lease, slot = _taken(rig)
-    rig.pipeline.run(lease.item, lease, slot)
-    intent = rig.row(rig.only_coid())
+    entry, lease, slot, intent = _sent_in_vain(rig, unclear=unclear)
     rig.desk.connecting = lambda: setattr(rig, "killed", "the kill switch is on")
     assert rig.submitter.post(intent, lease.item, slot) is False
     assert len(rig.desk.posts) == 1
@@ -446,6 +438,15 @@ def test_a_row_that_exists_already_leaves_the_other_order_alone(rig: Rig) -> Non
     with pytest.raises(IdentityExists):
         rig.submitter.begin(intent, lease.item, lease, keeps_lane=True)
     assert len(rig.desk.posts) == 1
+
+
+def _sent_in_vain(rig: Rig, *, unclear: bool) -> tuple[str, Any, Any, Any]:
+    """A POST that was unclear or not taken: entry, lane's lease, slot and row for the next one."""
+    rig.desk.script.append(fail(UNCLEAR if unclear else RateLimited("too many requests", 1.0)))
+    entry = rig.publish()
+    lease, slot = _taken(rig)
+    rig.pipeline.run(lease.item, lease, slot)
+    return entry, lease, slot, rig.row(rig.only_coid())
 
 
 def _taken(rig: Rig) -> Any:
