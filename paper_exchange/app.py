@@ -18,6 +18,7 @@ from paper_exchange.api import account, admin, data, orders, positions
 from paper_exchange.api.call import Call, Reply, Router
 from paper_exchange.clock import Clock
 from paper_exchange.errors import ApiError, endpoint_not_found
+from paper_exchange.events import Feed
 from paper_exchange.exchange import Exchange
 from paper_exchange.ids import IdSource, random_id
 from paper_exchange.matcher import Matcher
@@ -70,7 +71,9 @@ class App:
         new_id: IdSource = random_id,
     ) -> None:
         self.updates = TradeUpdates(self._authenticate, frames=settings.stream_frames)
-        self.exchange = Exchange(settings, self.updates.publish, clock=clock, new_id=new_id)
+        self.feed = Feed()
+        self.feed.subscribe(self.updates.publish)
+        self.exchange = Exchange(settings, self.feed.publish, clock=clock, new_id=new_id)
         self.matcher = Matcher(self.exchange.engine)
         self._trading, self._data, self._admin = Router(), Router(), Router()
         for module in (orders, positions, account):

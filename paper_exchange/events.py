@@ -52,3 +52,19 @@ class TradeEvent:
 
 
 EventSink = Callable[[TradeEvent], None]
+
+
+class Feed:
+    """Passes each event on to everybody who subscribed, in the order of subscription."""
+
+    def __init__(self) -> None:
+        self._sinks: list[EventSink] = []
+
+    def subscribe(self, sink: EventSink) -> None:
+        """Hear every event from now on; a sink must neither block nor raise."""
+        self._sinks.append(sink)
+
+    def publish(self, event: TradeEvent) -> None:
+        """Tell all sinks; the engine's own sink."""
+        for sink in self._sinks:
+            sink(event)

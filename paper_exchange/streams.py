@@ -1,24 +1,17 @@
-"""The trade_updates stream: the conversation without I/O, the hub that routes, the socket."""
+"""The trade_updates stream: the conversation without I/O, and the hub that routes."""
 
-import asyncio
-import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
-import msgpack  # type: ignore[import-untyped]  # ships no stubs
 import orjson
-from starlette.types import Message
-from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
+from starlette.websockets import WebSocket
 
 from paper_exchange.accounts import Account
 from paper_exchange.events import TradeEvent
+from paper_exchange.sockets import Outlet, converse, json_binary, json_text, packed
 
 Authenticate = Callable[[str, str], Account | None]
 
 _STREAMS = frozenset({"trade_updates"})
-#: Messages a reader may be behind before it is cut off.
-BACKLOG = 20_000
-_SLOW_READER = 1008
 
 
 def _authorization(status: str, action: str) -> dict[str, object]:
@@ -71,90 +64,44 @@ class Conversation:
         return [{"stream": "listening", "data": {"streams": list(self.streams)}}]
 
 
-@dataclass(slots=True, eq=False)
-class _Listener:
-    """One connected socket and what waits to be sent to it."""
-
-    conversation: Conversation
-    encode: Callable[[object], Message]
-    outbox: asyncio.Queue[Message] = field(default_factory=lambda: asyncio.Queue(BACKLOG))
-    too_slow: bool = False
-
-    def push(self, payload: object) -> None:
-        """Queue a message; a full queue ends the connection instead of blocking the engine."""
-        try:
-            self.outbox.put_nowait(self.encode(payload))
-        except asyncio.QueueFull:
-            self.too_slow = True
-
-
-def _json_binary(payload: object) -> Message:
-    return {"type": "websocket.send", "bytes": orjson.dumps(payload)}
-
-
-def _json_text(payload: object) -> Message:
-    return {"type": "websocket.send", "text": orjson.dumps(payload).decode()}
-
-
-def _msgpack(payload: object) -> Message:
-    return {"type": "websocket.send", "bytes": msgpack.packb(payload)}
-
-
 class TradeUpdates:
     """Accepts sockets on ``/stream`` and routes the engine's events to their accounts."""
 
     def __init__(self, authenticate: Authenticate, *, frames: str = "binary") -> None:
         self._authenticate = authenticate
-        self._encode = _json_text if frames == "text" else _json_binary
-        self._listeners: set[_Listener] = set()
+        self._encode = json_text if frames == "text" else json_binary
+        self._clients: dict[Outlet, Conversation] = {}
 
     @property
     def connections(self) -> int:
         """How many sockets are open."""
-        return len(self._listeners)
+        return len(self._clients)
 
     def publish(self, event: TradeEvent) -> None:
-        """Send an event to whoever listens to its account; the engine's event sink."""
+        """Send an event to whoever listens to its account; one of the engine's sinks."""
         payload: dict[str, object] | None = None
-        for listener in self._listeners:
-            account = listener.conversation.account
+        for outlet, conversation in self._clients.items():
+            account = conversation.account
             if account is None or account.id != event.order.account_id:
                 continue
-            if "trade_updates" in listener.conversation.streams:
+            if "trade_updates" in conversation.streams:
                 if payload is None:
                     payload = {"stream": "trade_updates", "data": event.render()}
-                listener.push(payload)
+                outlet.push(payload)
 
     async def serve(self, socket: WebSocket) -> None:
         """One client from handshake to close."""
-        packed = socket.headers.get("content-type") == "application/msgpack"
-        listener = _Listener(Conversation(self._authenticate), _msgpack if packed else self._encode)
+        as_msgpack = socket.headers.get("content-type") == "application/msgpack"
+        outlet = Outlet(packed if as_msgpack else self._encode)
+        conversation = Conversation(self._authenticate)
+
+        def hear(said: str | bytes) -> None:
+            for answer in conversation.receive(said):
+                outlet.push(answer)
+
         await socket.accept()
-        self._listeners.add(listener)
-        sender = asyncio.create_task(_send(socket, listener))
+        self._clients[outlet] = conversation
         try:
-            await _receive(socket, listener)
+            await converse(socket, outlet, hear)
         finally:
-            self._listeners.discard(listener)
-            sender.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await sender
-
-
-async def _receive(socket: WebSocket, listener: _Listener) -> None:
-    while True:
-        message = await socket.receive()
-        if message["type"] == "websocket.disconnect":
-            return
-        said = message.get("text") or message.get("bytes") or b""
-        for answer in listener.conversation.receive(said):
-            listener.push(answer)
-
-
-async def _send(socket: WebSocket, listener: _Listener) -> None:
-    # A peer that vanished shows in receive(), which ends the connection.
-    with contextlib.suppress(WebSocketDisconnect, RuntimeError, OSError):
-        while not listener.too_slow:
-            await socket.send(await listener.outbox.get())
-        if socket.application_state is WebSocketState.CONNECTED:
-            await socket.close(_SLOW_READER, "slow reader")
+            del self._clients[outlet]

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from paper_exchange import streams
+from paper_exchange.sockets import Outlet, json_binary
 from paper_exchange.accounts import Account
 from paper_exchange.streams import Conversation
 from tests.unit.paper_exchange.conftest import World
@@ -66,22 +67,19 @@ def test_noise(conversation: Conversation) -> None:
     assert answer["stream"] == "authorization"
 
 
-def test_slow_reader_is_cut_off(
-    world: World, conversation: Conversation, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_slow_reader_is_cut_off(world: World, conversation: Conversation) -> None:
     """A full backlog marks the reader instead of blocking or growing."""
-    monkeypatch.setattr(streams, "BACKLOG", 2)
 
-    async def flood() -> streams._Listener:
+    async def flood() -> Outlet:
         hub = streams.TradeUpdates(lambda _key, _secret: world.account)
-        listener = streams._Listener(conversation, streams._json_binary)
-        hub._listeners.add(listener)
+        outlet = Outlet(json_binary, outbox=asyncio.Queue(2))
+        hub._clients[outlet] = conversation
         conversation.account, conversation.streams = world.account, ("trade_updates",)
         world.engine._sink = hub.publish
         world.send()
         world.send()
-        return listener
+        return outlet
 
-    listener = asyncio.run(flood())
-    assert listener.too_slow
-    assert listener.outbox.qsize() == 2
+    outlet = asyncio.run(flood())
+    assert outlet.too_slow
+    assert outlet.outbox.qsize() == 2
