@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import pytest
 
 from paper_exchange import streams
-from paper_exchange.sockets import Outlet, json_binary
 from paper_exchange.accounts import Account
+from paper_exchange.sockets import Outlet, json_binary
 from paper_exchange.streams import Conversation
 from tests.unit.paper_exchange.conftest import World
 
