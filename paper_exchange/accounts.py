@@ -82,6 +82,11 @@ class Worth:
     short_value: Decimal
     equity: Decimal
 
+    @property
+    def exposure(self) -> Decimal:
+        """Long and short positions together, both positive."""
+        return self.long_value - self.short_value
+
 
 @dataclass(slots=True)
 class Configuration:
@@ -160,17 +165,30 @@ class Account:
         position = self.positions.get(asset.id)
         return position.qty if position else ZERO
 
+    def find(self, order_id: str) -> Order | None:
+        """The account's order with this id."""
+        return self.orders.get(order_id)
+
     def held_qty(self, asset: Asset, *, ignoring: Order | None = None) -> Decimal:
-        """How much of a position open orders have already claimed."""
+        """How much of a position open orders have already claimed.
+
+        Orders of which only one can have its way claim what the largest wants;
+        a ``held`` leg claims nothing, for its position is not there yet or is
+        claimed by its sibling.
+        """
         price = self.positions[asset.id].avg_entry_price if asset.id in self.positions else ZERO
-        return sum(
-            (
-                order.remaining(price)
-                for order in self.open_for(asset)
-                if order.closes and order is not ignoring
-            ),
-            ZERO,
-        )
+        total = ZERO
+        groups: dict[str, Decimal] = {}
+        for order in self.open_for(asset):
+            if order is ignoring or order.status == "held" or not order.closes:
+                continue
+            wanted = order.remaining(price)
+            group = order.claim_group
+            if group is None:
+                total += wanted
+            else:
+                groups[group] = max(groups.get(group, ZERO), wanted)
+        return total + sum(groups.values(), ZERO)
 
     def book(self, asset: Asset, signed_qty: Decimal, price: Decimal, fee_rate: Decimal) -> Decimal:
         """Book an execution and return the position after it.
@@ -202,8 +220,7 @@ class Account:
     def buying_power(self, worth: Worth) -> Decimal:
         """What new positions may cost: equity times the multiplier, less all exposure and holds."""
         multiplier = Decimal(self.configuration.max_margin_multiplier)
-        exposure = worth.long_value - worth.short_value
-        return max(ZERO, multiplier * worth.equity - exposure - self.reserved)
+        return max(ZERO, multiplier * worth.equity - worth.exposure - self.reserved)
 
     def cash_power(self) -> Decimal:
         """Cash not held by orders, which is what crypto is bought with."""
@@ -221,7 +238,7 @@ class Account:
         """The account as ``GET /v2/account`` shows it."""
         self.roll(market, now_ns)
         worth = self.worth(market, now_ns)
-        exposure = worth.long_value - worth.short_value
+        exposure = worth.exposure
         config = self.configuration
         regt = max(ZERO, 2 * worth.equity - exposure - self.reserved)
         money = {

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from paper_exchange.accounts import Account, Worth
+from paper_exchange.advanced import check_distance
 from paper_exchange.assets import Asset
 from paper_exchange.decimals import ZERO, floor_qty, is_whole, text
 from paper_exchange.errors import (
@@ -21,6 +22,8 @@ from paper_exchange.orders import NewOrder, Order
 SHORT_MARKUP = Decimal("1.03")
 _MINIMUM_CRYPTO_COST = Decimal(10)
 _MINIMUM_SHORT_EQUITY = Decimal(2000)
+#: Positions of more than this multiple of equity allow closing trades only (user protection).
+_MOST_EXPOSURE = 6
 #: Crypto fee on paper, taken from what is received (observed: about 25 basis points).
 CRYPTO_FEE = Decimal("0.0025")
 
@@ -62,6 +65,8 @@ def admit(account: Account, order: NewOrder, now: Situation) -> Terms:
             f"position intent mismatch, inferred: {intent}, specified: {order.position_intent}"
         )
     price = _reference_price(order, now, closing=closing)
+    if order.order_class:
+        _check_class(order, now, closing=closing)
     qty = order.qty if order.qty is not None else floor_qty((order.notional or ZERO) / price)
     if closing:
         _check_available(account, order.asset, qty, now.replacing)
@@ -82,18 +87,32 @@ def _check_account(account: Account, order: NewOrder) -> None:
         raise forbidden("account is not allowed to trade fractional shares")
 
 
+def _check_class(order: NewOrder, now: Situation, *, closing: bool) -> None:
+    """A bracket or OTO opens a position, an OCO closes one; its exits keep their distance."""
+    if (order.order_class == "oco") is not closing:
+        kind = "exit" if order.order_class == "oco" else "entry"
+        raise unprocessable(f"{order.order_class} orders must be {kind} orders")
+    if order.order_class == "oco":
+        base = now.quote.last
+    else:
+        far = now.quote.ask if order.side == "buy" else now.quote.bid
+        base = order.limit_price or order.stop_price or far
+    check_distance(order, base)
+
+
 def _check_wash(account: Account, order: NewOrder, replacing: Order | None) -> None:
     """Refuse an order that the account's own resting order could trade with.
 
     Market and stop orders always collide; two limits only when they cross.
-    Trailing stops are exempt (Alpaca's user-protection page).
+    Trailing stops and orders of a class are exempt (Alpaca's user-protection
+    page: "use complex orders").
     """
-    if order.type == "trailing_stop":
+    if order.type == "trailing_stop" or order.order_class:
         return
     for other in account.open_for(order.asset):
-        if other.side == order.side or other is replacing or other.type == "trailing_stop":
+        if other.side == order.side or other is replacing:
             continue
-        if _may_cross(order, other):
+        if other.type != "trailing_stop" and not other.order_class and _may_cross(order, other):
             raise wash_trade(other.id, other.type)
 
 
@@ -139,8 +158,14 @@ def _insufficient_balance(asset: Asset, requested: Decimal, available: Decimal) 
 
 def _check_opening(account: Account, order: NewOrder, now: Situation) -> None:
     """Rules for an order that opens or enlarges a position."""
+    if now.worth.exposure > _MOST_EXPOSURE * max(now.worth.equity, ZERO):
+        raise forbidden("account is restricted to closing trades: positions exceed 600% of equity")
     flat = not account.position_qty(order.asset)
-    pending = {other.side for other in account.open_for(order.asset) if other is not now.replacing}
+    pending = {
+        other.side
+        for other in account.open_for(order.asset)
+        if other is not now.replacing and not other.closes
+    }
     if order.side == "sell":
         _check_short(account, order, now)
         if flat and "buy" in pending:

@@ -22,6 +22,7 @@ from paper_exchange.events import Feed
 from paper_exchange.exchange import Exchange
 from paper_exchange.ids import IdSource, random_id
 from paper_exchange.matcher import Matcher
+from paper_exchange.order_log import OrderLog
 from paper_exchange.rate_limit import RETRY_AFTER, Standing
 from paper_exchange.settings import Settings
 from paper_exchange.streams import TradeUpdates
@@ -68,11 +69,14 @@ class App:
         settings: Settings,
         *,
         clock: Clock | None = None,
-        new_id: IdSource = random_id,
+        new_id: IdSource | None = None,
     ) -> None:
         self.updates = TradeUpdates(self._authenticate, frames=settings.stream_frames)
         self.feed = Feed()
         self.feed.subscribe(self.updates.publish)
+        self._order_log = OrderLog(settings.order_log) if settings.order_log else None
+        if self._order_log is not None:
+            self.feed.subscribe(self._order_log.write)
         self.exchange = Exchange(settings, self.feed.publish, clock=clock, new_id=new_id)
         self.matcher = Matcher(self.exchange.engine)
         self._trading, self._data, self._admin = Router(), Router(), Router()
@@ -102,6 +106,8 @@ class App:
                 await send({"type": "lifespan.startup.complete"})
             else:
                 await self.matcher.stop()
+                if self._order_log is not None:
+                    self._order_log.close()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 

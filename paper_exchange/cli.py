@@ -1,9 +1,11 @@
 """The command line."""
 
 from decimal import Decimal, InvalidOperation
+from pathlib import Path
 
 import click
 
+from paper_exchange.clock import parse_time
 from paper_exchange.server import listen, serve
 from paper_exchange.settings import Settings
 
@@ -16,6 +18,15 @@ def _cash(_: click.Context, __: click.Parameter, value: str) -> Decimal:
     if not cash.is_finite() or cash <= 0:
         raise click.BadParameter("must be a positive amount in dollars")
     return cash
+
+
+def _start(_: click.Context, __: click.Parameter, value: str | None) -> int | None:
+    if value is None:
+        return None
+    try:
+        return parse_time(value)
+    except ValueError:
+        raise click.BadParameter("must be a time such as 2026-01-05T15:00:00Z") from None
 
 
 def _symbols(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...]:
@@ -78,6 +89,41 @@ def _keys(_: click.Context, __: click.Parameter, value: str) -> tuple[tuple[str,
     default="cancel",
     type=click.Choice(["cancel", "refuse"]),
     help="What becomes of IOC and FOK orders while the market is closed.",
+)
+@click.option(
+    "--cancel-delay-ms",
+    default=0,
+    type=click.IntRange(0, 600_000),
+    help="How long cancels and replacements of orders in the market are pending.",
+)
+@click.option(
+    "--liquidity",
+    default="unlimited",
+    type=click.Choice(["unlimited", "displayed"]),
+    help="Whether the size shown at a quote limits what trades at it.",
+)
+@click.option(
+    "--speed",
+    default=1.0,
+    type=click.FloatRange(0.01, 10_000),
+    help="How fast the exchange's clock runs: 60 is a minute a second.",
+)
+@click.option(
+    "--start",
+    "start_ns",
+    callback=_start,
+    show_default=False,
+    help="RFC 3339 time at which the exchange's clock begins, instead of now.",
+)
+@click.option(
+    "--stepped",
+    is_flag=True,
+    help="The clock moves by POST /admin/clock only; ids then follow from the seed.",
+)
+@click.option(
+    "--order-log",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Write every event of every order to this file, one JSON object a line.",
 )
 @click.option(
     "--stream-frames",

@@ -13,37 +13,66 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Clock(Protocol):
-    """Says what time it is; tests pass one that they move by hand."""
+    """Says what time it is at the exchange."""
 
     def now_ns(self) -> int:
         """Nanoseconds since the epoch, never going backwards."""
         ...
 
+    def real_seconds(self, ns: int) -> float | None:
+        """How long ``ns`` of this clock take; None when only somebody's hand moves it."""
+        ...
+
 
 class SystemClock:
-    """The machine's time, anchored once so that a step of the system clock cannot reverse it."""
+    """The machine's time, or another one that begins at ``start_ns`` and runs ``speed`` times it.
 
-    def __init__(self) -> None:
-        self._offset = time.time_ns() - time.monotonic_ns()
+    Anchored once to the monotonic clock, so that a step of the system clock
+    cannot reverse it.
+    """
+
+    def __init__(self, speed: float = 1.0, start_ns: int | None = None) -> None:
+        self._speed = speed
+        self._anchor = time.monotonic_ns()
+        self._start = time.time_ns() if start_ns is None else start_ns
 
     def now_ns(self) -> int:
         """Nanoseconds since the epoch, monotonic."""
-        return time.monotonic_ns() + self._offset
+        passed = time.monotonic_ns() - self._anchor
+        return self._start + (passed if self._speed == 1 else round(passed * self._speed))
+
+    def real_seconds(self, ns: int) -> float:
+        """Shorter than ``ns`` on a clock that runs fast."""
+        return ns / SECOND / self._speed
 
 
 class ManualClock:
     """A clock that stands still until told otherwise."""
 
-    def __init__(self, start: datetime) -> None:
-        self.ns = to_ns(start)
+    def __init__(self, start: datetime | int) -> None:
+        self.ns = start if isinstance(start, int) else to_ns(start)
 
     def now_ns(self) -> int:
         """The time set last."""
         return self.ns
 
+    def real_seconds(self, ns: int) -> None:
+        """Nobody knows."""
+
     def advance(self, seconds: float) -> None:
         """Move forward by ``seconds``."""
         self.ns += round(seconds * SECOND)
+
+
+#: Where a stepped clock begins unless told: a Monday, ten o'clock in New York.
+_STEPPED_START = datetime(2026, 1, 5, 15, tzinfo=UTC)
+
+
+def make_clock(speed: float = 1.0, start_ns: int | None = None, *, stepped: bool = False) -> Clock:
+    """The clock that the settings describe."""
+    if stepped:
+        return ManualClock(to_ns(_STEPPED_START) if start_ns is None else start_ns)
+    return SystemClock(speed, start_ns)
 
 
 def to_ns(at: datetime) -> int:

@@ -29,9 +29,9 @@ def invalid(message: str) -> ApiError:
     return ApiError(422, VALIDATION, message)
 
 
-def unprocessable(message: str) -> ApiError:
+def unprocessable(message: str, **extras: str) -> ApiError:
     """422 with the code of a well-formed request that cannot be carried out."""
-    return ApiError(422, UNPROCESSABLE, message)
+    return ApiError(422, UNPROCESSABLE, message, **extras)
 
 
 def forbidden(message: str, **extras: str) -> ApiError:

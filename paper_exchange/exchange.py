@@ -4,15 +4,18 @@ from random import Random
 
 from paper_exchange.accounts import Accounts
 from paper_exchange.assets import AssetBook
-from paper_exchange.clock import MILLISECOND, Clock, SystemClock
+from paper_exchange.clock import MILLISECOND, Clock, ManualClock, make_clock
 from paper_exchange.events import EventSink
 from paper_exchange.hours import make_hours
-from paper_exchange.ids import IdSource, random_id
-from paper_exchange.market import Market
+from paper_exchange.ids import IdSource, random_id, seeded_ids
+from paper_exchange.market import DAY_NS, Market
 from paper_exchange.matching import Behaviour, Engine
 from paper_exchange.rate_limit import RateLimiter
 from paper_exchange.settings import Settings
 from paper_exchange.witness import Witness
+
+#: The longest way a stepped clock moves at once.
+LONGEST_STEP_NS = 7 * DAY_NS
 
 
 class Exchange:
@@ -24,10 +27,15 @@ class Exchange:
         sink: EventSink,
         *,
         clock: Clock | None = None,
-        new_id: IdSource = random_id,
+        new_id: IdSource | None = None,
     ) -> None:
         self.settings = settings
-        self.clock = clock or SystemClock()
+        self.clock = clock or make_clock(
+            settings.speed, settings.start_ns, stepped=settings.stepped
+        )
+        if new_id is None:
+            # What happens on a stepped clock can be repeated to the byte, ids included.
+            new_id = seeded_ids(settings.seed) if settings.stepped else random_id
         self.assets = AssetBook(settings.symbols)
         self.hours = make_hours(settings.session)
         self.market = Market(
@@ -48,7 +56,16 @@ class Exchange:
             sink=sink,
             behaviour=Behaviour(
                 fill_delay_ns=settings.fill_delay_ms * MILLISECOND,
+                cancel_delay_ns=settings.cancel_delay_ms * MILLISECOND,
+                liquidity=settings.liquidity,
                 partial_fill_rate=settings.partial_fill_rate,
                 closed_ioc=settings.closed_ioc,
             ),
         )
+
+    def step(self, clock: ManualClock, target_ns: int) -> None:
+        """Move a stepped clock, letting the engine work wherever it asks to on the way."""
+        while (pause := self.engine.tick()) is not None and clock.ns + pause < target_ns:
+            clock.ns += max(1, pause)
+        clock.ns = target_ns
+        self.engine.tick()

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Protocol
 
 from paper_exchange import sessions
-from paper_exchange.clock import NEW_YORK, new_york, new_york_midnight, to_datetime, to_ns
+from paper_exchange.clock import NEW_YORK, SECOND, new_york, new_york_midnight, to_datetime, to_ns
 
 
 class Phase(Enum):
@@ -64,6 +64,10 @@ class Hours(Protocol):
         """When a DAY order taken now expires."""
         ...
 
+    def auction_ns(self, time_in_force: str, now_ns: int) -> int | None:
+        """The auction an ``opg`` or ``cls`` order takes part in, None when it is too late."""
+        ...
+
     def calendar(self, start: date, end: date) -> list[CalendarDay]:
         """The trading days from ``start`` to ``end``, both included."""
         ...
@@ -92,6 +96,10 @@ class AlwaysOpen:
         """The coming midnight."""
         return self.next_close(now_ns)
 
+    def auction_ns(self, time_in_force: str, now_ns: int) -> int:  # noqa: ARG002  -- as above
+        """The coming midnight, which closes one session and opens the next; never too late."""
+        return self.next_close(now_ns)
+
     def calendar(self, start: date, end: date) -> list[CalendarDay]:
         """Every day."""
         days = (start + timedelta(days=n) for n in range((end - start).days + 1))
@@ -106,11 +114,25 @@ def _at(day: date, clock: time) -> int:
     return to_ns(datetime.combine(day, clock, tzinfo=NEW_YORK))
 
 
+_OPG_CUTOFF = 120 * SECOND
+_CLS_CUTOFF = 600 * SECOND
+#: A good-till-canceled order ends after 90 days, a quarter past the close.
+_GTC_LIFE = timedelta(days=90)
+_GTC_END = time(16, 15)
+
+
+def gtc_end(now_ns: int) -> int:
+    """When a GTC order taken now is canceled: 16:15 in New York, 90 days on (documented)."""
+    return _at(new_york(now_ns).date() + _GTC_LIFE, _GTC_END)
+
+
 class NyseHours:
     """The sessions of the New York Stock Exchange, with pre-market from 04:00 to post at 20:00."""
 
     _PRE = time(4)
     _POST = time(20)
+    #: From then on auction orders are for the next day.
+    _TOMORROWS = time(19)
 
     def __init__(self) -> None:
         self._phase = Phase.CLOSED
@@ -164,6 +186,20 @@ class NyseHours:
         if sessions.session_on(today) is not None and now_ns < tonight:
             return tonight
         return _at(new_york(self.next_open(now_ns)).date(), self._POST)
+
+    def auction_ns(self, time_in_force: str, now_ns: int) -> int | None:
+        """The next auction; None from 2 (opening) or 10 minutes (closing) before it until 19:00.
+
+        Source: Alpaca's page on placing orders (09:28 and 15:50); on a half
+        day the ten minutes count from its own close (choice).
+        """
+        day = new_york(now_ns).date()
+        session = sessions.session_on(day)
+        if session is not None and now_ns < _at(day, self._TOMORROWS):
+            opening = time_in_force == "opg"
+            bell = to_ns(session.open if opening else session.close)
+            return bell if now_ns < bell - (_OPG_CUTOFF if opening else _CLS_CUTOFF) else None
+        return self.next_open(now_ns) if time_in_force == "opg" else self.next_close(now_ns)
 
     def calendar(self, start: date, end: date) -> list[CalendarDay]:
         """The sessions between the dates, settling on the following session.

@@ -40,8 +40,9 @@ class Matcher:
         while True:
             self._news.clear()
             pause = self._step()
+            wait = None if pause is None else self._engine.clock.real_seconds(pause)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), None if pause is None else pause / SECOND)
+                await asyncio.wait_for(self._news.wait(), wait)
 
     def _step(self) -> int | None:
         try:

@@ -1,32 +1,32 @@
-"""The matching engine: takes, fills, replaces, cancels and expires orders. No I/O, no waiting.
+"""The matching engine: takes, replaces and cancels orders, and gives them time. No I/O, no waiting.
 
 Everything it does follows from its calls, the injected clock, and the seeds of
 market and draws. Whoever owns the event loop calls ``tick`` again after the
-pause it returns.
+pause it returns. What happens to an order in the market is ``floor.Floor``'s.
 """
 
-import heapq
 from dataclasses import dataclass
-from decimal import Decimal
 from random import Random
 
-from paper_exchange.accounts import Account, Fill, activity_id
-from paper_exchange.admission import CRYPTO_FEE, Situation, Terms, admit
+from paper_exchange.accounts import Account
+from paper_exchange.admission import Situation, Terms, admit
 from paper_exchange.assets import Asset
-from paper_exchange.clock import MILLISECOND, Clock
+from paper_exchange.clock import Clock
+from paper_exchange.conduct import Conduct, GoodConduct
 from paper_exchange.decimals import ZERO
 from paper_exchange.errors import invalid, not_found, unprocessable
-from paper_exchange.events import EventSink, Execution, TradeEvent
-from paper_exchange.hours import Hours, Phase
+from paper_exchange.events import EventSink
+from paper_exchange.families import make_legs, take_place
+from paper_exchange.floor import Floor
+from paper_exchange.hours import Hours, Phase, gtc_end
 from paper_exchange.ids import IdSource
-from paper_exchange.market import DAY_NS, Market, Quote
-from paper_exchange.orders import IMMEDIATE, Changes, NewOrder, Order
+from paper_exchange.liquidity import make_liquidity
+from paper_exchange.market import TICK_NS, Market, Quote
+from paper_exchange.orders import AUCTION, IMMEDIATE, Changes, NewOrder, Order
 from paper_exchange.replacing import amended
-from paper_exchange.triggers import execution_price, watch
+from paper_exchange.triggers import watch
 
-#: How often resting orders are compared with the market.
-TICK_NS = 100 * MILLISECOND
-_GTC_LIFE_NS = 90 * DAY_NS
+_HOW = {"opg": "09:28 and 19:00 in New York", "cls": "ten minutes before the close and 19:00"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,10 @@ class Behaviour:
     """The engine's settings."""
 
     fill_delay_ns: int = 0
+    #: How long cancels and replacements of orders in the market are pending.
+    cancel_delay_ns: int = 0
+    #: ``unlimited`` or ``displayed``: whether a quote's size limits what trades at it.
+    liquidity: str = "unlimited"
     #: Share of executions that at first fill only a part.
     partial_fill_rate: float = 0.0
     #: ``cancel``: IOC and FOK orders are accepted while closed, then canceled; else refused.
@@ -54,27 +58,42 @@ class Engine:
         sink: EventSink,
         behaviour: Behaviour | None = None,
     ) -> None:
+        behaviour = behaviour or Behaviour()
         self.market = market
         self.hours = hours
         self.clock = clock
         self.new_id = new_id
-        self._draws = draws
-        self._sink = sink
-        self._behaviour = behaviour or Behaviour()
-        self._resting: dict[str, dict[str, tuple[Account, Order]]] = {}
+        self.floor = Floor(
+            market=market,
+            hours=hours,
+            new_id=new_id,
+            liquidity=make_liquidity(behaviour.liquidity, draws, behaviour.partial_fill_rate),
+            conduct=GoodConduct(behaviour.cancel_delay_ns),
+            sink=sink,
+            fill_delay_ns=behaviour.fill_delay_ns,
+        )
+        self._waiting = self.floor.waiting
+        self._refuse_closed_ioc = behaviour.closed_ioc != "cancel"
         self._seen: dict[str, Quote] = {}
-        self._timers: list[tuple[int, int, Account, Order]] = []
-        self._sequence = 0
         self._planned_ns: int | None = None
 
-    # -- orders in ---------------------------------------------------------------------------
+    @property
+    def conduct(self) -> Conduct:
+        """How the venue treats orders beyond the rules."""
+        return self.floor.conduct
+
+    @conduct.setter
+    def conduct(self, conduct: Conduct) -> None:
+        self.floor.conduct = conduct
+
+    # -- orders in -----------------------------------------------------------------------------
 
     def submit(self, account: Account, new: NewOrder) -> dict[str, object]:
         """Take an order, and fill it if it can be filled at once.
 
         Returns:
             the order as it was when accepted (``pending_new``, or ``accepted``
-            while the market is closed), which is how paper answers; what
+            while it waits for a bell), which is how paper answers; what
             became of it is told by the event stream and by queries.
 
         Raises:
@@ -82,26 +101,29 @@ class Engine:
         """
         now = self.clock.now_ns()
         self._check_unique(account, new.client_order_id)
-        trading = self._trading(new.asset, extended=new.extended_hours, now=now)
-        if (
-            not trading
-            and self._behaviour.closed_ioc != "cancel"
-            and new.time_in_force in IMMEDIATE
-        ):
-            raise unprocessable("ioc and fok orders are not accepted while the market is closed")
+        bell = self._bell(new, now)
         account.roll(self.market, now)
         terms = admit(account, new, self._situation(account, new.asset, now))
         order = self._make(account, new, terms, now)
-        order.status = "pending_new" if trading else "accepted"
-        answer = order.render()
-        self._start(account, order, now, trading=trading)
+        legs = make_legs(order, new.exits, self.new_id) if new.exits is not None else []
+        order.status = "pending_new" if bell is None else "accepted"
+        account.add(order)
+        for leg in legs:
+            account.add(leg)
+        self.floor.hold(account, order)
+        answer = order.render(legs)
+        if bell is None:
+            self.floor.enter(account, order, now)
+        else:
+            self._queue(account, order, bell, now)
         return answer
 
     def replace(self, account: Account, order: Order, changes: Changes) -> dict[str, object]:
-        """Replace an open order by a changed one.
+        """Replace an open order by a changed one, now or after the venue's delay.
 
         The new order is for what is left of the (new) total; executions of
-        the old one stay with it.
+        the old one stay with it. When the old one ends before the delay is
+        over, the new one is rejected.
 
         Raises:
             ApiError: when the order cannot be replaced; it goes on unchanged then.
@@ -109,29 +131,61 @@ class Engine:
         now = self.clock.now_ns()
         new = amended(order, changes, self.new_id)
         self._check_unique(account, new.client_order_id)
-        terms = admit(account, new, self._situation(account, new.asset, now, replacing=order))
-        self._leave(order)
-        order.status = "replaced"
-        order.replaced_ns = order.updated_ns = now
-        account.retire(order)
+        if order.claim_group is None:
+            terms = admit(account, new, self._situation(account, new.asset, now, replacing=order))
+        else:
+            # An exit of the same size for the same position: nothing new to admit.
+            terms = Terms(order.position_intent, ZERO)
         successor = self._make(account, new, terms, now, replaces=order.id)
-        order.replaced_by = successor.id
-        self._tell("replaced", order, now)
+        account.add(successor)
+        order.successor_id = successor.id
+        order.left_at_replace = order.remaining(ZERO)
         answer = successor.render()
-        self._start(account, successor, now, trading=True)
+        # A held leg is not in the market: nothing has to be undone there.
+        delay = 0 if order.status == "held" else self.conduct.cancel_delay_ns(order)
+        if delay == 0:
+            self._put_in_place(account, order, successor, now)
+        else:
+            cost = successor.unit_reserve * (successor.qty or ZERO)
+            account.reserve(successor, max(ZERO, cost - order.reserved))
+            self._ask_for_change(account, order, "pending_replace", delay, now)
         return answer
 
     def cancel(self, account: Account, order: Order) -> None:
-        """Cancel an open order; canceling a canceled one again is no error.
+        """Cancel an open order, now or after the venue's delay; a second time is no error.
 
         Raises:
-            ApiError: 422 when it has ended in another way.
+            ApiError: 422 when it has ended in another way, or is being replaced.
         """
-        if order.status == "canceled":
+        if order.status in {"canceled", "pending_cancel"}:
             return
-        if not order.is_open:
+        if not order.is_open or order.status == "pending_replace":
             raise unprocessable(f'order is already in "{order.status}" state')
-        self._cancel(account, order, self.clock.now_ns())
+        now = self.clock.now_ns()
+        self._cancel(account, order, now)
+
+    def _cancel(self, account: Account, order: Order, now: int) -> None:
+        in_market = order.status in {"new", "partially_filled"}
+        delay = self.conduct.cancel_delay_ns(order) if in_market else 0
+        if delay == 0:
+            self.floor.end(account, order, "canceled", now)
+        else:
+            order.cancel_requested_ns = now
+            self._ask_for_change(account, order, "pending_cancel", delay, now)
+
+    def release_cancels(self, accounts: list[Account]) -> int:
+        """Let every stuck cancel and replacement take effect; returns how many there were."""
+        now = self.clock.now_ns()
+        stuck = [
+            (account, order)
+            for account in accounts
+            for order in account.open_orders.values()
+            if order.status in {"pending_cancel", "pending_replace"} and order.change_due_ns is None
+        ]
+        for account, order in stuck:
+            if order.is_open:
+                self._change(account, order, now)
+        return len(stuck)
 
     def find(self, account: Account, order_id: str) -> Order:
         """An account's order by its id.
@@ -139,80 +193,166 @@ class Engine:
         Raises:
             ApiError: 404 when the account has no such order.
         """
-        order = account.orders.get(order_id)
+        order = account.find(order_id)
         if order is None:
             raise not_found(f"order not found for {order_id}")
         return order
+
+    def restore(self, account: Account, order: Order) -> None:
+        """Give an open order from an earlier life of the exchange its place and its timers."""
+        now = self.clock.now_ns()
+        if order.change_due_ns is not None:
+            self._waiting.set_timer(order.change_due_ns, account, order)
+        if order.status == "accepted":
+            bell = self._next_bell(order, now)
+            self._waiting.set_timer(now if bell is None else bell, account, order)
+        elif order.status != "held" and not (order.status == "pending_new" and order.replaces):
+            self.floor.rest(account, order)
 
     # -- time ----------------------------------------------------------------------------------
 
     def tick(self) -> int | None:
         """Do what is due; returns the nanoseconds until there is more, None when nothing waits."""
         now = self.clock.now_ns()
-        while self._timers and self._timers[0][0] <= now:
-            _, _, account, order = heapq.heappop(self._timers)
-            if order.is_open:
-                self._wake(account, order, now)
-        for symbol in list(self._resting):
+        for account, order in self._waiting.due(now):
+            self._wake(account, order, now)
+        for symbol in self._waiting.symbols():
             quote = self.market.quote(symbol, now)
             if quote is not self._seen.get(symbol):
                 self._seen[symbol] = quote
-                for account, order in list(self._resting[symbol].values()):
-                    self._work(account, order, now)
+                for account, order in self._waiting.resting(symbol):
+                    if order.is_open:  # a sibling may have ended it just now
+                        self.floor.work(account, order, now)
         self._planned_ns = self._next_ns(now)
         return None if self._planned_ns is None else max(0, self._planned_ns - now)
 
     def _next_ns(self, now: int) -> int | None:
-        while self._timers and not self._timers[0][3].is_open:
-            heapq.heappop(self._timers)
-        due = self._timers[0][0] if self._timers else None
-        if not self._resting:
+        """The next timer or, while orders rest, the next tick of the market."""
+        due = self._waiting.next_ns()
+        if not self._waiting.for_prices:
             return due
-        return now + TICK_NS if due is None else min(now + TICK_NS, due)
+        tick = (now // TICK_NS + 1) * TICK_NS
+        return tick if due is None else min(tick, due)
 
     def has_news(self) -> bool:
         """Whether ``tick`` is wanted earlier than the last one said; costs next to nothing."""
         planned = self._planned_ns
         if planned is None:
-            return bool(self._timers or self._resting)
-        return bool(self._timers) and self._timers[0][0] < planned
+            return bool(self._waiting)
+        due = self._waiting.next_ns()
+        return due is not None and due < planned
 
     def _wake(self, account: Account, order: Order, now: int) -> None:
-        """A timer of an open order has run out: its delay, the wait for the bell, or its life."""
-        if order.expires_ns is not None and order.expires_ns <= now:
-            self._expire(account, order, now)
+        """A timer of an open order has run out: a change asked for, its life, a bell, its delay."""
+        if order.change_due_ns is not None and order.change_due_ns <= now:
+            self._change(account, order, now)
+        elif order.expires_ns is not None and order.expires_ns <= now:
+            self._run_out(account, order, now)
         elif order.status == "accepted":
-            self._open_bell(account, order, now)
+            self._ring(account, order, now)
         else:
-            self._work(account, order, now)
+            self.floor.work(account, order, now)
 
-    def _open_bell(self, account: Account, order: Order, now: int) -> None:
-        """A queued order enters the market, or is rejected if the open has made it too dear."""
+    def _run_out(self, account: Account, order: Order, now: int) -> None:
+        """The end of an order's life: GTC orders are canceled then, by the documentation."""
+        if order.time_in_force == "gtc" and order.status != "pending_replace":
+            if order.status != "pending_cancel":
+                self._cancel(account, order, now)
+            return
+        canceled = order.status == "pending_cancel"
+        self.floor.end(account, order, "canceled" if canceled else "expired", now)
+
+    def _ring(self, account: Account, order: Order, now: int) -> None:
+        """A queued order enters the market, unless the bell has made it too dear."""
         quote = self.market.quote(order.asset.symbol, now)
         if order.unit_reserve and order.limit_price is None and order.qty is not None:
             account.reserve(order, ZERO)
             cost = quote.ask * order.qty
             if cost > account.buying_power(account.worth(self.market, now)):
-                order.status = "rejected"
-                order.failed_ns = order.updated_ns = now
-                account.retire(order)
-                self._tell("rejected", order, now)
+                self.floor.end(account, order, "rejected", now)
                 return
             order.unit_reserve = quote.ask
             account.reserve(order, cost)
-        self._enter(account, order, now)
+        if order.time_in_force in AUCTION:
+            self.floor.auction(account, order, now)
+        else:
+            self.floor.enter(account, order, now)
 
-    # -- an order's way ------------------------------------------------------------------------
+    # -- cancels and replacements under way ----------------------------------------------------
+
+    def _ask_for_change(
+        self, account: Account, order: Order, status: str, delay: int | None, now: int
+    ) -> None:
+        order.status = status
+        order.updated_ns = now
+        self.floor.tell(status, order, now)
+        if delay is not None:
+            order.change_due_ns = now + delay
+            self._waiting.set_timer(order.change_due_ns, account, order)
+
+    def _change(self, account: Account, order: Order, now: int) -> None:
+        """The venue has confirmed a cancel or a replacement."""
+        order.change_due_ns = None
+        successor = account.find(order.successor_id) if order.successor_id else None
+        if successor is None:
+            self.floor.end(account, order, "canceled", now)
+            return
+        # What traded meanwhile is no longer wanted.
+        since = (order.left_at_replace or ZERO) - order.remaining(ZERO)
+        successor.qty = (successor.qty or ZERO) - since
+        if successor.qty > 0:
+            self._put_in_place(account, order, successor, now)
+            return
+        order.status = "partially_filled" if order.filled_qty else "new"
+        order.successor_id = None
+        self.floor.leave(account, successor, "rejected", now)
+
+    def _put_in_place(self, account: Account, order: Order, successor: Order, now: int) -> None:
+        was_held = order.status == "held"
+        order.successor_id = None
+        order.replaced_by = successor.id
+        take_place(account, order, successor)
+        self.floor.leave(account, order, "replaced", now)
+        self.floor.hold(account, successor)
+        if was_held:
+            successor.status = "held"
+        else:
+            self.floor.enter(account, successor, now)
+
+    # -- making orders -------------------------------------------------------------------------
 
     def _check_unique(self, account: Account, client_order_id: str) -> None:
         if client_order_id in account.by_client_id:
             raise invalid("client_order_id must be unique")
 
-    def _trading(self, asset: Asset, *, extended: bool, now: int) -> bool:
-        if asset.crypto:
-            return True
-        phase = self.hours.phase(now)
-        return phase is Phase.CORE or (extended and phase is Phase.EXTENDED)
+    def _bell(self, new: NewOrder, now: int) -> int | None:
+        """When an order that cannot trade now may, None when it can now.
+
+        Raises:
+            ApiError: 422 when such an order is not taken at this time.
+        """
+        bell = self._next_bell(new, now)
+        if new.time_in_force in AUCTION and bell is None:
+            raise unprocessable(
+                f"{new.time_in_force} orders are not accepted between {_HOW[new.time_in_force]}"
+            )
+        if bell is not None and self._refuse_closed_ioc and new.time_in_force in IMMEDIATE:
+            raise unprocessable("ioc and fok orders are not accepted while the market is closed")
+        return bell
+
+    def _next_bell(self, order: NewOrder | Order, now: int) -> int | None:
+        if order.time_in_force in AUCTION:
+            return self.hours.auction_ns(order.time_in_force, now)
+        if self.floor.is_trading(order.asset, extended=order.extended_hours, now=now):
+            return None
+        return self.hours.queue_until(now, extended=order.extended_hours)
+
+    def _queue(self, account: Account, order: Order, bell: int, now: int) -> None:
+        self.floor.tell("accepted", order, now)
+        if order.immediate:
+            self.floor.end(account, order, "canceled", now)
+        else:
+            self._waiting.set_timer(bell, account, order)
 
     def _situation(
         self, account: Account, asset: Asset, now: int, replacing: Order | None = None
@@ -248,148 +388,13 @@ class Engine:
             expires_ns=self._expiry(new, now),
             replaces=replaces,
             unit_reserve=terms.unit_reserve,
+            order_class=new.order_class,
         )
         if new.type == "trailing_stop":
             watch(order, self.market.quote(new.asset.symbol, now))
-        account.add(order)
-        self._hold(account, order)
         return order
 
     def _expiry(self, new: NewOrder, now: int) -> int | None:
         if new.time_in_force == "day":
             return self.hours.day_order_end(now, extended=new.extended_hours)
-        return now + _GTC_LIFE_NS if new.time_in_force == "gtc" else None
-
-    def _hold(self, account: Account, order: Order) -> None:
-        if not order.unit_reserve:
-            return
-        if order.qty is None:
-            account.reserve(order, (order.notional or ZERO) - order.filled_value)
-        else:
-            account.reserve(order, order.unit_reserve * (order.qty - order.filled_qty))
-
-    def _start(self, account: Account, order: Order, now: int, *, trading: bool) -> None:
-        if trading:
-            self._enter(account, order, now)
-            return
-        self._tell("accepted", order, now)
-        if order.immediate:
-            self._cancel(account, order, now)
-            return
-        until = self.hours.queue_until(now, extended=order.extended_hours)
-        self._set_timer(until, account, order)
-
-    def _enter(self, account: Account, order: Order, now: int) -> None:
-        """The order is in the market."""
-        order.status = "new"
-        order.updated_ns = now
-        self._tell("new", order, now)
-        if self._behaviour.fill_delay_ns:
-            self._set_timer(now + self._behaviour.fill_delay_ns, account, order)
-        else:
-            self._work(account, order, now)
-
-    def _work(self, account: Account, order: Order, now: int) -> None:
-        """Fill the order if the market lets it; otherwise let it rest, or end it."""
-        asset = order.asset
-        if self._trading(asset, extended=order.extended_hours, now=now):
-            quote = self.market.quote(asset.symbol, now)
-            watch(order, quote)
-            price = None if order.is_stop else execution_price(order, quote)
-            if price is not None:
-                self._execute(account, order, price, now)
-        if not order.is_open:
-            return
-        if order.immediate:
-            self._cancel(account, order, now)
-        else:
-            self._rest(account, order)
-
-    def _rest(self, account: Account, order: Order) -> None:
-        resting = self._resting.setdefault(order.asset.symbol, {})
-        if order.id not in resting:
-            resting[order.id] = (account, order)
-            if order.expires_ns is not None:
-                self._set_timer(order.expires_ns, account, order)
-
-    def _leave(self, order: Order) -> None:
-        resting = self._resting.get(order.asset.symbol)
-        if resting is not None:
-            resting.pop(order.id, None)
-            if not resting:
-                del self._resting[order.asset.symbol]
-
-    def _set_timer(self, due_ns: int, account: Account, order: Order) -> None:
-        self._sequence += 1
-        heapq.heappush(self._timers, (due_ns, self._sequence, account, order))
-
-    def _first_part(self, order: Order, whole: Decimal) -> Decimal:
-        """How much of ``whole`` is filled now: all, or a part when the dice say so."""
-        rate = self._behaviour.partial_fill_rate
-        splittable = order.qty is not None and whole >= 2 and order.time_in_force != "fok"
-        if not splittable or not rate or self._draws.random() >= rate:
-            return whole
-        return Decimal(self._draws.randint(1, int(whole) - 1))
-
-    def _execute(self, account: Account, order: Order, price: Decimal, now: int) -> None:
-        remaining = order.remaining(price)
-        qty = self._first_part(order, remaining)
-        leaves = remaining - qty
-        order.filled_qty += qty
-        order.filled_value += qty * price
-        order.updated_ns = now
-        if leaves:
-            order.status = "partially_filled"
-            self._hold(account, order)
-        else:
-            order.status = "filled"
-            order.filled_ns = now
-            self._leave(order)
-            account.retire(order)
-        signed = qty if order.side == "buy" else -qty
-        fee = CRYPTO_FEE if order.asset.crypto else ZERO
-        position = account.book(order.asset, signed, price, fee)
-        execution_id = self.new_id()
-        account.fills.append(
-            Fill(
-                id=activity_id(now, execution_id),
-                at_ns=now,
-                order_id=order.id,
-                symbol=order.asset.symbol,
-                side=order.side,
-                qty=qty,
-                price=price,
-                cum_qty=order.filled_qty,
-                leaves_qty=leaves,
-                order_status=order.status,
-            )
-        )
-        event = "partial_fill" if leaves else "fill"
-        self._tell(event, order, now, execution_id, Execution(price, qty, position))
-
-    def _cancel(self, account: Account, order: Order, now: int) -> None:
-        self._leave(order)
-        order.status = "canceled"
-        order.cancel_requested_ns = order.canceled_ns = order.updated_ns = now
-        account.retire(order)
-        self._tell("canceled", order, now)
-
-    def _expire(self, account: Account, order: Order, now: int) -> None:
-        self._leave(order)
-        order.status = "expired"
-        order.expired_ns = order.updated_ns = now
-        account.retire(order)
-        self._tell("expired", order, now)
-
-    def _tell(
-        self,
-        event: str,
-        order: Order,
-        now: int,
-        execution_id: str | None = None,
-        execution: Execution | None = None,
-    ) -> None:
-        self._sequence += 1
-        self._sink(
-            TradeEvent(event, order, now, self._sequence, execution_id or self.new_id(), execution)
-        )
+        return gtc_end(now) if new.time_in_force == "gtc" else None

@@ -1,6 +1,7 @@
 """An order as the exchange keeps it, what asks for one, and how both are written."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from decimal import Decimal
 
 from paper_exchange.assets import Asset
@@ -9,7 +10,21 @@ from paper_exchange.decimals import ZERO, floor_qty, text, text_or_none
 
 TERMINAL = frozenset({"filled", "canceled", "expired", "rejected", "replaced"})
 IMMEDIATE = frozenset({"ioc", "fok"})
+#: Executed once, at the price of the opening or closing auction.
+AUCTION = frozenset({"opg", "cls"})
 _STOP_TYPES = frozenset({"stop", "stop_limit", "trailing_stop"})
+#: Classes whose first order opens a position that its legs close.
+_ENTRIES = frozenset({"bracket", "oto"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exits:
+    """The prices of the orders that close a position: a target, a stop, or both."""
+
+    take_profit: Decimal | None = None
+    stop: Decimal | None = None
+    #: Turns the stop into a stop-limit.
+    stop_limit: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +44,9 @@ class NewOrder:
     trail_percent: Decimal | None = None
     extended_hours: bool = False
     position_intent: str | None = None
+    #: ``""`` (simple), ``bracket``, ``oco`` or ``oto``.
+    order_class: str = ""
+    exits: Exits | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +102,15 @@ class Order:
     replaced_by: str | None = None
     replaces: str | None = None
     cancel_requested_ns: int | None = None
-    fills: int = field(default=0)
+    order_class: str = ""
+    #: Of a leg: the order it belongs to. Of a parent: its legs, replaced ones not among them.
+    parent_id: str | None = None
+    leg_ids: tuple[str, ...] = ()
+    #: When a requested cancel or replacement takes effect; None while it is stuck, or not asked.
+    change_due_ns: int | None = None
+    #: Of an order in ``pending_replace``: what is to take its place, and what it had left then.
+    successor_id: str | None = None
+    left_at_replace: Decimal | None = None
 
     @property
     def is_open(self) -> bool:
@@ -107,6 +133,28 @@ class Order:
         return self.effective_limit if self.effective_limit is not None else self.limit_price
 
     @property
+    def is_entry(self) -> bool:
+        """Whether its legs wait for it to be filled (bracket, OTO)."""
+        return self.order_class in _ENTRIES and self.parent_id is None
+
+    @property
+    def is_oco(self) -> bool:
+        """Whether it is the take-profit of an OCO, with the stop as its leg."""
+        return self.order_class == "oco" and self.parent_id is None
+
+    @property
+    def claim_group(self) -> str | None:
+        """What orders share of which only one can have its way, None for an order by itself.
+
+        The exits of one position, and an order with the one that is to replace it.
+        """
+        if self.order_class and not self.is_entry:
+            return self.parent_id or self.id
+        if self.successor_id is not None:
+            return self.id
+        return self.replaces if self.status == "pending_new" else None
+
+    @property
     def closes(self) -> bool:
         """Whether it was taken as an order that reduces a position."""
         return self.position_intent.endswith("_close")
@@ -122,8 +170,11 @@ class Order:
             return self.qty - self.filled_qty
         return floor_qty(((self.notional or ZERO) - self.filled_value) / price)
 
-    def render(self) -> dict[str, object]:
-        """The order as the API shows it, with every documented key."""
+    def render(self, legs: Iterable["Order"] | None = None) -> dict[str, object]:
+        """The order as the API shows it, with every documented key.
+
+        ``legs`` is for what is shown nested; without it the key is null.
+        """
         average = self.filled_avg_price
         submitted = stamp(self.submitted_ns)
         return {
@@ -147,7 +198,7 @@ class Order:
             "qty": text_or_none(self.qty),
             "filled_qty": text(self.filled_qty),
             "filled_avg_price": None if average is None else text(round(average, 6)),
-            "order_class": "",
+            "order_class": self.order_class,
             "order_type": self.type,
             "type": self.type,
             "side": self.side,
@@ -157,7 +208,7 @@ class Order:
             "stop_price": text_or_none(self.stop_price),
             "status": self.status,
             "extended_hours": self.extended_hours,
-            "legs": None,
+            "legs": [leg.render() for leg in legs] if legs else None,
             "trail_percent": text_or_none(self.trail_percent),
             "trail_price": text_or_none(self.trail_price),
             "hwm": text_or_none(self.hwm),

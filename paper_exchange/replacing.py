@@ -21,6 +21,8 @@ def amended(order: Order, changes: Changes, new_id: IdSource) -> NewOrder:
         ApiError: 422 with Alpaca's message for the cause.
     """
     _check_replaceable(order)
+    if changes.qty is not None and changes.qty != order.qty and order.claim_group is not None:
+        raise unprocessable("qty of an exit order cannot be changed")
     total = _total(order, order.qty, changes.qty)
     trail_price, trail_percent = order.trail_price, order.trail_percent
     if changes.trail is not None:
@@ -44,6 +46,7 @@ def amended(order: Order, changes: Changes, new_id: IdSource) -> NewOrder:
         trail_price=trail_price,
         trail_percent=trail_percent,
         extended_hours=order.extended_hours,
+        order_class=order.order_class,
     )
     _check_changed(order, new, total)
     check_order(new)
@@ -53,6 +56,8 @@ def amended(order: Order, changes: Changes, new_id: IdSource) -> NewOrder:
 def _check_replaceable(order: Order) -> None:
     if order.status == "replaced":
         raise unprocessable("order already replaced")
+    if order.status == "pending_new" and order.replaces is not None:
+        raise unprocessable("order chain not fully replaced")
     if not order.is_open or order.status in _REFUSED:
         raise unprocessable(f"cannot replace order in {order.status} status")
 

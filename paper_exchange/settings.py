@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +20,11 @@ class Settings:
         keys: the only key pairs known; empty lets any pair in.
         volatility: of prices, per year (0.4 is 40 %).
         partial_fill_rate: share of executions that at first fill a part.
+        cancel_delay_ms: how long cancels and replacements are pending.
+        liquidity: ``unlimited`` or ``displayed``.
+        speed, start_ns: the clock runs that much faster, and from then on (None: from now).
+        stepped: the clock only moves by ``POST /admin/clock``.
+        order_log: a file that every event of every order is written to, a line each.
         closed_ioc: ``cancel`` or ``refuse`` IOC and FOK orders while closed.
         stream_frames: ``binary`` (as paper sends) or ``text``.
     """
@@ -34,6 +40,12 @@ class Settings:
     keys: tuple[tuple[str, str], ...] = ()
     volatility: float = 0.4
     partial_fill_rate: float = 0.0
+    cancel_delay_ms: int = 0
+    liquidity: str = "unlimited"
+    speed: float = 1.0
+    start_ns: int | None = None
+    stepped: bool = False
+    order_log: Path | None = None
     closed_ioc: str = "cancel"
     stream_frames: str = "binary"
     log_level: str = "warning"

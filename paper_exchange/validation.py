@@ -9,11 +9,12 @@ from decimal import Decimal
 
 import orjson
 
+from paper_exchange.advanced import check_class, parse_class
 from paper_exchange.assets import Asset, AssetBook
 from paper_exchange.decimals import is_whole, parse
 from paper_exchange.errors import forbidden, invalid, malformed_body, unprocessable
 from paper_exchange.ids import IdSource
-from paper_exchange.orders import IMMEDIATE, Changes, NewOrder
+from paper_exchange.orders import AUCTION, IMMEDIATE, Changes, Exits, NewOrder
 
 SIDES = frozenset({"buy", "sell"})
 TYPES = frozenset({"market", "limit", "stop", "stop_limit", "trailing_stop"})
@@ -48,20 +49,20 @@ def _given(body: Body, name: str) -> object:
     return None if value == "" else value
 
 
-def _number(body: Body, name: str) -> Decimal | None:
+def _number(body: Body, name: str, where: str = "") -> Decimal | None:
     value = _given(body, name)
     if value is None:
         return None
     try:
         return parse(value)
     except ValueError:
-        raise invalid(f"{name} must be a number") from None
+        raise invalid(f"{where}{name} must be a number") from None
 
 
-def _price(body: Body, name: str) -> Decimal | None:
-    price = _number(body, name)
+def _price(body: Body, name: str, where: str = "") -> Decimal | None:
+    price = _number(body, name, where)
     if price is not None and price <= 0:
-        raise invalid(f"{name} must be > 0")
+        raise invalid(f"{where}{name} must be > 0")
     return price
 
 
@@ -112,11 +113,16 @@ def parse_order(body: Body, assets: AssetBook, new_id: IdSource) -> NewOrder:
     side = _choice(body, "side", SIDES, "invalid side")
     kind = _choice(body, "type", TYPES, "invalid order type")
     time_in_force = _choice(body, "time_in_force", TIMES_IN_FORCE, "invalid time_in_force")
-    _check_class(body)
+    order_class = parse_class(body)
+    exits = _exits(body) if order_class else None
     client_order_id = client_id(body)
     asset = assets.find(symbol)
     if asset is None or asset.status != "active":
         raise unprocessable(f'asset "{symbol}" not found')
+    limit_price = _price(body, "limit_price")
+    if order_class == "oco" and exits is not None:
+        # The order itself is the take-profit.
+        limit_price = exits.take_profit or limit_price
     order = NewOrder(
         asset=asset,
         side=side,
@@ -125,12 +131,14 @@ def parse_order(body: Body, assets: AssetBook, new_id: IdSource) -> NewOrder:
         client_order_id=client_order_id or new_id(),
         qty=qty,
         notional=notional,
-        limit_price=_price(body, "limit_price"),
+        limit_price=limit_price,
         stop_price=_price(body, "stop_price"),
         trail_price=_price(body, "trail_price"),
         trail_percent=_price(body, "trail_percent"),
         extended_hours=_flag(body, "extended_hours"),
         position_intent=_intent(body),
+        order_class=order_class,
+        exits=exits,
     )
     check_order(order)
     return order
@@ -149,13 +157,22 @@ def _size(body: Body) -> tuple[Decimal | None, Decimal | None]:
     return qty, notional
 
 
-def _check_class(body: Body) -> None:
-    order_class = _given(body, "order_class")
-    if order_class not in {None, "simple"}:
-        raise unprocessable(f'order_class "{order_class}" is not supported by this exchange')
-    for name in ("take_profit", "stop_loss", "legs"):
-        if body.get(name):
-            raise unprocessable(f"{name} is not accepted for a simple order")
+def _exits(body: Body) -> Exits:
+    target, stop = _part(body, "take_profit"), _part(body, "stop_loss")
+    return Exits(
+        take_profit=_price(target, "limit_price", "take_profit."),
+        stop=_price(stop, "stop_price", "stop_loss."),
+        stop_limit=_price(stop, "limit_price", "stop_loss."),
+    )
+
+
+def _part(body: Body, name: str) -> Body:
+    value = body.get(name)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise invalid(f"{name} must be an object")
+    return value
 
 
 def _intent(body: Body) -> str | None:
@@ -174,6 +191,11 @@ def check_order(order: NewOrder) -> None:
         _check_equity(order)
     check_increment(order.asset, "limit_price", order.limit_price)
     check_increment(order.asset, "stop_price", order.stop_price)
+    if order.exits is not None:
+        check_class(order)
+        check_increment(order.asset, "take_profit.limit_price", order.exits.take_profit)
+        check_increment(order.asset, "stop_loss.stop_price", order.exits.stop)
+        check_increment(order.asset, "stop_loss.limit_price", order.exits.stop_limit)
 
 
 def _check_prices(order: NewOrder) -> None:
@@ -201,10 +223,6 @@ def _check_crypto(order: NewOrder) -> None:
 
 
 def _check_equity(order: NewOrder) -> None:
-    if order.time_in_force in {"opg", "cls"}:
-        raise unprocessable(
-            f'time_in_force "{order.time_in_force}" is not supported by this exchange'
-        )
     fractional = order.qty is None or not is_whole(order.qty)
     if fractional:
         _check_fractional(order)
@@ -212,8 +230,11 @@ def _check_equity(order: NewOrder) -> None:
         order.type == "limit" and order.time_in_force in {"day", "gtc"}
     ):
         raise unprocessable("extended hours order must be DAY or GTC limit orders")
-    if order.time_in_force in IMMEDIATE and order.type not in {"market", "limit"}:
-        raise unprocessable("ioc and fok orders must be market or limit orders")
+    if order.type not in {"market", "limit"}:
+        if order.time_in_force in IMMEDIATE:
+            raise unprocessable("ioc and fok orders must be market or limit orders")
+        if order.time_in_force in AUCTION:
+            raise unprocessable("opg and cls orders must be market or limit orders")
 
 
 def _check_fractional(order: NewOrder) -> None:

@@ -1,8 +1,10 @@
 """``/admin``: the exchange's own endpoints, without keys but only from this machine."""
 
 from paper_exchange.api.call import Call, Reply, Router
+from paper_exchange.clock import SECOND, ManualClock, parse_time, stamp
 from paper_exchange.decimals import parse, text
-from paper_exchange.errors import invalid, not_found
+from paper_exchange.errors import invalid, not_found, unprocessable
+from paper_exchange.exchange import LONGEST_STEP_NS
 from paper_exchange.witness import CAPACITY
 
 
@@ -54,9 +56,48 @@ def set_prices(call: Call) -> Reply:
     return Reply({symbol: text(exchange.market.quote(symbol, now).last) for symbol, _ in changes})
 
 
+def get_clock(call: Call) -> Reply:
+    """``GET /admin/clock``."""
+    stepped = isinstance(call.exchange.clock, ManualClock)
+    return Reply({"now": stamp(call.now_ns), "stepped": stepped})
+
+
+def step_clock(call: Call) -> Reply:
+    """``POST /admin/clock {"advance": seconds}`` or ``{"to": time}``: move a stepped clock.
+
+    The engine works at every moment on the way at which it has something to
+    do, as it would have while the time passed by itself.
+    """
+    clock = call.exchange.clock
+    if not isinstance(clock, ManualClock):
+        raise unprocessable("the clock moves by itself; start the exchange with --stepped")
+    call.exchange.step(clock, _target(call, clock.ns))
+    return get_clock(call)
+
+
+def _target(call: Call, now_ns: int) -> int:
+    body = call.body()
+    if ("advance" in body) == ("to" in body):
+        raise invalid("give either advance (seconds) or to (a time)")
+    try:
+        if "advance" in body:
+            target = now_ns + int(parse(body["advance"]) * SECOND)
+        else:
+            target = parse_time(str(body["to"]))
+    except ValueError:
+        raise invalid(
+            f"cannot read {body}: advance is in seconds, to is an RFC 3339 time"
+        ) from None
+    if not 0 <= target - now_ns <= LONGEST_STEP_NS:
+        raise invalid("the clock moves forward, by a week at most in one step")
+    return target
+
+
 def add_routes(router: Router) -> None:
     """Serve this module's endpoints."""
     router.add("GET", "/admin/health", get_health)
     router.add("GET", "/admin/log", get_log)
     router.add("GET", "/admin/orders", get_orders)
+    router.add("GET", "/admin/clock", get_clock)
+    router.add("POST", "/admin/clock", step_clock)
     router.add("POST", "/admin/prices", set_prices)

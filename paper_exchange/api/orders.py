@@ -2,6 +2,7 @@
 
 from paper_exchange.api.call import Call, Reply, Router
 from paper_exchange.errors import ApiError, invalid, not_found
+from paper_exchange.families import legs_of
 from paper_exchange.ids import is_uuid
 from paper_exchange.orders import Order
 from paper_exchange.validation import SIDES, parse_changes, parse_order
@@ -38,9 +39,15 @@ def _order(call: Call) -> Order:
     return order
 
 
+def render(call: Call, order: Order) -> dict[str, object]:
+    """The order as this call shows it: with its legs when ``nested`` is asked for."""
+    nested = order.leg_ids and call.flag("nested")
+    return order.render(legs_of(call.account, order) if nested else None)
+
+
 def get(call: Call) -> Reply:
-    """``GET /v2/orders/{id}``; ``nested`` changes nothing while all orders are simple."""
-    return Reply(_order(call).render())
+    """``GET /v2/orders/{id}``."""
+    return Reply(render(call, _order(call)))
 
 
 def get_by_client_id(call: Call) -> Reply:
@@ -50,7 +57,7 @@ def get_by_client_id(call: Call) -> Reply:
     order = call.account.by_client_id.get(wanted)
     if order is None:
         raise not_found(f"order not found for {wanted}")
-    return Reply(order.render())
+    return Reply(render(call, order))
 
 
 def list_orders(call: Call) -> Reply:
@@ -61,11 +68,13 @@ def list_orders(call: Call) -> Reply:
     found = []
     candidates = _candidates(call, status)
     wanted = _filter(call)
+    nested = call.flag("nested")
     for order in reversed(candidates) if descending else candidates:
         if order.is_open is (status == "open") or status == "all":
-            if not wanted(order):
+            # Nested legs are shown where their parent is, not by themselves.
+            if (nested and order.parent_id is not None) or not wanted(order):
                 continue
-            found.append(order.render())
+            found.append(render(call, order))
             if len(found) == limit:
                 break
     return Reply(found)
@@ -129,7 +138,7 @@ def cancel_all(call: Call) -> Reply:
     account, engine = call.account, call.exchange.engine
     rows = []
     for order in list(account.open_orders.values()):
-        status = 200
+        status = 200  # also when its family took it along just now
         try:
             engine.cancel(account, order)
         except ApiError as refusal:

@@ -196,7 +196,7 @@ def test_market_data_fields(http: Http) -> None:
             {"order_class": "bracket"},
             422,
             42210000,
-            'order_class "bracket" is not supported by this exchange',
+            "bracket orders must be DAY or GTC orders",
         ),
     ],
 )

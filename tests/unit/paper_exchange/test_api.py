@@ -217,7 +217,10 @@ def test_close_all_reports_what_orders_hold(site: Site) -> None:
         ),
         ({"type": "trailing_stop", "trail_percent": "100"}, "trail_percent must be < 100"),
         ({"symbol": "ETH/USD", "type": "stop", "stop_price": "1"}, "invalid order type"),
-        ({"time_in_force": "opg"}, 'time_in_force "opg" is not supported by this exchange'),
+        (
+            {"time_in_force": "opg", "type": "stop", "stop_price": "1"},
+            "opg and cls orders must be market or limit orders",
+        ),
         (
             {"type": "stop", "stop_price": "1"},
             "ioc and fok orders must be market or limit orders",

@@ -59,7 +59,7 @@ def test_limit_ioc(world: World, limit: str, price: str | None) -> None:
 def test_resting_order_fills_at_the_quote_that_reaches_it(world: World) -> None:
     """The price may be better than the limit, never worse."""
     order = world.rest("95")
-    assert world.later(1) == 100_000_000
+    assert world.later(1) == 250_000_000
     world.price("94")
     world.later(0.1)
     assert (order.status, order.filled_avg_price) == ("filled", Decimal("94.01"))
@@ -391,10 +391,13 @@ def test_crypto_trades_while_stocks_sleep(make: Make) -> None:
 
 
 def test_gtc_ends_after_ninety_days(world: World) -> None:
-    """Then it expires."""
+    """Then it is canceled, at 16:15 in New York."""
     order = world.rest("90")
+    assert order.render()["expires_at"] == "2027-02-18T21:15:00.000000000Z"
     world.later(90 * 86_400)
-    assert order.status == "expired"
+    assert order.status == "new"
+    world.later(4.5 * 3600)
+    assert order.status == "canceled"
 
 
 def test_unknown_order(world: World) -> None:

@@ -75,7 +75,7 @@ def test_slow_reader_is_cut_off(world: World, conversation: Conversation) -> Non
         outlet = Outlet(json_binary, outbox=asyncio.Queue(2))
         hub._clients[outlet] = conversation
         conversation.account, conversation.streams = world.account, ("trade_updates",)
-        world.engine._sink = hub.publish
+        world.engine.floor.sink = hub.publish
         world.send()
         world.send()
         return outlet
