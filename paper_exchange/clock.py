@@ -19,6 +19,10 @@ class Clock(Protocol):
         """Nanoseconds since the epoch, never going backwards."""
         ...
 
+    def not_before(self, ns: int) -> None:
+        """Jump forward to ``ns`` if that is still to come, and go on from there."""
+        ...
+
 
 class SystemClock:
     """The machine's time, anchored once so that a step of the system clock cannot reverse it."""
@@ -30,6 +34,10 @@ class SystemClock:
         """Nanoseconds since the epoch, monotonic."""
         return time.monotonic_ns() + self._offset
 
+    def not_before(self, ns: int) -> None:
+        """Jump forward to ``ns`` if that is still to come, and go on from there."""
+        self._offset += max(0, ns - self.now_ns())
+
 
 class ManualClock:
     """A clock that stands still until told otherwise."""
@@ -40,6 +48,10 @@ class ManualClock:
     def now_ns(self) -> int:
         """The time set last."""
         return self.ns
+
+    def not_before(self, ns: int) -> None:
+        """Move forward to ``ns`` if that is still to come."""
+        self.ns = max(self.ns, ns)
 
     def advance(self, seconds: float) -> None:
         """Move forward by ``seconds``."""

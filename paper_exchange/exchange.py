@@ -4,19 +4,25 @@ from random import Random
 
 from paper_exchange.accounts import Accounts
 from paper_exchange.assets import AssetBook
-from paper_exchange.clock import MILLISECOND, Clock, SystemClock
-from paper_exchange.events import EventSink
+from paper_exchange.clock import MILLISECOND, SECOND, Clock, ManualClock, SystemClock
+from paper_exchange.events import EventSink, TradeEvent
 from paper_exchange.hours import make_hours
 from paper_exchange.ids import IdSource, random_id
 from paper_exchange.market import Market
 from paper_exchange.matching import Behaviour, Engine
 from paper_exchange.rate_limit import RateLimiter
+from paper_exchange.recovery import recover
 from paper_exchange.settings import Settings
+from paper_exchange.store import Parts, Store
 from paper_exchange.witness import Witness
 
 
 class Exchange:
-    """Assets, market, accounts and engine, built from settings."""
+    """Assets, market, accounts and engine, built from settings, and the store that keeps them.
+
+    Raises:
+        StateError: on construction, when the settings name a state file that cannot be used.
+    """
 
     def __init__(
         self,
@@ -30,14 +36,27 @@ class Exchange:
         self.clock = clock or SystemClock()
         self.assets = AssetBook(settings.symbols)
         self.hours = make_hours(settings.session)
+        self.store = Store(
+            settings.state,
+            keep=settings.keep_closed,
+            seed=settings.seed,
+            assets=self.assets,
+            now_ns=self.clock.now_ns(),
+        )
+        self.journal = self.store.journal
         self.market = Market(
             self.assets,
             seed=settings.seed,
             volatility=settings.volatility,
-            origin_ns=self.clock.now_ns(),
+            origin_ns=self.store.origin_ns,
         )
-        self.accounts = Accounts(settings.cash, settings.keys)
-        self.limiter = RateLimiter(settings.rate_limit)
+        self.accounts = Accounts(settings.cash, settings.keys, self.journal, self.store.archive)
+        self.limiter = RateLimiter(
+            settings.rate_limit,
+            window_ns=round(settings.rate_window * SECOND),
+            # A client's own limiter counts in real time, at whatever speed the exchange's runs.
+            clock=self.clock if isinstance(self.clock, ManualClock) else SystemClock(),
+        )
         self.witness = Witness()
         self.engine = Engine(
             market=self.market,
@@ -45,10 +64,28 @@ class Exchange:
             clock=self.clock,
             new_id=new_id,
             draws=Random(settings.seed),  # noqa: S311  -- partial fills, not secrets
-            sink=sink,
+            sink=self._noting(sink) if self.store.durable else sink,
             behaviour=Behaviour(
                 fill_delay_ns=settings.fill_delay_ms * MILLISECOND,
                 partial_fill_rate=settings.partial_fill_rate,
                 closed_ioc=settings.closed_ioc,
             ),
         )
+        parts = Parts(self.accounts, self.assets, self.market, self.engine, self.clock)
+        self.store.attach(parts)
+        if settings.state is not None:
+            recover(parts, self.store, settings.state)
+
+    def _noting(self, sink: EventSink) -> EventSink:
+        """The sink behind one that notes every order something is told of."""
+
+        def note(event: TradeEvent) -> None:
+            self.journal.order(event.order)
+            sink(event)
+
+        return note
+
+    def close(self) -> None:
+        """Write what is left and give up the files; nothing may be asked afterwards."""
+        self.store.close()
+        self.witness.close()

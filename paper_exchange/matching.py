@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 from random import Random
 
-from paper_exchange.accounts import Account, Fill, activity_id
+from paper_exchange.accounts import Account
 from paper_exchange.admission import CRYPTO_FEE, Situation, Terms, admit
 from paper_exchange.assets import Asset
 from paper_exchange.clock import MILLISECOND, Clock
 from paper_exchange.decimals import ZERO
 from paper_exchange.errors import invalid, not_found, unprocessable
 from paper_exchange.events import EventSink, Execution, TradeEvent
+from paper_exchange.fills import Fill, activity_id
 from paper_exchange.hours import Hours, Phase
 from paper_exchange.ids import IdSource
 from paper_exchange.market import DAY_NS, Market, Quote
@@ -27,6 +28,8 @@ from paper_exchange.triggers import execution_price, watch
 #: How often resting orders are compared with the market.
 TICK_NS = 100 * MILLISECOND
 _GTC_LIFE_NS = 90 * DAY_NS
+#: Up to here, timers of ended orders are left until they run out.
+_FEW_TIMERS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,7 @@ class Engine:
         self._timers: list[tuple[int, int, Account, Order]] = []
         self._sequence = 0
         self._planned_ns: int | None = None
+        self._most_timers = _FEW_TIMERS
 
     # -- orders in ---------------------------------------------------------------------------
 
@@ -143,6 +147,28 @@ class Engine:
         if order is None:
             raise not_found(f"order not found for {order_id}")
         return order
+
+    # -- over a restart ------------------------------------------------------------------------
+
+    @property
+    def sequence(self) -> int:
+        """The number given last to an event; events after a restart must go on from there."""
+        return self._sequence
+
+    def resume(self, sequence: int) -> None:
+        """Go on from the ``sequence`` of an earlier run."""
+        self._sequence = sequence
+
+    def take_back(self, account: Account, order: Order) -> None:
+        """An open order of an earlier run goes on: what it waited for is waited for again.
+
+        What became due in between happens at the next tick.
+        """
+        if order.status == "accepted":
+            due = self.hours.queue_until(order.submitted_ns, extended=order.extended_hours)
+        else:
+            due = order.updated_ns + self._behaviour.fill_delay_ns
+        self._set_timer(due, account, order)
 
     # -- time ----------------------------------------------------------------------------------
 
@@ -294,7 +320,8 @@ class Engine:
         asset = order.asset
         if self._trading(asset, extended=order.extended_hours, now=now):
             quote = self.market.quote(asset.symbol, now)
-            watch(order, quote)
+            if watch(order, quote):
+                account.touch(order)
             price = None if order.is_stop else execution_price(order, quote)
             if price is not None:
                 self._execute(account, order, price, now)
@@ -320,6 +347,11 @@ class Engine:
                 del self._resting[order.asset.symbol]
 
     def _set_timer(self, due_ns: int, account: Account, order: Order) -> None:
+        if len(self._timers) >= self._most_timers:
+            # Ended orders would otherwise stay in memory until their timers run out.
+            self._timers = [timer for timer in self._timers if timer[3].is_open]
+            heapq.heapify(self._timers)
+            self._most_timers = max(_FEW_TIMERS, 2 * len(self._timers))
         self._sequence += 1
         heapq.heappush(self._timers, (due_ns, self._sequence, account, order))
 

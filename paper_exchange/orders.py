@@ -85,6 +85,8 @@ class Order:
     replaces: str | None = None
     cancel_requested_ns: int | None = None
     fills: int = field(default=0)
+    #: Its place in the order of submission, counted over all accounts.
+    number: int = 0
 
     @property
     def is_open(self) -> bool:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,7 +13,8 @@ class Settings:
         host, port: where to listen; port 0 takes a free one.
         seed: of prices, displayed sizes and partial fills.
         session: ``always`` or ``nyse``.
-        rate_limit: trading requests per key in any 60 seconds; 0 is unlimited.
+        rate_limit: trading requests per key in any ``rate_window``; 0 is unlimited.
+        rate_window: seconds.
         cash: dollars in a new account.
         symbols: equities beyond the bundled list.
         fill_delay_ms: from acceptance to the first try to fill.
@@ -21,6 +23,8 @@ class Settings:
         partial_fill_rate: share of executions that at first fill a part.
         closed_ioc: ``cancel`` or ``refuse`` IOC and FOK orders while closed.
         stream_frames: ``binary`` (as paper sends) or ``text``.
+        state: the file that everything survives a restart in; None for none.
+        keep_closed: closed orders, and executions, that stay in memory; older ones go to disk.
     """
 
     host: str = "127.0.0.1"
@@ -37,3 +41,6 @@ class Settings:
     closed_ioc: str = "cancel"
     stream_frames: str = "binary"
     log_level: str = "warning"
+    rate_window: float = 60.0
+    state: Path | None = None
+    keep_closed: int = 1_000

@@ -1,13 +1,22 @@
 """``/v2/orders``."""
 
+from itertools import islice
+
 from paper_exchange.api.call import Call, Reply, Router
 from paper_exchange.errors import ApiError, invalid, not_found
 from paper_exchange.ids import is_uuid
 from paper_exchange.orders import Order
+from paper_exchange.selection import OrderSelection
 from paper_exchange.validation import SIDES, parse_changes, parse_order
 
 _STATUSES = frozenset({"open", "closed", "all"})
 _DIRECTIONS = frozenset({"asc", "desc"})
+_ASSET_CLASSES = frozenset(
+    {
+        "us_equity", "us_option", "crypto", "crypto_perp", "treasury", "corporate",
+        "global_equity", "us_index", "us_equity_chain", "ipo", "all",
+    }
+)  # fmt: skip
 _DEFAULT_LIMIT = 50
 _LARGEST_LIMIT = 500
 
@@ -55,58 +64,48 @@ def get_by_client_id(call: Call) -> Reply:
 
 def list_orders(call: Call) -> Reply:
     """``GET /v2/orders``: bounds exclusive and on submission time, newest first by default."""
-    status = call.choice("status", "open", _STATUSES)
-    descending = call.choice("direction", "desc", _DIRECTIONS) == "desc"
     limit = call.number("limit", _DEFAULT_LIMIT, _LARGEST_LIMIT)
-    found = []
-    candidates = _candidates(call, status)
-    wanted = _filter(call)
-    for order in reversed(candidates) if descending else candidates:
-        if order.is_open is (status == "open") or status == "all":
-            if not wanted(order):
-                continue
-            found.append(order.render())
-            if len(found) == limit:
-                break
-    return Reply(found)
+    found = call.account.select(_selection(call))
+    return Reply([_row(order) for order in islice(found, limit)])
 
 
-def _candidates(call: Call, status: str) -> list[Order]:
-    after, until = call.time("after"), call.time("until")
-    account = call.account
-    if status == "open":
-        return [
-            order
-            for order in account.open_orders.values()
-            if (after is None or order.submitted_ns > after)
-            and (until is None or order.submitted_ns < until)
-        ]
-    return account.submitted_between(after, until)
+def _row(order: Order) -> dict[str, object]:
+    """A listed order."""
+    return order.render()
 
 
-class _Filter:
-    """Symbols, side and asset class, as the query asks."""
+def _selection(call: Call) -> OrderSelection:
+    assets = [call.exchange.assets.find(name) for name in call.names("symbols")]
+    classes = set(call.names("asset_class"))
+    if not classes <= _ASSET_CLASSES:
+        raise invalid("invalid asset_class")
+    before, after = (_cut(call, name) for name in ("before_order_id", "after_order_id"))
+    bounds = [name for name in ("after", "until") if name in call.query]
+    if before and after:
+        raise invalid("only one of before_order_id and after_order_id is accepted")
+    if (before or after) and bounds:
+        raise invalid(f"{bounds[0]} cannot be combined with before_order_id or after_order_id")
+    return OrderSelection(
+        status=call.choice("status", "open", _STATUSES),
+        after_ns=call.time("after"),
+        until_ns=call.time("until"),
+        before=before,
+        after=after,
+        symbols=frozenset(one.symbol for one in assets if one is not None) if assets else None,
+        side=call.choice("side", "buy", SIDES) if "side" in call.query else None,
+        asset_classes=frozenset(classes) if classes and "all" not in classes else None,
+        descending=call.choice("direction", "desc", _DIRECTIONS) == "desc",
+    )
 
-    def __init__(self, call: Call) -> None:
-        assets = [call.exchange.assets.find(name) for name in call.names("symbols")]
-        self._by_symbol = bool(assets)
-        self._symbols = {asset.symbol for asset in assets if asset is not None}
-        self._side = call.choice("side", "buy", SIDES) if "side" in call.query else None
-        self._classes = set(call.names("asset_class")) - {"all"}
 
-    def __call__(self, order: Order) -> bool:
-        return (
-            (not self._by_symbol or order.asset.symbol in self._symbols)
-            and self._side in {None, order.side}
-            and (not self._classes or order.asset.asset_class in self._classes)
-        )
-
-
-def _filter(call: Call) -> _Filter:
-    for name in ("before_order_id", "after_order_id"):
-        if name in call.query:
-            raise invalid(f"{name} is not supported by this exchange")
-    return _Filter(call)
+def _cut(call: Call, name: str) -> Order | None:
+    """The order that a list is to end before, or to begin after."""
+    order_id = call.query.get(name)
+    if order_id is None:
+        return None
+    if not is_uuid(order_id):
+        raise invalid(f"invalid {name}")
+    return call.exchange.engine.find(call.account, order_id.lower())
 
 
 def replace(call: Call) -> Reply:
