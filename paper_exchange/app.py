@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from paper_exchange.accounts import Account
-from paper_exchange.api import account, activities, admin, data, orders, positions
+from paper_exchange.api import account, activities, admin, data, orders, portfolio, positions
 from paper_exchange.api.call import Call, Reply, Router
 from paper_exchange.clock import Clock
 from paper_exchange.errors import ApiError, endpoint_not_found
@@ -76,7 +76,7 @@ class App:
         self.exchange = Exchange(settings, self.feed.publish, clock=clock, new_id=new_id)
         self.matcher = Matcher(self.exchange.engine, self.exchange.store.settle)
         self._trading, self._data, self._admin = Router(), Router(), Router()
-        for module in (orders, positions, account, activities):
+        for module in (orders, positions, account, activities, portfolio):
             module.add_routes(self._trading)
         data.add_routes(self._data)
         admin.add_routes(self._admin)
