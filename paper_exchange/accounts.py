@@ -1,16 +1,21 @@
 """Accounts: cash, positions, orders, executions, and what of all that is still free to use."""
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
+from paper_exchange.archive import Archive
 from paper_exchange.assets import Asset
+from paper_exchange.books import ClientIds, Executions, Orders
 from paper_exchange.clock import new_york, stamp
+from paper_exchange.configuration import Configuration
 from paper_exchange.decimals import ZERO, cents, text
 from paper_exchange.ids import stable_id
+from paper_exchange.journal import Journal
 from paper_exchange.market import Market
 from paper_exchange.orders import Order
+from paper_exchange.selection import OrderSelection
 
 _HALF = Decimal("0.5")
 _MAINTENANCE = Decimal("0.3")
@@ -35,43 +40,14 @@ class Position:
         self.qty = after
 
 
-@dataclass(frozen=True, slots=True)
-class Fill:
-    """One execution."""
+def effect(signed_qty: Decimal, price: Decimal, fee_rate: Decimal) -> tuple[Decimal, Decimal]:
+    """What an execution adds to the position and to cash.
 
-    id: str
-    at_ns: int
-    order_id: str
-    symbol: str
-    side: str
-    qty: Decimal
-    price: Decimal
-    cum_qty: Decimal
-    leaves_qty: Decimal
-    order_status: str
-
-    def render(self) -> dict[str, object]:
-        """The row of ``GET /v2/account/activities``."""
-        return {
-            "activity_type": "FILL",
-            "id": self.id,
-            "order_id": self.order_id,
-            "symbol": self.symbol,
-            "side": self.side,
-            "qty": text(self.qty),
-            "cum_qty": text(self.cum_qty),
-            "leaves_qty": text(self.leaves_qty),
-            "price": text(self.price),
-            "transaction_time": stamp(self.at_ns),
-            "type": "partial_fill" if self.leaves_qty else "fill",
-            "order_status": self.order_status,
-        }
-
-
-def activity_id(at_ns: int, unique: str) -> str:
-    """``YYYYMMDDHHMMSSmmm::uuid``, the time being New York's, as observed on paper."""
-    at = new_york(at_ns)
-    return f"{at:%Y%m%d%H%M%S}{at.microsecond // 1000:03d}::{unique}"
+    The fee is taken from what is received: units on a buy, cash on a sale.
+    """
+    if signed_qty > 0:
+        return signed_qty * (1 - fee_rate), -signed_qty * price
+    return signed_qty, -signed_qty * price * (1 - fee_rate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,40 +64,33 @@ class Worth:
         return self.long_value - self.short_value
 
 
-@dataclass(slots=True)
-class Configuration:
-    """What ``/v2/account/configurations`` reads and writes."""
-
-    fractional_trading: bool = True
-    max_margin_multiplier: str = "4"
-    no_shorting: bool = False
-    suspend_trade: bool = False
-    trade_confirm_email: str = "all"
-    ptp_no_exception_entry: bool = False
-    disable_overnight_trading: bool = False
-    max_options_trading_level: int | None = None
-
-
 @dataclass(slots=True, eq=False)
 class Account:
-    """One key pair's account."""
+    """One key pair's account; what changes in it is noted in the journal."""
 
     id: str
     key_id: str
     created_ns: int
     cash: Decimal
     last_equity: Decimal
+    journal: Journal = field(default_factory=Journal)
+    archive: Archive | None = None
+    #: By the asset's id.
     positions: dict[str, Position] = field(default_factory=dict)
-    orders: dict[str, Order] = field(default_factory=dict)
-    #: In the order of submission, for the list endpoint.
-    history: list[Order] = field(default_factory=list)
+    orders: Orders = field(init=False)
+    by_client_id: ClientIds = field(init=False)
+    fills: Executions = field(init=False)
+    #: In the order of submission.
     open_orders: dict[str, Order] = field(default_factory=dict)
-    by_client_id: dict[str, Order] = field(default_factory=dict)
-    fills: list[Fill] = field(default_factory=list)
     reserved: Decimal = ZERO
     configuration: Configuration = field(default_factory=Configuration)
     equity_day: str = ""
     _open_by_symbol: dict[str, dict[str, Order]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.orders = Orders(self.id, self.archive)
+        self.by_client_id = ClientIds(self.orders)
+        self.fills = Executions(self.id, self.journal, self.archive)
 
     @property
     def number(self) -> str:
@@ -130,35 +99,51 @@ class Account:
 
     def add(self, order: Order) -> None:
         """Take a new open order into the books."""
-        self.orders[order.id] = order
-        self.history.append(order)
-        self.by_client_id[order.client_order_id] = order
-        self.open_orders[order.id] = order
-        self._open_by_symbol.setdefault(order.asset.symbol, {})[order.id] = order
+        order.number = self.journal.next_order()
+        self.restore(order)
+        self.journal.order(order)
+
+    def restore(self, order: Order) -> None:
+        """Put an order back into the books as it is; the order of calls is that of submission."""
+        self.orders.add(order)
+        if order.is_open:
+            self.open_orders[order.id] = order
+            self._open_by_symbol.setdefault(order.asset.symbol, {})[order.id] = order
+            self.reserved += order.reserved
+
+    def touch(self, order: Order) -> None:
+        """Something about an order has changed that no other method was told."""
+        self.journal.order(order)
 
     def retire(self, order: Order) -> None:
         """An order has reached its end: free what it held."""
         self.reserve(order, ZERO)
-        self.open_orders.pop(order.id, None)
-        self._open_by_symbol.get(order.asset.symbol, {}).pop(order.id, None)
+        if self.open_orders.pop(order.id, None) is not None:
+            self._open_by_symbol[order.asset.symbol].pop(order.id, None)
+            self.journal.close(order)
+
+    def configure(self, changes: dict[str, object]) -> None:
+        """Set checked values of the configuration."""
+        for name, value in changes.items():
+            setattr(self.configuration, name, value)
+        self.journal.account(self.id)
 
     def reserve(self, order: Order, amount: Decimal) -> None:
         """Hold ``amount`` of buying power for an order, instead of what it held before."""
         self.reserved += amount - order.reserved
         order.reserved = amount
+        self.journal.order(order)
 
     def open_for(self, asset: Asset) -> Iterator[Order]:
         """The open orders of one asset."""
         return iter(self._open_by_symbol.get(asset.symbol, {}).values())
 
-    def submitted_between(self, after_ns: int | None, until_ns: int | None) -> list[Order]:
-        """Orders submitted within the bounds, both exclusive, oldest first."""
-        low, high = 0, len(self.history)
-        if after_ns is not None:
-            low = bisect_right(self.history, after_ns, key=lambda order: order.submitted_ns)
-        if until_ns is not None:
-            high = bisect_left(self.history, until_ns, key=lambda order: order.submitted_ns)
-        return self.history[low:high]
+    def select(self, wanted: OrderSelection) -> Iterator[Order]:
+        """The orders that a list wants, in the direction it wants."""
+        kept: Iterable[Order] | None = None
+        if wanted.status == "open":
+            kept = self.open_orders.values()
+        return self.orders.select(wanted, kept)
 
     def position_qty(self, asset: Asset) -> Decimal:
         """The signed quantity held, zero without a position."""
@@ -193,19 +178,17 @@ class Account:
         return total + sum(groups.values(), ZERO)
 
     def book(self, asset: Asset, signed_qty: Decimal, price: Decimal, fee_rate: Decimal) -> Decimal:
-        """Book an execution and return the position after it.
-
-        The fee is taken from what is received: units on a buy, cash on a sale.
-        """
-        received = signed_qty * (1 - fee_rate) if signed_qty > 0 else signed_qty
-        proceeds = -signed_qty * price
-        self.cash += proceeds * (1 - fee_rate) if signed_qty < 0 else proceeds
+        """Book an execution and return the position after it."""
+        received, paid = effect(signed_qty, price, fee_rate)
+        self.cash += paid
         position = self.positions.get(asset.id)
         if position is None:
             position = self.positions[asset.id] = Position(asset)
         position.apply(received, price)
         if not position.qty:
             del self.positions[asset.id]
+        self.journal.account(self.id)
+        self.journal.position(self.id, asset.id)
         return position.qty
 
     def worth(self, market: Market, now_ns: int) -> Worth:
@@ -235,6 +218,7 @@ class Account:
             if self.equity_day:
                 self.last_equity = self.worth(market, now_ns).equity
             self.equity_day = today
+            self.journal.account(self.id)
 
     def render(self, market: Market, now_ns: int) -> dict[str, object]:
         """The account as ``GET /v2/account`` shows it."""
@@ -295,25 +279,51 @@ class Accounts:
     only the listed pairs are known.
     """
 
-    def __init__(self, cash: Decimal, keys: tuple[tuple[str, str], ...] = ()) -> None:
+    def __init__(
+        self,
+        cash: Decimal,
+        keys: tuple[tuple[str, str], ...] = (),
+        journal: Journal | None = None,
+        archive: Archive | None = None,
+    ) -> None:
         self._cash = cash
         self._known = frozenset(keys)
+        self._journal = journal or Journal()
+        self._archive = archive
         self._by_pair: dict[tuple[str, str], Account] = {}
+        self._by_id: dict[str, Account] = {}
 
     def __iter__(self) -> Iterator[Account]:
-        return iter(self._by_pair.values())
+        return iter(self._by_id.values())
+
+    def __getitem__(self, account_id: str) -> Account:
+        return self._by_id[account_id]
+
+    def restore(self, values: dict[str, Any]) -> Account:
+        """Put an account back from the values of its fields."""
+        account = Account(**values, journal=self._journal, archive=self._archive)
+        self._by_id[account.id] = account
+        return account
 
     def authenticate(self, key_id: str, secret: str, now_ns: int) -> Account | None:
         """The account of a key pair, or None when the pair is not known here."""
         pair = (key_id, secret)
         account = self._by_pair.get(pair)
         if account is None and key_id and (pair in self._known or not self._known):
-            account = self._by_pair[pair] = Account(
-                # Stable across restarts: a client's ledger is bound to the account's id.
-                id=stable_id("account", key_id, secret),
-                key_id=key_id,
-                created_ns=now_ns,
-                cash=self._cash,
-                last_equity=self._cash,
-            )
+            # Stable across restarts: a client's ledger is bound to the account's id.
+            account_id = stable_id("account", key_id, secret)
+            account = self._by_id.get(account_id) or self._open(account_id, key_id, now_ns)
+            self._by_pair[pair] = account
         return account
+
+    def _open(self, account_id: str, key_id: str, now_ns: int) -> Account:
+        self._journal.account(account_id)
+        return self.restore(
+            {
+                "id": account_id,
+                "key_id": key_id,
+                "created_ns": now_ns,
+                "cash": self._cash,
+                "last_equity": self._cash,
+            }
+        )

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from paper_exchange.accounts import Account
-from paper_exchange.api import account, admin, data, orders, positions
+from paper_exchange.api import account, activities, admin, data, orders, portfolio, positions
 from paper_exchange.api.call import Call, Reply, Router
 from paper_exchange.clock import Clock
 from paper_exchange.errors import ApiError, endpoint_not_found
@@ -78,9 +78,9 @@ class App:
         if self._order_log is not None:
             self.feed.subscribe(self._order_log.write)
         self.exchange = Exchange(settings, self.feed.publish, clock=clock, new_id=new_id)
-        self.matcher = Matcher(self.exchange.engine)
+        self.matcher = Matcher(self.exchange.engine, self.exchange.store.settle)
         self._trading, self._data, self._admin = Router(), Router(), Router()
-        for module in (orders, positions, account):
+        for module in (orders, positions, account, activities, portfolio):
             module.add_routes(self._trading)
         data.add_routes(self._data)
         admin.add_routes(self._admin)
@@ -108,6 +108,7 @@ class App:
                 await self.matcher.stop()
                 if self._order_log is not None:
                     self._order_log.close()
+                self.exchange.close()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
@@ -146,7 +147,7 @@ class App:
         pair, who = self._who(scope)
         call = Call(self.exchange, scope, {}, body, who)
         key_id = pair[0] if pair else ""
-        standing = self.exchange.limiter.take(key_id, at_ns) if who else None
+        standing = self.exchange.limiter.take(key_id) if who else None
         if standing is None:
             reply = _unauthorized(pair)
         elif not standing.allowed:
@@ -183,6 +184,17 @@ class App:
 
 
 def _run(router: Router, call: Call) -> Reply:
+    """The answer, which leaves only after everything behind it has been written."""
+    reply = _handle(router, call)
+    try:
+        call.exchange.store.settle()
+    except Exception:  # the client must not believe what a restart would have forgotten
+        log.exception("state_not_written")
+        return _defect()
+    return reply
+
+
+def _handle(router: Router, call: Call) -> Reply:
     try:
         handler, call.params = router.find(call.scope["method"], call.scope["path"])
         return handler(call)
@@ -190,7 +202,11 @@ def _run(router: Router, call: Call) -> Reply:
         return Reply(refusal.body, refusal.status)
     except Exception:  # a defect of ours must look like a broker's, and not end the connection
         log.exception("request_failed", extra={"path": call.scope["path"]})
-        return Reply({"code": 50010000, "message": "internal server error occurred"}, 500)
+        return _defect()
+
+
+def _defect() -> Reply:
+    return Reply({"code": 50010000, "message": "internal server error occurred"}, 500)
 
 
 def _unauthorized(pair: tuple[str, str] | None) -> Reply:

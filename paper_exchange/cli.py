@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from paper_exchange.clock import parse_time
+from paper_exchange.database import StateError
 from paper_exchange.server import listen, serve
 from paper_exchange.settings import Settings
 
@@ -54,7 +55,26 @@ def _keys(_: click.Context, __: click.Parameter, value: str) -> tuple[tuple[str,
     "--rate-limit",
     default=200,
     type=click.IntRange(min=0),
-    help="Trading requests per key in any 60 seconds; 0 is unlimited.",
+    help="Trading requests per key in any window; 0 is unlimited.",
+)
+@click.option(
+    "--rate-window",
+    default=60.0,
+    type=click.FloatRange(0.001, 86_400),
+    help="Seconds of that window.",
+)
+@click.option(
+    "--state",
+    default=None,
+    type=click.Path(dir_okay=False, path_type=Path),
+    show_default=False,
+    help="Keep everything in this file over restarts.",
+)
+@click.option(
+    "--keep-closed",
+    default=1_000,
+    type=click.IntRange(min=0),
+    help="Closed orders in memory; older ones are kept on disk.",
 )
 @click.option("--cash", default="100000", callback=_cash, help="Dollars in a new account.")
 @click.option("--symbols", default="", callback=_symbols, help="More symbols, comma-separated.")
@@ -155,5 +175,8 @@ def main(**options: object) -> None:
 
     import uvloop
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(settings, listener, ready))
+    with listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        try:
+            runner.run(serve(settings, listener, ready))
+        except StateError as error:
+            raise click.ClickException(str(error)) from None

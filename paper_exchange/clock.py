@@ -23,6 +23,10 @@ class Clock(Protocol):
         """How long ``ns`` of this clock take; None when only somebody's hand moves it."""
         ...
 
+    def not_before(self, ns: int) -> None:
+        """Jump forward to ``ns`` if that is still to come, and go on from there."""
+        ...
+
 
 class SystemClock:
     """The machine's time, or another one that begins at ``start_ns`` and runs ``speed`` times it.
@@ -45,6 +49,10 @@ class SystemClock:
         """Shorter than ``ns`` on a clock that runs fast."""
         return ns / SECOND / self._speed
 
+    def not_before(self, ns: int) -> None:
+        """Jump forward to ``ns`` if that is still to come, and go on from there."""
+        self._start += max(0, ns - self.now_ns())
+
 
 class ManualClock:
     """A clock that stands still until told otherwise."""
@@ -58,6 +66,10 @@ class ManualClock:
 
     def real_seconds(self, ns: int) -> None:
         """Nobody knows."""
+
+    def not_before(self, ns: int) -> None:
+        """Move forward to ``ns`` if that is still to come."""
+        self.ns = max(self.ns, ns)
 
     def advance(self, seconds: float) -> None:
         """Move forward by ``seconds``."""

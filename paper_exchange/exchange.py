@@ -4,14 +4,16 @@ from random import Random
 
 from paper_exchange.accounts import Accounts
 from paper_exchange.assets import AssetBook
-from paper_exchange.clock import MILLISECOND, Clock, ManualClock, make_clock
-from paper_exchange.events import EventSink
+from paper_exchange.clock import MILLISECOND, SECOND, Clock, ManualClock, SystemClock, make_clock
+from paper_exchange.events import EventSink, TradeEvent
 from paper_exchange.hours import make_hours
 from paper_exchange.ids import IdSource, random_id, seeded_ids
 from paper_exchange.market import DAY_NS, Market
 from paper_exchange.matching import Behaviour, Engine
 from paper_exchange.rate_limit import RateLimiter
+from paper_exchange.recovery import recover
 from paper_exchange.settings import Settings
+from paper_exchange.store import Parts, Store
 from paper_exchange.witness import Witness
 
 #: The longest way a stepped clock moves at once.
@@ -19,7 +21,11 @@ LONGEST_STEP_NS = 7 * DAY_NS
 
 
 class Exchange:
-    """Assets, market, accounts and engine, built from settings."""
+    """Assets, market, accounts and engine, built from settings, and the store that keeps them.
+
+    Raises:
+        StateError: on construction, when the settings name a state file that cannot be used.
+    """
 
     def __init__(
         self,
@@ -38,14 +44,27 @@ class Exchange:
             new_id = seeded_ids(settings.seed) if settings.stepped else random_id
         self.assets = AssetBook(settings.symbols)
         self.hours = make_hours(settings.session)
+        self.store = Store(
+            settings.state,
+            keep=settings.keep_closed,
+            seed=settings.seed,
+            assets=self.assets,
+            now_ns=self.clock.now_ns(),
+        )
+        self.journal = self.store.journal
         self.market = Market(
             self.assets,
             seed=settings.seed,
             volatility=settings.volatility,
-            origin_ns=self.clock.now_ns(),
+            origin_ns=self.store.origin_ns,
         )
-        self.accounts = Accounts(settings.cash, settings.keys)
-        self.limiter = RateLimiter(settings.rate_limit)
+        self.accounts = Accounts(settings.cash, settings.keys, self.journal, self.store.archive)
+        self.limiter = RateLimiter(
+            settings.rate_limit,
+            window_ns=round(settings.rate_window * SECOND),
+            # A client's own limiter counts in real time, at whatever speed the exchange's runs.
+            clock=self.clock if isinstance(self.clock, ManualClock) else SystemClock(),
+        )
         self.witness = Witness()
         self.engine = Engine(
             market=self.market,
@@ -53,7 +72,7 @@ class Exchange:
             clock=self.clock,
             new_id=new_id,
             draws=Random(settings.seed),  # noqa: S311  -- partial fills, not secrets
-            sink=sink,
+            sink=self._noting(sink) if self.store.durable else sink,
             behaviour=Behaviour(
                 fill_delay_ns=settings.fill_delay_ms * MILLISECOND,
                 cancel_delay_ns=settings.cancel_delay_ms * MILLISECOND,
@@ -63,9 +82,28 @@ class Exchange:
             ),
         )
 
+        parts = Parts(self.accounts, self.assets, self.market, self.engine, self.clock)
+        self.store.attach(parts)
+        if settings.state is not None:
+            recover(parts, self.store, settings.state)
+
+    def _noting(self, sink: EventSink) -> EventSink:
+        """The sink behind one that notes every order something is told of."""
+
+        def note(event: TradeEvent) -> None:
+            self.journal.order(event.order)
+            sink(event)
+
+        return note
+
     def step(self, clock: ManualClock, target_ns: int) -> None:
         """Move a stepped clock, letting the engine work wherever it asks to on the way."""
         while (pause := self.engine.tick()) is not None and clock.ns + pause < target_ns:
             clock.ns += max(1, pause)
         clock.ns = target_ns
         self.engine.tick()
+
+    def close(self) -> None:
+        """Write what is left and give up the files; nothing may be asked afterwards."""
+        self.store.close()
+        self.witness.close()

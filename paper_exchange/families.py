@@ -98,3 +98,4 @@ def take_place(account: Account, old: Order, new: Order) -> None:
             if old.is_entry:
                 # They close what the whole chain buys.
                 leg.qty = (new.qty or leg.qty or Decimal(0)) + old.filled_qty
+            account.touch(leg)

@@ -2,13 +2,14 @@
 
 from decimal import Decimal
 
-from paper_exchange.accounts import Account, Fill, activity_id
+from paper_exchange.accounts import Account
 from paper_exchange.admission import CRYPTO_FEE
 from paper_exchange.assets import Asset
 from paper_exchange.conduct import Conduct
 from paper_exchange.decimals import ZERO
 from paper_exchange.events import EventSink, Execution, TradeEvent
 from paper_exchange.families import relatives
+from paper_exchange.fills import Fill, activity_id
 from paper_exchange.hours import Hours, Phase
 from paper_exchange.ids import IdSource
 from paper_exchange.liquidity import Liquidity
@@ -39,8 +40,8 @@ class Floor:
         self.sink = sink
         self._new_id = new_id
         self._liquidity = liquidity
-        self._fill_delay_ns = fill_delay_ns
-        self._sequence = 0
+        self.fill_delay_ns = fill_delay_ns
+        self.sequence = 0
 
     def is_trading(self, asset: Asset, *, extended: bool, now: int) -> bool:
         """Whether an order for the asset can trade now; crypto always can."""
@@ -59,8 +60,8 @@ class Floor:
         order.status = "new"
         order.updated_ns = now
         self.tell("new", order, now)
-        if self._fill_delay_ns:
-            self.waiting.set_timer(now + self._fill_delay_ns, account, order)
+        if self.fill_delay_ns:
+            self.waiting.set_timer(now + self.fill_delay_ns, account, order)
         else:
             self.work(account, order, now)
         if order.is_oco:
@@ -73,7 +74,8 @@ class Floor:
         asset = order.asset
         if self.is_trading(asset, extended=order.extended_hours, now=now):
             quote = self.market.quote(asset.symbol, now)
-            watch(order, quote)
+            if watch(order, quote):
+                account.touch(order)
             price = None if order.is_stop else execution_price(order, quote)
             if price is not None:
                 self._trade(account, order, quote, price, now)
@@ -152,6 +154,7 @@ class Floor:
             elif other.replaces != order.id:  # that one has been cut already
                 other.qty = max(ZERO, (other.qty or ZERO) - qty)
                 other.updated_ns = now
+                account.touch(other)
 
     def _wake_leg(self, account: Account, leg: Order, now: int) -> None:
         """A leg closes no more than is there: part of the entry may have been closed meanwhile."""
@@ -210,6 +213,7 @@ class Floor:
         if successor is not None:
             successor.qty = max(ZERO, (successor.qty or ZERO) - qty)
             successor.updated_ns = now
+            account.touch(successor)
 
     def _reject_successor(self, account: Account, order: Order, now: int) -> None:
         """The order ended before it could be replaced, so what was to replace it has no place."""
@@ -229,9 +233,9 @@ class Floor:
         execution: Execution | None = None,
     ) -> None:
         """Hand an event to the sink, with the next number of the running sequence."""
-        self._sequence += 1
+        self.sequence += 1
         self.sink(
-            TradeEvent(event, order, now, self._sequence, execution_id or self._new_id(), execution)
+            TradeEvent(event, order, now, self.sequence, execution_id or self._new_id(), execution)
         )
 
 

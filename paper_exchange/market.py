@@ -150,6 +150,11 @@ class Walk:
         """All prices of a minute, its first tick to the next minute's first."""
         return [math.exp(value) for value in self._minutes.get(minute)]
 
+    def minute_start(self, minute: int) -> float:
+        """The price at a minute's first tick, without working out its other ticks."""
+        day, index = divmod(minute, _MINUTES)
+        return math.exp(self._days.get(day)[index])
+
     def minutes(self, first: int, last: int) -> list[float]:
         """The prices at the starts of minutes ``first`` to ``last``, both included."""
         values: list[float] = []
@@ -247,6 +252,8 @@ class Market:
         one = self._instrument(symbol)
         if one.pinned is not None:
             return one.pinned
+        if at_ns % MINUTE_NS == 0:
+            return one.round(one.walk.minute_start(at_ns // MINUTE_NS) * one.factor)
         return one.round(one.walk.tick(at_ns // TICK_NS) * one.factor)
 
     def set_price(self, symbol: str, price: Decimal | None, now_ns: int) -> None:
@@ -260,6 +267,16 @@ class Market:
             one.factor = float(one.pinned) / one.walk.tick(now_ns // TICK_NS)
         one.pinned = price
         one.quote = None
+
+    def by_hand(self, symbol: str) -> tuple[Decimal | None, float]:
+        """What is left of prices set by hand: the one held, and by what the walk is multiplied."""
+        one = self._instrument(symbol)
+        return one.pinned, one.factor
+
+    def restore_by_hand(self, symbol: str, held: Decimal | None, factor: float) -> None:
+        """Put back what ``by_hand`` told."""
+        one = self._instrument(symbol)
+        one.pinned, one.factor, one.quote = held, factor, None
 
     def minute_bar(self, symbol: str, minute_ns: int) -> Bar:
         """The one-minute bar that contains ``minute_ns``."""

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 
 from paper_exchange.clock import SECOND
 from paper_exchange.matching import Engine
@@ -13,10 +14,15 @@ _AFTER_A_FAILURE_NS = SECOND
 
 
 class Matcher:
-    """Calls ``Engine.tick`` as often as the engine asks for."""
+    """Calls ``Engine.tick`` as often as the engine asks for, and ``settle`` after it.
 
-    def __init__(self, engine: Engine) -> None:
+    Events that a tick has told leave only when this task waits again, hence
+    after what they tell has been written.
+    """
+
+    def __init__(self, engine: Engine, settle: Callable[[], None] = lambda: None) -> None:
         self._engine = engine
+        self._settle = settle
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -46,7 +52,9 @@ class Matcher:
 
     def _step(self) -> int | None:
         try:
-            return self._engine.tick()
+            pause = self._engine.tick()
+            self._settle()
+            return pause
         except Exception:  # matching goes on for the other orders whatever one of them does
             log.exception("tick_failed")
             return _AFTER_A_FAILURE_NS

@@ -198,16 +198,30 @@ class Engine:
             raise not_found(f"order not found for {order_id}")
         return order
 
-    def restore(self, account: Account, order: Order) -> None:
-        """Give an open order from an earlier life of the exchange its place and its timers."""
-        now = self.clock.now_ns()
+    # -- over a restart ------------------------------------------------------------------------
+
+    @property
+    def sequence(self) -> int:
+        """The number given last to an event; events after a restart must go on from there."""
+        return self.floor.sequence
+
+    def resume(self, sequence: int) -> None:
+        """Go on from the ``sequence`` of an earlier run."""
+        self.floor.sequence = sequence
+
+    def take_back(self, account: Account, order: Order) -> None:
+        """An open order of an earlier run goes on: what it waited for is waited for again.
+
+        What became due in between happens at the next tick.
+        """
+        if order.status == "held" or order.is_waiting_successor:
+            return
+        due = self._next_bell(order, order.submitted_ns) if order.status == "accepted" else None
+        if due is None:
+            due = order.updated_ns + self.floor.fill_delay_ns
+        self._waiting.set_timer(due, account, order)
         if order.change_due_ns is not None:
             self._waiting.set_timer(order.change_due_ns, account, order)
-        if order.status == "accepted":
-            bell = self._next_bell(order, now)
-            self._waiting.set_timer(now if bell is None else bell, account, order)
-        elif order.status != "held" and not order.is_waiting_successor:
-            self.floor.rest(account, order)
 
     # -- time ----------------------------------------------------------------------------------
 
@@ -293,6 +307,7 @@ class Engine:
     def _change(self, account: Account, order: Order, now: int) -> None:
         """The venue has confirmed a cancel or a replacement."""
         order.change_due_ns = None
+        account.touch(order)
         successor = account.find(order.successor_id) if order.successor_id else None
         if successor is None or not successor.is_open:
             # Who cancels the order that was to come wants neither.

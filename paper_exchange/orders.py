@@ -110,6 +110,8 @@ class Order:
     change_due_ns: int | None = None
     #: Of an order in ``pending_replace``: what is to take its place.
     successor_id: str | None = None
+    #: Its place in the order of submission, counted over all accounts.
+    number: int = 0
 
     @property
     def is_open(self) -> bool:

@@ -13,7 +13,8 @@ class Settings:
         host, port: where to listen; port 0 takes a free one.
         seed: of prices, displayed sizes and partial fills.
         session: ``always`` or ``nyse``.
-        rate_limit: trading requests per key in any 60 seconds; 0 is unlimited.
+        rate_limit: trading requests per key in any ``rate_window``; 0 is unlimited.
+        rate_window: seconds.
         cash: dollars in a new account.
         symbols: equities beyond the bundled list.
         fill_delay_ms: from acceptance to the first try to fill.
@@ -27,6 +28,8 @@ class Settings:
         order_log: a file that every event of every order is written to, a line each.
         closed_ioc: ``cancel`` or ``refuse`` IOC and FOK orders while closed.
         stream_frames: ``binary`` (as paper sends) or ``text``.
+        state: the file that everything survives a restart in; None for none.
+        keep_closed: closed orders, and executions, that stay in memory; older ones go to disk.
     """
 
     host: str = "127.0.0.1"
@@ -49,3 +52,6 @@ class Settings:
     closed_ioc: str = "cancel"
     stream_frames: str = "binary"
     log_level: str = "warning"
+    rate_window: float = 60.0
+    state: Path | None = None
+    keep_closed: int = 1_000

@@ -21,15 +21,19 @@ def execution_price(order: Order, quote: Quote) -> Decimal | None:
     return far if reached else None
 
 
-def watch(order: Order, quote: Quote) -> None:
-    """Move a trailing stop, and mark a stop that the last trade has reached as triggered."""
+def watch(order: Order, quote: Quote) -> bool:
+    """Move a trailing stop, and mark a stop that the last trade has reached as triggered.
+
+    Returns:
+        whether the order may have changed.
+    """
     if not order.is_stop:
-        return
+        return False
     if order.type == "trailing_stop":
         _trail(order, quote.last)
     stop = order.stop_price
     if stop is None:
-        return
+        return False
     reached = quote.last >= stop if order.side == "buy" else quote.last <= stop
     if reached:
         order.triggered = True
@@ -37,6 +41,7 @@ def watch(order: Order, quote: Quote) -> None:
             # Alpaca turns buy stops into stop-limits: 4 % above under $50, else 2.5 %.
             collar = _COLLAR_BELOW_50 if stop < 50 else _COLLAR
             order.effective_limit = stop * collar
+    return reached or order.type == "trailing_stop"
 
 
 def _trail(order: Order, last: Decimal) -> None:

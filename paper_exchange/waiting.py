@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from paper_exchange.accounts import Account
 from paper_exchange.orders import Order
 
+#: Up to here, timers of ended orders are left until they run out.
+_FEW_TIMERS = 1_000
+
 Owned = tuple[Account, Order]
 
 
@@ -16,6 +19,7 @@ class Waiting:
         self._resting: dict[str, dict[str, Owned]] = {}
         self._timers: list[tuple[int, int, Account, Order]] = []
         self._sequence = 0
+        self._most_timers = _FEW_TIMERS
 
     def __bool__(self) -> bool:
         return bool(self._resting or self._timers)
@@ -55,6 +59,11 @@ class Waiting:
 
     def set_timer(self, due_ns: int, account: Account, order: Order) -> None:
         """Have the order looked at then; equal moments keep their order of setting."""
+        if len(self._timers) >= self._most_timers:
+            # Ended orders would otherwise stay in memory until their timers run out.
+            self._timers = [timer for timer in self._timers if timer[3].is_open]
+            heapq.heapify(self._timers)
+            self._most_timers = max(_FEW_TIMERS, 2 * len(self._timers))
         self._sequence += 1
         heapq.heappush(self._timers, (due_ns, self._sequence, account, order))
 

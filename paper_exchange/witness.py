@@ -1,12 +1,29 @@
-"""A bounded record of every trading request, for tests that want a second opinion."""
+"""A record of every trading request, for tests that want a second opinion.
 
-import itertools
-from collections import deque
+What was noted is appended to a nameless temporary file in blocks; memory holds
+the newest block and one offset for each of the others, so that a record of
+millions of requests costs next to nothing.
+"""
+
+import logging
+import tempfile
+import weakref
+from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import IO
+
+import orjson
 
 from paper_exchange.clock import stamp
 
-CAPACITY = 200_000
+log = logging.getLogger(__name__)
+
+#: Entries that one answer of ``GET /admin/log`` has at most.
+LARGEST_PAGE = 200_000
+_BLOCK = 128
+#: Stands for a block that could not be written.
+_LOST = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +38,7 @@ class Seen:
     path: str
     status: int
     client_order_id: str | None
+    outcome: str
 
     def render(self) -> dict[str, object]:
         """The entry as ``GET /admin/log`` shows it."""
@@ -33,17 +51,23 @@ class Seen:
             "path": self.path,
             "status": self.status,
             "client_order_id": self.client_order_id,
+            "outcome": self.outcome,
         }
 
 
+_Fields = tuple[float, int, str, str, str, int, str | None, str]
+
+
 class Witness:
-    """Keeps the newest requests."""
+    """Keeps all requests since the start, on disk."""
 
-    def __init__(self, capacity: int = CAPACITY) -> None:
-        self._seen: deque[Seen] = deque(maxlen=capacity)
-        self._count = 0
+    def __init__(self) -> None:
+        self._block: list[_Fields] = []
+        self._offsets = array("q")
+        self._spool: IO[bytes] | None = None
+        self._end = 0
 
-    def note(
+    def note(  # noqa: PLR0913  -- by name, one per column
         self,
         *,
         arrived: float,
@@ -53,19 +77,60 @@ class Witness:
         path: str,
         status: int,
         client_order_id: str | None,
+        outcome: str = "answered",
     ) -> None:
-        """Record a request that has been answered; entries are in the order of the answers."""
-        entry = Seen(self._count, arrived, at_ns, key_id, method, path, status, client_order_id)
-        self._count += 1
-        self._seen.append(entry)
+        """Record a request; entries are in the order in which they were dealt with.
+
+        ``outcome`` says what the client saw: ``answered``, or what a fault made of it.
+        """
+        self._block.append((arrived, at_ns, key_id, method, path, status, client_order_id, outcome))
+        if len(self._block) == _BLOCK:
+            self._spool_block()
+
+    def _spool_block(self) -> None:
+        try:
+            if self._spool is None:
+                self._spool = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  -- open until the end
+                weakref.finalize(self, self._spool.close)
+            self._spool.seek(self._end)
+            block = orjson.dumps(self._block)
+            if self._spool.write(block) != len(block):
+                raise OSError("the disk is full")
+        except OSError:  # a full disk must not cost an answer
+            log.exception("witness_not_written")
+            self._offsets.append(_LOST)
+        else:
+            self._offsets.append(self._end)
+            self._end += len(block)
+        self._block = []
 
     @property
     def count(self) -> int:
-        """How many requests there were, forgotten ones included."""
-        return self._count
+        """How many requests there were."""
+        return len(self._offsets) * _BLOCK + len(self._block)
 
-    def since(self, index: int, limit: int) -> list[Seen]:
-        """Entries from ``index`` on, at most ``limit``."""
-        oldest = self._count - len(self._seen)
-        start = max(0, index - oldest)
-        return list(itertools.islice(self._seen, start, start + limit))
+    def since(self, index: int, limit: int) -> Iterator[Seen]:
+        """Entries from ``index`` on, at most ``limit``, read as they are asked for."""
+        stop = min(index + limit, self.count)
+        while index < stop:
+            number, first = divmod(index, _BLOCK)
+            end = min(_BLOCK, first + stop - index)
+            for place, entry in enumerate(self._entries(number)[first:end], index):
+                yield Seen(place, *entry)
+            index += end - first
+
+    def _entries(self, number: int) -> list[_Fields]:
+        if number == len(self._offsets):
+            return self._block
+        start = self._offsets[number]
+        if self._spool is None or start == _LOST:
+            return []
+        later = (offset for offset in self._offsets[number + 1 :] if offset != _LOST)
+        self._spool.seek(start)
+        block: list[_Fields] = orjson.loads(self._spool.read(next(later, self._end) - start))
+        return block
+
+    def close(self) -> None:
+        """Give up the file."""
+        if self._spool is not None:
+            self._spool.close()

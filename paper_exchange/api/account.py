@@ -1,15 +1,13 @@
-"""``/v2/account`` with configurations and activities, ``/v2/assets``, clock and calendar."""
+"""``/v2/account`` with configurations, ``/v2/assets``, clock and calendar."""
 
 from dataclasses import asdict, fields
-from datetime import date, timedelta
+from datetime import date
 
-from paper_exchange.accounts import Configuration, Fill
 from paper_exchange.api.call import Call, Reply, Router
-from paper_exchange.clock import new_york, new_york_midnight
+from paper_exchange.clock import new_york
+from paper_exchange.configuration import Configuration
 from paper_exchange.errors import invalid, not_found
 
-_DIRECTIONS = frozenset({"asc", "desc"})
-_LARGEST_PAGE = 100
 _FIRST_DAY = date(1970, 1, 1)
 _LAST_DAY = date(2029, 12, 31)
 _NAMES = frozenset(one.name for one in fields(Configuration))
@@ -36,8 +34,7 @@ def set_configurations(call: Call) -> Reply:
     }
     for name, value in changes.items():
         _check_configuration(name, value)
-    for name, value in changes.items():
-        setattr(call.account.configuration, name, value)
+    call.account.configure(changes)
     return get_configurations(call)
 
 
@@ -50,45 +47,6 @@ def _check_configuration(name: str, value: object) -> None:
         valid = isinstance(value, bool)
     if not valid:
         raise invalid(f"invalid {name}")
-
-
-def get_activities(call: Call) -> Reply:
-    """``GET /v2/account/activities[/{type}]``; only executions happen here."""
-    kinds = {call.params["type"]} if "type" in call.params else set(call.names("activity_types"))
-    if kinds and "FILL" not in {kind.upper() for kind in kinds}:
-        return Reply([])
-    size = call.number("page_size", _LARGEST_PAGE, _LARGEST_PAGE)
-    fills = _within(call, call.account.fills)
-    if call.choice("direction", "desc", _DIRECTIONS) == "desc":
-        fills = fills[::-1]
-    return Reply([fill.render() for fill in _after_token(call, fills)[:size]])
-
-
-def _within(call: Call, fills: list[Fill]) -> list[Fill]:
-    """The executions the query's order and time bounds leave; both bounds are exclusive."""
-    after, until = call.time("after"), call.time("until")
-    if "date" in call.query:
-        day = call.day("date", _FIRST_DAY)
-        after = new_york_midnight(day) - 1
-        until = new_york_midnight(day + timedelta(days=1))
-    order_id = call.query.get("order_id")
-    return [
-        fill
-        for fill in fills
-        if (after is None or fill.at_ns > after)
-        and (until is None or fill.at_ns < until)
-        and order_id in {None, fill.order_id}
-    ]
-
-
-def _after_token(call: Call, fills: list[Fill]) -> list[Fill]:
-    token = call.query.get("page_token")
-    if token is None:
-        return fills
-    for index, fill in enumerate(fills):
-        if fill.id == token:
-            return fills[index + 1 :]
-    raise invalid("invalid page_token")
 
 
 def list_assets(call: Call) -> Reply:
@@ -146,8 +104,6 @@ def add_routes(router: Router) -> None:
     router.add("GET", "/v2/account", get_account)
     router.add("GET", "/v2/account/configurations", get_configurations)
     router.add("PATCH", "/v2/account/configurations", set_configurations)
-    router.add("GET", "/v2/account/activities", get_activities)
-    router.add("GET", "/v2/account/activities/{type}", get_activities)
     router.add("GET", "/v2/assets", list_assets)
     router.add("GET", "/v2/assets/{asset}", get_asset)
     router.add("GET", "/v2/clock", get_clock)

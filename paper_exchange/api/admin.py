@@ -1,11 +1,15 @@
 """``/admin``: the exchange's own endpoints, without keys but only from this machine."""
 
+import orjson
+
 from paper_exchange.api.call import Call, Reply, Router
 from paper_exchange.clock import SECOND, ManualClock, parse_time, stamp
 from paper_exchange.decimals import parse, text
 from paper_exchange.errors import invalid, not_found, unprocessable
 from paper_exchange.exchange import LONGEST_STEP_NS
-from paper_exchange.witness import CAPACITY
+from paper_exchange.witness import LARGEST_PAGE
+
+_JSON = (b"content-type", b"application/json; charset=UTF-8")
 
 
 def get_health(call: Call) -> Reply:
@@ -19,8 +23,10 @@ def get_log(call: Call) -> Reply:
     since = call.query.get("since", "0")
     if not since.isascii() or not since.isdigit():
         raise invalid("invalid since")
-    entries = witness.since(int(since), call.number("limit", CAPACITY, CAPACITY))
-    return Reply({"count": witness.count, "entries": [entry.render() for entry in entries]})
+    entries = witness.since(int(since), call.number("limit", LARGEST_PAGE, LARGEST_PAGE))
+    # Written out entry by entry: as objects, a long log would weigh ten times as much.
+    rows = b",".join(orjson.dumps(entry.render()) for entry in entries)
+    return Reply(b'{"count":%d,"entries":[%b]}' % (witness.count, rows), headers=(_JSON,))
 
 
 def get_orders(call: Call) -> Reply:
@@ -29,7 +35,7 @@ def get_orders(call: Call) -> Reply:
         [
             {**order.render(), "account_id": account.id, "key_id": account.key_id}
             for account in call.exchange.accounts
-            for order in account.history
+            for order in account.orders
         ]
     )
 
@@ -51,6 +57,7 @@ def set_prices(call: Call) -> Reply:
         changes.append((asset.symbol, price))
     for symbol, price in changes:
         exchange.market.set_price(symbol, price, now)
+        exchange.journal.price(symbol)
     # Resting orders see the new prices before the answer leaves.
     exchange.engine.tick()
     return Reply({symbol: text(exchange.market.quote(symbol, now).last) for symbol, _ in changes})

@@ -1,14 +1,23 @@
 """``/v2/orders``."""
 
+from itertools import islice
+
 from paper_exchange.api.call import Call, Reply, Router
 from paper_exchange.errors import ApiError, invalid, not_found
 from paper_exchange.families import legs_of
 from paper_exchange.ids import is_uuid
 from paper_exchange.orders import Order
+from paper_exchange.selection import OrderSelection
 from paper_exchange.validation import SIDES, parse_changes, parse_order
 
 _STATUSES = frozenset({"open", "closed", "all"})
 _DIRECTIONS = frozenset({"asc", "desc"})
+_ASSET_CLASSES = frozenset(
+    {
+        "us_equity", "us_option", "crypto", "crypto_perp", "treasury", "corporate",
+        "global_equity", "us_index", "us_equity_chain", "ipo", "all",
+    }
+)  # fmt: skip
 _DEFAULT_LIMIT = 50
 _LARGEST_LIMIT = 500
 
@@ -62,60 +71,52 @@ def get_by_client_id(call: Call) -> Reply:
 
 def list_orders(call: Call) -> Reply:
     """``GET /v2/orders``: bounds exclusive and on submission time, newest first by default."""
-    status = call.choice("status", "open", _STATUSES)
-    descending = call.choice("direction", "desc", _DIRECTIONS) == "desc"
     limit = call.number("limit", _DEFAULT_LIMIT, _LARGEST_LIMIT)
-    found = []
-    candidates = _candidates(call, status)
-    wanted = _filter(call)
-    nested = call.flag("nested")
-    for order in reversed(candidates) if descending else candidates:
-        if order.is_open is (status == "open") or status == "all":
-            # Nested legs are shown where their parent is, not by themselves.
-            if (nested and order.parent_id is not None) or not wanted(order):
-                continue
-            found.append(render(call, order))
-            if len(found) == limit:
-                break
-    return Reply(found)
+    wanted = _selection(call)
+    found = call.account.select(wanted)
+    if call.flag("nested"):
+        # A leg is shown where its parent is, and by itself where that is not wanted.
+        found = (order for order in found if not _under_parent(call, order, wanted))
+    return Reply([render(call, order) for order in islice(found, limit)])
 
 
-def _candidates(call: Call, status: str) -> list[Order]:
-    after, until = call.time("after"), call.time("until")
-    account = call.account
-    if status == "open":
-        return [
-            order
-            for order in account.open_orders.values()
-            if (after is None or order.submitted_ns > after)
-            and (until is None or order.submitted_ns < until)
-        ]
-    return account.submitted_between(after, until)
+def _under_parent(call: Call, order: Order, wanted: OrderSelection) -> bool:
+    parent = call.account.find(order.parent_id) if order.parent_id else None
+    return parent is not None and wanted.takes(parent)
 
 
-class _Filter:
-    """Symbols, side and asset class, as the query asks."""
+def _selection(call: Call) -> OrderSelection:
+    assets = [call.exchange.assets.find(name) for name in call.names("symbols")]
+    classes = set(call.names("asset_class"))
+    if not classes <= _ASSET_CLASSES:
+        raise invalid("invalid asset_class")
+    before, after = (_cut(call, name) for name in ("before_order_id", "after_order_id"))
+    bounds = [name for name in ("after", "until") if name in call.query]
+    if before and after:
+        raise invalid("only one of before_order_id and after_order_id is accepted")
+    if (before or after) and bounds:
+        raise invalid(f"{bounds[0]} cannot be combined with before_order_id or after_order_id")
+    return OrderSelection(
+        status=call.choice("status", "open", _STATUSES),
+        after_ns=call.time("after"),
+        until_ns=call.time("until"),
+        before=before,
+        after=after,
+        symbols=frozenset(one.symbol for one in assets if one is not None) if assets else None,
+        side=call.choice("side", "buy", SIDES) if "side" in call.query else None,
+        asset_classes=frozenset(classes) if classes and "all" not in classes else None,
+        descending=call.choice("direction", "desc", _DIRECTIONS) == "desc",
+    )
 
-    def __init__(self, call: Call) -> None:
-        assets = [call.exchange.assets.find(name) for name in call.names("symbols")]
-        self._by_symbol = bool(assets)
-        self._symbols = {asset.symbol for asset in assets if asset is not None}
-        self._side = call.choice("side", "buy", SIDES) if "side" in call.query else None
-        self._classes = set(call.names("asset_class")) - {"all"}
 
-    def __call__(self, order: Order) -> bool:
-        return (
-            (not self._by_symbol or order.asset.symbol in self._symbols)
-            and self._side in {None, order.side}
-            and (not self._classes or order.asset.asset_class in self._classes)
-        )
-
-
-def _filter(call: Call) -> _Filter:
-    for name in ("before_order_id", "after_order_id"):
-        if name in call.query:
-            raise invalid(f"{name} is not supported by this exchange")
-    return _Filter(call)
+def _cut(call: Call, name: str) -> Order | None:
+    """The order that a list is to end before, or to begin after."""
+    order_id = call.query.get(name)
+    if order_id is None:
+        return None
+    if not is_uuid(order_id):
+        raise invalid(f"invalid {name}")
+    return call.exchange.engine.find(call.account, order_id.lower())
 
 
 def replace(call: Call) -> Reply:

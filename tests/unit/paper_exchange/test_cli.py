@@ -1,6 +1,7 @@
 """Options become settings, or one line that names the mistake."""
 
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,6 +31,7 @@ def test_options_become_settings(served: list[Settings]) -> None:
         "--port 0 --seed 5 --session nyse --rate-limit 0 --cash 2500.50 --symbols abc,XYZ,"
         " --fill-delay-ms 20 --keys a:b,c:d:e --volatility 0 --partial-fill-rate 0.1"
         " --closed-ioc refuse --stream-frames text --log-level ERROR"
+        " --rate-window 2.5 --state kept.db --keep-closed 7"
     )
     result = CliRunner().invoke(cli.main, line.split())
     assert result.exit_code == 0
@@ -49,13 +51,27 @@ def test_options_become_settings(served: list[Settings]) -> None:
             closed_ioc="refuse",
             stream_frames="text",
             log_level="error",
+            rate_window=2.5,
+            state=Path("kept.db"),
+            keep_closed=7,
         )
     ]
 
 
 @pytest.mark.parametrize(
     "options",
-    ["--cash x", "--cash -1", "--cash NaN", "--keys a", "--keys a:", "--session never", "--seed x"],
+    [
+        "--rate-window 0",
+        "--keep-closed -1",
+        "--state .",
+        "--cash x",
+        "--cash -1",
+        "--cash NaN",
+        "--keys a",
+        "--keys a:",
+        "--session never",
+        "--seed x",
+    ],
 )
 def test_wrong_options(served: list[Settings], options: str) -> None:
     """Nothing is served, and the exit code is 2."""
@@ -67,3 +83,14 @@ def test_ipv6_is_bracketed(served: list[Settings]) -> None:
     """So that the printed address can be used."""
     result = CliRunner().invoke(cli.main, ["--host", "::1", "--port", "0"])
     assert result.output.startswith(("paper_exchange listening on http://[::1]:", "Error: cannot"))
+
+
+def test_a_state_file_that_cannot_be_used(tmp_path: Path) -> None:
+    """One sentence and exit code 1; nothing is served."""
+    other = tmp_path / "notes.txt"
+    other.write_text("not a database, but longer than the header that one begins with")
+    result = CliRunner().invoke(cli.main, ["--port", "0", "--state", str(other)])
+    assert (result.exit_code, result.output) == (
+        1,
+        f"Error: {other} is not a state file of paper_exchange\n",
+    )

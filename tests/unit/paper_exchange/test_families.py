@@ -320,7 +320,7 @@ def test_refusals(world: World, changes: dict[str, Any], message: str) -> None:
         changes = changes | {"limit_price": None, "take_profit": None}
     refusal = world.refusal(lambda: bracket(world, **changes))
     assert refusal["message"] == message
-    assert not world.account.orders
+    assert not list(world.account.orders)
 
 
 def test_an_entry_opens(world: World) -> None:

@@ -1,4 +1,4 @@
-"""Numbers, times, ids, the limiter, the witness and the router."""
+"""Numbers, times, ids, the limiter and the router."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -17,8 +17,7 @@ from paper_exchange.clock import (
     to_ns,
 )
 from paper_exchange.errors import ApiError
-from paper_exchange.rate_limit import RateLimiter
-from paper_exchange.witness import Witness
+from paper_exchange.rate_limit import RateLimiter, Standing
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
@@ -60,6 +59,11 @@ def test_clocks() -> None:
     manual = ManualClock(NOON)
     manual.advance(1.5)
     assert manual.now_ns() == to_ns(NOON) + 1_500_000_000
+    for clock in (system, manual):
+        later = clock.now_ns() + SECOND
+        clock.not_before(later)
+        clock.not_before(0)
+        assert later <= clock.now_ns() < later + SECOND
 
 
 def test_ids() -> None:
@@ -79,35 +83,39 @@ def test_ulids_sort_as_things_happened() -> None:
 
 
 def test_rate_limit_is_a_sliding_window() -> None:
-    """A slot frees exactly 60 seconds after it was taken; refused requests do not count."""
-    limiter = RateLimiter(2)
-    start = to_ns(NOON)
-    assert limiter.take("k", start).remaining == 1
-    second = limiter.take("k", start + 30 * SECOND)
+    """A slot frees exactly a window after it was taken; refused requests do not count."""
+    clock = ManualClock(NOON)
+    limiter = RateLimiter(2, clock=clock)
+    start = clock.now_ns()
+
+    def take(at_ns: int, key: str = "k") -> Standing:
+        clock.ns = at_ns
+        return limiter.take(key)
+
+    assert take(start).remaining == 1
+    second = take(start + 30 * SECOND)
     assert (second.allowed, second.remaining, second.reset) == (True, 0, start // SECOND + 60)
-    assert not limiter.take("k", start + 60 * SECOND - 1).allowed
-    assert limiter.take("other", start).allowed
-    assert limiter.take("k", start + 60 * SECOND).allowed
-    assert not limiter.take("k", start + 61 * SECOND).allowed
+    assert not take(start + 60 * SECOND - 1).allowed
+    assert take(start, "other").allowed
+    assert take(start + 60 * SECOND).allowed
+    assert not take(start + 61 * SECOND).allowed
+
+
+def test_rate_limit_with_another_window() -> None:
+    """The window is a setting, and tells the moment at which a slot frees."""
+    clock = ManualClock(NOON)
+    limiter = RateLimiter(1, window_ns=SECOND // 2, clock=clock)
+    assert limiter.take("k").allowed
+    refused = limiter.take("k")
+    assert (refused.allowed, refused.reset) == (False, clock.ns // SECOND + 1)
+    clock.advance(0.5)
+    assert limiter.take("k").allowed
 
 
 def test_no_limit() -> None:
     """Zero never refuses and says a large limit, for clients that adapt to the header."""
-    standings = [RateLimiter(0).take("k", 1) for _ in range(3)]
+    standings = [RateLimiter(0).take("k") for _ in range(3)]
     assert all(one.allowed and one.limit == one.remaining == 1_000_000 for one in standings)
-
-
-def test_witness_is_bounded() -> None:
-    """It forgets the oldest and keeps counting."""
-    witness = Witness(capacity=3)
-    for n in range(5):
-        witness.note(
-            arrived=float(n), at_ns=n, key_id="k", method="GET", path="/", status=200,
-            client_order_id=None,
-        )  # fmt: skip
-    assert (witness.count, [one.index for one in witness.since(0, 10)]) == (5, [2, 3, 4])
-    assert [one.index for one in witness.since(3, 1)] == [3]
-    assert witness.since(9, 10) == []
 
 
 def test_router() -> None:
