@@ -301,6 +301,10 @@ class Accounts:
     def __iter__(self) -> Iterator[Account]:
         return iter(self._by_pair.values())
 
+    def key_id_of(self, account_id: str) -> str | None:
+        """The key id that opened an account; looks through all of them."""
+        return next((account.key_id for account in self if account.id == account_id), None)
+
     def authenticate(self, key_id: str, secret: str, now_ns: int) -> Account | None:
         """The account of a key pair, or None when the pair is not known here."""
         pair = (key_id, secret)

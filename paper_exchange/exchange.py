@@ -6,10 +6,12 @@ from paper_exchange.accounts import Accounts
 from paper_exchange.assets import AssetBook
 from paper_exchange.clock import MILLISECOND, Clock, ManualClock, make_clock
 from paper_exchange.events import EventSink
+from paper_exchange.faults import Faults
 from paper_exchange.hours import make_hours
 from paper_exchange.ids import IdSource, random_id, seeded_ids
 from paper_exchange.market import DAY_NS, Market
 from paper_exchange.matching import Behaviour, Engine
+from paper_exchange.order_faults import FaultyConduct
 from paper_exchange.rate_limit import RateLimiter
 from paper_exchange.settings import Settings
 from paper_exchange.witness import Witness
@@ -61,6 +63,10 @@ class Exchange:
                 partial_fill_rate=settings.partial_fill_rate,
                 closed_ioc=settings.closed_ioc,
             ),
+        )
+        self.faults = Faults(settings.seed, settings.faults)
+        self.engine.conduct = FaultyConduct(
+            self.faults, self.engine.conduct, self.accounts.key_id_of
         )
 
     def step(self, clock: ManualClock, target_ns: int) -> None:

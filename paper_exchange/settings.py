@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
+from paper_exchange.fault_spec import Spec
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -27,6 +29,10 @@ class Settings:
         order_log: a file that every event of every order is written to, a line each.
         closed_ioc: ``cancel`` or ``refuse`` IOC and FOK orders while closed.
         stream_frames: ``binary`` (as paper sends) or ``text``.
+        faults: in force from the start.
+        keep_alive_s: how long a connection may be idle.
+        client_timeout_s: how long a client may take to send a request it has
+            begun, and how long it may leave what is sent to it unread.
     """
 
     host: str = "127.0.0.1"
@@ -49,3 +55,7 @@ class Settings:
     closed_ioc: str = "cancel"
     stream_frames: str = "binary"
     log_level: str = "warning"
+
+    faults: tuple[Spec, ...] = ()
+    keep_alive_s: float = 75.0
+    client_timeout_s: float = 12.0

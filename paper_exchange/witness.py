@@ -2,16 +2,25 @@
 
 import itertools
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from paper_exchange.clock import stamp
 
 CAPACITY = 200_000
+#: The outcome of a request that was answered as it should be.
+ANSWERED = "answered"
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One trading request; ``arrived`` is the machine's monotonic clock in seconds."""
+    """One request.
+
+    Attributes:
+        arrived: the machine's monotonic clock in seconds.
+        status: what the client was sent; 0 for nothing.
+        outcome: ``answered``, or the kind of the fault that struck.
+        taken: whether the request was carried out, whatever the client was told.
+    """
 
     index: int
     arrived: float
@@ -21,6 +30,8 @@ class Seen:
     path: str
     status: int
     client_order_id: str | None
+    outcome: str
+    taken: bool
 
     def render(self) -> dict[str, object]:
         """The entry as ``GET /admin/log`` shows it."""
@@ -33,6 +44,8 @@ class Seen:
             "path": self.path,
             "status": self.status,
             "client_order_id": self.client_order_id,
+            "outcome": self.outcome,
+            "taken": self.taken,
         }
 
 
@@ -43,7 +56,7 @@ class Witness:
         self._seen: deque[Seen] = deque(maxlen=capacity)
         self._count = 0
 
-    def note(
+    def note(  # noqa: PLR0913  -- a record's fields, all named
         self,
         *,
         arrived: float,
@@ -53,11 +66,38 @@ class Witness:
         path: str,
         status: int,
         client_order_id: str | None,
-    ) -> None:
-        """Record a request that has been answered; entries are in the order of the answers."""
-        entry = Seen(self._count, arrived, at_ns, key_id, method, path, status, client_order_id)
+        outcome: str = ANSWERED,
+        taken: bool | None = None,
+    ) -> int:
+        """Record a request; entries are in the order in which it was decided what to answer.
+
+        Without ``taken`` the status tells. Returns the entry's index.
+        """
+        if taken is None:
+            taken = status < 300
+        self._seen.append(
+            Seen(
+                self._count,
+                arrived,
+                at_ns,
+                key_id,
+                method,
+                path,
+                status,
+                client_order_id,
+                outcome,
+                taken,
+            )
+        )
         self._count += 1
-        self._seen.append(entry)
+        return self._count - 1
+
+    def amend(self, index: int, *, taken: bool, client_order_id: str | None) -> None:
+        """A request was carried out after its entry was written; forgotten entries stay so."""
+        place = index - (self._count - len(self._seen))
+        if place >= 0:
+            entry = self._seen[place]
+            self._seen[place] = replace(entry, taken=taken, client_order_id=client_order_id)
 
     @property
     def count(self) -> int:

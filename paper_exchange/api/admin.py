@@ -1,6 +1,6 @@
 """``/admin``: the exchange's own endpoints, without keys but only from this machine."""
 
-from paper_exchange.api.call import Call, Reply, Router
+from paper_exchange.api.call import Call, Reply, Router, is_whole_number
 from paper_exchange.clock import SECOND, ManualClock, parse_time, stamp
 from paper_exchange.decimals import parse, text
 from paper_exchange.errors import invalid, not_found, unprocessable
@@ -17,7 +17,7 @@ def get_log(call: Call) -> Reply:
     """``GET /admin/log?since=&limit=``: trading requests, oldest first; ``since`` is an index."""
     witness = call.exchange.witness
     since = call.query.get("since", "0")
-    if not since.isascii() or not since.isdigit():
+    if not is_whole_number(since):
         raise invalid("invalid since")
     entries = witness.since(int(since), call.number("limit", CAPACITY, CAPACITY))
     return Reply({"count": witness.count, "entries": [entry.render() for entry in entries]})
