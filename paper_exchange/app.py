@@ -32,6 +32,7 @@ from paper_exchange.http_io import (
     send_reply,
 )
 from paper_exchange.ids import IdSource
+from paper_exchange.line import has_ended
 from paper_exchange.matcher import Matcher
 from paper_exchange.order_log import OrderLog
 from paper_exchange.rate_limit import Standing
@@ -85,7 +86,12 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection of any kind."""
         if scope["type"] == "http":
-            await self._serve_http(scope, receive, send)
+            try:
+                await self._serve_http(scope, receive, send)
+            except RuntimeError:
+                # Between a reset and its notice uvloop refuses to write; uvicorn expects neither.
+                if not await has_ended(scope):
+                    raise
         elif scope["type"] == "websocket":
             await self._serve_websocket(scope, receive, send)
         else:

@@ -8,7 +8,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Protocol
 
 import orjson
@@ -16,6 +15,7 @@ from starlette.types import Send
 
 from paper_exchange.api.call import Reply
 from paper_exchange.credentials import credentials
+from paper_exchange.fault_replies import error_reply, html_reply
 from paper_exchange.fault_spec import KINDS, REQUEST, Spec
 from paper_exchange.faults import Facts, Faults, Rule, first
 from paper_exchange.http_io import Answer, Headers, Request, rendered, request_id, send_reply
@@ -26,16 +26,6 @@ _LATENCY = "latency"
 _DECIDING = frozenset(
     name for name, kind in KINDS.items() if REQUEST in kind.places and name != _LATENCY
 )
-_MESSAGES = {
-    400: "request body format is invalid",
-    401: "unauthorized.",
-    403: "forbidden.",
-    408: "request timed out",
-    422: "request cannot be processed",
-    429: "rate limit exceeded.",
-    500: "internal server error occurred",
-    504: "request timed out",
-}
 
 
 class Desk(Protocol):
@@ -93,31 +83,6 @@ class _Strike:
         """End the connection, and wait for that: uvicorn expects an answer otherwise."""
         self.line.reset()
         await self.line.gone()
-
-
-def error_reply(status: int) -> Reply:
-    """An error as Alpaca would word it."""
-    message = _MESSAGES.get(status) or _phrase(status).lower()
-    if status == 401:
-        return Reply({"message": message}, status)
-    return Reply({"code": status * 100_000 + 10_000, "message": message}, status)
-
-
-def _phrase(status: int) -> str:
-    try:
-        return HTTPStatus(status).phrase
-    except ValueError:
-        return "Unknown Error"
-
-
-def html_reply(status: int) -> Reply:
-    """The page of a gateway in front of the broker."""
-    title = f"{status} {_phrase(status)}"
-    page = (
-        f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n"
-        f"<center><h1>{title}</h1></center>\r\n<hr><center>nginx</center>\r\n</body>\r\n</html>\r\n"
-    )
-    return Reply(page.encode(), status, ((b"content-type", b"text/html"),))
 
 
 async def _instead(strike: _Strike, reply: Reply) -> None:

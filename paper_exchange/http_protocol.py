@@ -5,6 +5,7 @@ from collections import deque
 from typing import Any
 
 import httptools
+from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
@@ -70,6 +71,7 @@ class ExchangeHttp(HttpToolsProtocol):
         #: The answered request after which something came that begins no new one.
         self._noise_after: object = None
         self._closing = False
+        self._answered: RequestResponseCycle | None = None
 
     # -- the connection ------------------------------------------------------------------------
 
@@ -88,6 +90,11 @@ class ExchangeHttp(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell whoever waits for it."""
         super().connection_lost(exc)
+        answered = self._answered
+        if answered is not None and not answered.response_complete:
+            # uvicorn tells the newest request only, and this may be one of several in a row.
+            answered.disconnected = True
+            answered.message_event.set()
         self._watch.cancel()
         self._stall.end()
         self.line.lose()
@@ -118,13 +125,14 @@ class ExchangeHttp(HttpToolsProtocol):
         now = self.loop.time()
         if self._closing:
             # Closing waits until the client has taken everything. It has had its time for that.
-            self.transport.abort()
+            self.line.reset()
             return
         due = self._due(now)
         if due <= now:
             self._give_up()
+            due = now + self._deadline_s
         self._closing = self.transport.is_closing()
-        self._watch = self.loop.call_at(max(due, now + self._deadline_s / 2), self._look)
+        self._watch = self.loop.call_at(due, self._look)
 
     def _due(self, now: float) -> float:
         if self._begun is not None:
@@ -202,6 +210,10 @@ class ExchangeHttp(HttpToolsProtocol):
             # A client that asks first is told before it sends megabytes.
             self._unacceptable(TOO_LARGE)
         super().on_headers_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._answered = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_message_complete(self) -> None:
         """The request is there as a whole."""

@@ -14,6 +14,18 @@ FAREWELL_S = 0.5
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
+def reset(transport: asyncio.Transport) -> None:
+    """End a connection with RST: what was not sent yet is lost, and the client sees an error.
+
+    Without it the kernel would go on offering the rest to a client that does not read.
+    """
+    raw = transport.get_extra_info("socket")
+    if raw is not None:
+        with contextlib.suppress(OSError):
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+    transport.abort()
+
+
 class Line:
     """What the application may do to a connection besides answering on it.
 
@@ -37,12 +49,8 @@ class Line:
         self._ending.set()
 
     def reset(self) -> None:
-        """End the connection with RST: what was not sent yet is lost, the client sees an error."""
-        raw = self.transport.get_extra_info("socket")
-        if raw is not None:
-            with contextlib.suppress(OSError):
-                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-        self.transport.abort()
+        """End the connection with RST."""
+        reset(self.transport)
 
     def close(self) -> None:
         """End the connection once what was written has been sent."""
@@ -73,6 +81,15 @@ def line_of(scope: Scope) -> Line | None:
     return line if isinstance(line, Line) else None
 
 
+async def has_ended(scope: Scope) -> bool:
+    """Whether the connection is over; waits for the notice if it is about to be."""
+    line = line_of(scope)
+    if line is None or not line.transport.is_closing():
+        return False
+    await line.gone()
+    return True
+
+
 class Stall:
     """Ends a connection whose client has stopped taking what it is sent.
 
@@ -100,6 +117,6 @@ class Stall:
 
     def _look(self) -> None:
         if self._transport.get_write_buffer_size() >= self._size:
-            self._transport.abort()
+            reset(self._transport)
         else:
             self.begin()

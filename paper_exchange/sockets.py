@@ -99,7 +99,7 @@ async def converse(socket: WebSocket, outlet: Outlet, hear: Callable[[str | byte
 
 def _cut_soon(line: Line) -> None:
     """Leave a moment for a farewell, which a reader that has stopped will not take."""
-    asyncio.get_running_loop().call_later(FAREWELL_S, line.transport.abort)
+    asyncio.get_running_loop().call_later(FAREWELL_S, line.reset)
 
 
 def _reset(socket: WebSocket) -> None:

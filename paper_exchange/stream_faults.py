@@ -13,9 +13,9 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 
 from paper_exchange.credentials import credentials
+from paper_exchange.fault_replies import error_reply
 from paper_exchange.fault_spec import DATA, KINDS
 from paper_exchange.faults import Facts, Faults, Rule, first
-from paper_exchange.http_faults import error_reply
 from paper_exchange.http_io import rendered
 from paper_exchange.line import line_of
 from paper_exchange.sockets import HANG_UP, Outlet

@@ -14,6 +14,8 @@ from paper_exchange.stream_faults import StreamFaults
 Authenticate = Callable[[str, str], Account | None]
 
 _STREAMS = frozenset({"trade_updates"})
+#: Characters of an unknown action that are repeated to the client.
+_LONGEST_ECHO = 64
 
 
 def _authorization(status: str, action: str) -> dict[str, object]:
@@ -50,7 +52,7 @@ class Conversation:
             case "listen":
                 return self._listen(details.get("streams"))
             case action:
-                named = action if isinstance(action, str) else ""
+                named = action[:_LONGEST_ECHO] if isinstance(action, str) else ""
                 return [_authorization("unauthorized", named)]
 
     def _auth(self, key_id: object, secret: object) -> list[dict[str, object]]:

@@ -59,13 +59,13 @@ class ExchangeWebSocket(WebSocketsSansIOProtocol):
     def keepalive_timeout(self) -> None:
         """Close, and cut if the client does not even take the close frame."""
         super().keepalive_timeout()
-        self.loop.call_later(FAREWELL_S, self.transport.abort)
+        self.loop.call_later(FAREWELL_S, self.line.reset)
 
     def shutdown(self) -> None:
         """Close, and cut whoever does not take even that."""
         self.line.end()
         super().shutdown()
-        self.loop.call_later(FAREWELL_S, self.transport.abort)
+        self.loop.call_later(FAREWELL_S, self.line.reset)
 
     def pause_writing(self) -> None:
         """The client does not read as fast as it is told."""
