@@ -1,6 +1,6 @@
 """Requests as they arrive and answers as they leave, between ASGI and the handlers."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import orjson
 from starlette.types import Receive, Scope, Send
@@ -16,8 +16,7 @@ _JSON = (b"content-type", b"application/json; charset=UTF-8")
 Headers = list[tuple[bytes, bytes]]
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One request; ``arrived`` is the machine's monotonic clock in seconds."""
 
     scope: Scope
@@ -25,8 +24,7 @@ class Request:
     arrived: float
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What became of a request.
 
     Attributes:

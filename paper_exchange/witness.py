@@ -2,7 +2,7 @@
 
 import itertools
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from paper_exchange.clock import stamp
 
@@ -11,7 +11,7 @@ CAPACITY = 200_000
 ANSWERED = "answered"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Seen:
     """One request.
 
@@ -97,7 +97,7 @@ class Witness:
         place = index - (self._count - len(self._seen))
         if place >= 0:
             entry = self._seen[place]
-            self._seen[place] = replace(entry, taken=taken, client_order_id=client_order_id)
+            entry.taken, entry.client_order_id = taken, client_order_id
 
     @property
     def count(self) -> int:
