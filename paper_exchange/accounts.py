@@ -169,7 +169,9 @@ class Account:
         """The account's order with this id."""
         return self.orders.get(order_id)
 
-    def held_qty(self, asset: Asset, *, ignoring: Order | None = None) -> Decimal:
+    def held_qty(
+        self, asset: Asset, *, ignoring: Order | None = None, ignoring_group: str | None = None
+    ) -> Decimal:
         """How much of a position open orders have already claimed.
 
         Orders of which only one can have its way claim what the largest wants;
@@ -186,7 +188,7 @@ class Account:
             group = order.claim_group
             if group is None:
                 total += wanted
-            else:
+            elif group != ignoring_group:
                 groups[group] = max(groups.get(group, ZERO), wanted)
         return total + sum(groups.values(), ZERO)
 

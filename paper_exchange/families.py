@@ -68,11 +68,10 @@ def relatives(account: Account, order: Order) -> list[Order]:
     Looked up among the open orders of the asset, not through the parent: that
     one may have ended long ago.
     """
-    family = order.parent_id or order.id
     return [
         other
         for other in account.open_for(order.asset)
-        if other is not order and other.order_class and (other.parent_id or other.id) == family
+        if other is not order and other.order_class and other.family == order.family
     ]
 
 
@@ -93,6 +92,8 @@ def take_place(account: Account, old: Order, new: Order) -> None:
     new.order_class, new.parent_id, new.leg_ids = old.order_class, old.parent_id, old.leg_ids
     if old.parent_id is None:
         for leg in relatives(account, old):
+            if leg is new:
+                continue
             leg.parent_id = new.id
             if old.is_entry:
                 # They close what the whole chain buys.

@@ -133,10 +133,10 @@ class Floor:
         account.fills.append(_fill(order, execution_id, qty, price, leaves, now))
         event = "partial_fill" if leaves else "fill"
         self.tell(event, order, now, execution_id, Execution(price, qty, position))
+        if order.successor_id is not None:
+            self._cut_successor(account, order, qty, now)
         if order.order_class:
             self._tell_family(account, order, qty, now)
-        if not leaves and order.successor_id is not None:
-            self._reject_successor(account, order, now)
 
     def _tell_family(self, account: Account, order: Order, qty: Decimal, now: int) -> None:
         """A filled entry wakes its legs; an exit takes from its siblings what it got."""
@@ -146,12 +146,20 @@ class Floor:
                 continue  # ended by a sibling that was filled as it woke
             if order.is_entry:
                 if filled:
-                    self.enter(account, other, now)
+                    self._wake_leg(account, other, now)
             elif filled:
                 self.end(account, other, "canceled", now)
-            else:
-                other.qty = (other.qty or ZERO) - qty
+            elif other.replaces != order.id:  # that one has been cut already
+                other.qty = max(ZERO, (other.qty or ZERO) - qty)
                 other.updated_ns = now
+
+    def _wake_leg(self, account: Account, leg: Order, now: int) -> None:
+        """A leg closes no more than is there: part of the entry may have been closed meanwhile."""
+        held = abs(account.position_qty(leg.asset))
+        free = held - account.held_qty(leg.asset, ignoring_group=leg.claim_group)
+        # What the entry got last is free, so something is left.
+        leg.qty = min(leg.qty or ZERO, free)
+        self.enter(account, leg, now)
 
     def hold(self, account: Account, order: Order) -> None:
         """Reserve what the open part of the order can still cost."""
@@ -192,6 +200,16 @@ class Floor:
                 order.failed_ns = now
         account.retire(order)
         self.tell(status, order, now)
+
+    def _cut_successor(self, account: Account, order: Order, qty: Decimal, now: int) -> None:
+        """What trades before the replacement takes effect is taken off the new order's part."""
+        if not order.is_open:
+            self._reject_successor(account, order, now)
+            return
+        successor = account.find(order.successor_id or "")
+        if successor is not None:
+            successor.qty = max(ZERO, (successor.qty or ZERO) - qty)
+            successor.updated_ns = now
 
     def _reject_successor(self, account: Account, order: Order, now: int) -> None:
         """The order ended before it could be replaced, so what was to replace it has no place."""

@@ -137,9 +137,9 @@ class Engine:
             # An exit of the same size for the same position: nothing new to admit.
             terms = Terms(order.position_intent, ZERO)
         successor = self._make(account, new, terms, now, replaces=order.id)
+        successor.parent_id = order.parent_id
         account.add(successor)
         order.successor_id = successor.id
-        order.left_at_replace = order.remaining(ZERO)
         answer = successor.render()
         # A held leg is not in the market: nothing has to be undone there.
         delay = 0 if order.status == "held" else self.conduct.cancel_delay_ns(order)
@@ -206,7 +206,7 @@ class Engine:
         if order.status == "accepted":
             bell = self._next_bell(order, now)
             self._waiting.set_timer(now if bell is None else bell, account, order)
-        elif order.status != "held" and not (order.status == "pending_new" and order.replaces):
+        elif order.status != "held" and not order.is_waiting_successor:
             self.floor.rest(account, order)
 
     # -- time ----------------------------------------------------------------------------------
@@ -294,15 +294,14 @@ class Engine:
         """The venue has confirmed a cancel or a replacement."""
         order.change_due_ns = None
         successor = account.find(order.successor_id) if order.successor_id else None
-        if successor is None:
+        if successor is None or not successor.is_open:
+            # Who cancels the order that was to come wants neither.
             self.floor.end(account, order, "canceled", now)
             return
-        # What traded meanwhile is no longer wanted.
-        since = (order.left_at_replace or ZERO) - order.remaining(ZERO)
-        successor.qty = (successor.qty or ZERO) - since
-        if successor.qty > 0:
+        if successor.qty:
             self._put_in_place(account, order, successor, now)
             return
+        # More has traded meanwhile than the new order would have been for.
         order.status = "partially_filled" if order.filled_qty else "new"
         order.successor_id = None
         self.floor.leave(account, successor, "rejected", now)

@@ -108,9 +108,8 @@ class Order:
     leg_ids: tuple[str, ...] = ()
     #: When a requested cancel or replacement takes effect; None while it is stuck, or not asked.
     change_due_ns: int | None = None
-    #: Of an order in ``pending_replace``: what is to take its place, and what it had left then.
+    #: Of an order in ``pending_replace``: what is to take its place.
     successor_id: str | None = None
-    left_at_replace: Decimal | None = None
 
     @property
     def is_open(self) -> bool:
@@ -148,11 +147,23 @@ class Order:
 
         The exits of one position, and an order with the one that is to replace it.
         """
-        if self.order_class and not self.is_entry:
-            return self.parent_id or self.id
-        if self.successor_id is not None:
-            return self.id
-        return self.replaces if self.status == "pending_new" else None
+        if self.is_entry or not (
+            self.order_class or self.successor_id or self.is_waiting_successor
+        ):
+            return None
+        return self.family
+
+    @property
+    def family(self) -> str:
+        """The id of the order it belongs to: a leg's parent, what it is to replace, or itself."""
+        if self.parent_id is not None:
+            return self.parent_id
+        return (self.replaces or self.id) if self.is_waiting_successor else self.id
+
+    @property
+    def is_waiting_successor(self) -> bool:
+        """Whether it is to replace an order that is still in the market."""
+        return self.status == "pending_new" and self.replaces is not None
 
     @property
     def closes(self) -> bool:

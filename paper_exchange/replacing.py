@@ -56,7 +56,7 @@ def amended(order: Order, changes: Changes, new_id: IdSource) -> NewOrder:
 def _check_replaceable(order: Order) -> None:
     if order.status == "replaced":
         raise unprocessable("order already replaced")
-    if order.status == "pending_new" and order.replaces is not None:
+    if order.is_waiting_successor:
         raise unprocessable("order chain not fully replaced")
     if not order.is_open or order.status in _REFUSED:
         raise unprocessable(f"cannot replace order in {order.status} status")

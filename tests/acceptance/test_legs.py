@@ -1,65 +1,29 @@
-"""A bracket's leg beside a real service: filled at once, ended while nobody ran, agreed upon."""
+"""A bracket between a real service and the exchange: filled, canceled meanwhile, agreed upon."""
 
-import json
 import os
 import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from solution.domain.records import State
+from solution.domain.records import Intent, State
 from solution.ledger import open_reader
 from tests.helpers.clocks import eventually
-from tests.helpers.fault_broker import Answer, Fault, FaultBroker, Request
 from tests.helpers.service_process import KEY, ROOT, SECRET, World, world
 
 PATIENCE = 60.0
-
-
-def ask(request: Request, method: str, path: str, body: object = None) -> Any:
-    """A request of the broker's own to the exchange behind it."""
-    raw = b"" if body is None else json.dumps(body).encode()
-    seen = replace(request.seen, method=method, path=path, body=raw)
-    return json.loads(request.broker.ask(seen, request.upstream).body)
-
-
-def with_a_leg(limit_price: str) -> Fault:
-    """The exchange has no brackets: the entry goes there alone, and its leg beside it.
-
-    Args:
-        limit_price: at which the leg sells, whatever the signal says.
-    """
-
-    def run(request: Request) -> bool:
-        body = {n: v for n, v in request.body.items() if n not in {"take_profit", "order_class"}}
-        entry = ask(request, "POST", "/v2/orders", body)
-        path = f"/v2/orders/{entry['id']}"
-        assert eventually(lambda: ask(request, "GET", path)["status"] == "filled")
-        leg = {
-            "symbol": body["symbol"], "qty": body["qty"], "side": "sell", "type": "limit",
-            "limit_price": limit_price, "time_in_force": "gtc",
-            "client_order_id": f"leg-of-{body['symbol']}",
-        }  # fmt: skip
-        placed = ask(request, "POST", "/v2/orders", leg)
-        answer = entry | {"order_class": "oto", "legs": [placed]}
-        headers = {"Content-Type": "application/json"}
-        request.send(Answer(200, headers, json.dumps(answer).encode()).message())
-        return True
-
-    return run
+TARGET, STOP = "take profit", "stop loss"
 
 
 @pytest.fixture
 def made(redis_executable: str, tmp_path: Path) -> Iterator[World]:
-    """A Redis, an exchange, a broker that makes legs, and nothing running yet."""
-    with ExitStack() as stack:
-        yield stack.enter_context(world(tmp_path, proxy=FaultBroker, SYMBOLS="F,NVDA"))
+    """A Redis, an exchange with two prices held by hand, and nothing running yet."""
+    with world(tmp_path, SYMBOLS="F,NVDA") as one:
+        one.admin("prices", {"NVDA": "100", "F": "10"})
+        yield one
 
 
 def command(made: World, *words: str) -> "subprocess.CompletedProcess[str]":
@@ -86,43 +50,60 @@ def cancel_at_the_exchange(made: World, order_id: str) -> None:
         pass
 
 
-def state(made: World, symbol: str) -> State | None:
-    """Where a leg stands; None while its row is not there: the stream may be faster."""
-    row = made.rows().get(f"leg-of-{symbol}")
+def leg(made: World, symbol: str, role: str) -> Intent | None:
+    """The row of a leg; None while it is not there: the stream may be faster."""
+    kind = "limit" if role == TARGET else "stop"
+    orders = [o for o in made.orders() if o["symbol"] == symbol and o["order_class"] == "bracket"]
+    ids = {o["client_order_id"] for o in orders if o["type"] == kind and o["side"] == "sell"}
+    return next((row for coid, row in made.rows().items() if coid in ids), None)
+
+
+def state(made: World, symbol: str, role: str) -> State | None:
+    """Where a leg stands."""
+    row = leg(made, symbol, role)
     return row.state if row else None
 
 
-def of_leg(made: World, symbol: str) -> list[tuple[str, str, str, str]]:
+def of_leg(made: World, symbol: str, role: str) -> list[tuple[str, str, str, str]]:
     """What was told of a leg: event, signal_id, message, final."""
-    told = (e for e in made.events() if e["client_order_id"] == f"leg-of-{symbol}")
+    row = leg(made, symbol, role)
+    told = (e for e in made.events() if row and e["client_order_id"] == row.client_order_id)
     return [(e["event"], e["signal_id"], e["message"], e["final"]) for e in told]
 
 
 def test_legs_are_followed_through_a_crash(made: World) -> None:
-    """One sells at once, one is cancelled while no service runs; then both sides agree."""
-    made.proxy.on_post("NVDA", with_a_leg("1.00"))
-    made.proxy.on_post("F", with_a_leg("500.00"))
+    """One position is sold at its target, one bracket is canceled while no service runs."""
     service = made.start()
-    bracket = {"qty": "2", "take_profit": "900"}
     entries = [
-        made.publish("NVDA", signal_id="sold", **bracket),
-        made.publish("F", signal_id="kept", **bracket),
+        made.publish("NVDA", signal_id="sold", qty="2", take_profit="120", stop_loss="80"),
+        made.publish("F", signal_id="kept", qty="2", take_profit="12", stop_loss="8"),
     ]
     made.await_ends(entries)
-    assert eventually(lambda: state(made, "NVDA") is State.FILLED)
-    assert eventually(lambda: state(made, "F") is State.OPEN)
+    for symbol in ("NVDA", "F"):
+        for role in (TARGET, STOP):
+            assert eventually(lambda s=symbol, r=role: state(made, s, r) is State.OPEN), symbol
+    made.admin("prices", {"NVDA": "121"})
+    assert eventually(lambda: state(made, "NVDA", TARGET) is State.FILLED)
+    assert eventually(lambda: state(made, "NVDA", STOP) is State.CANCELED)
     service.kill()
-    cancel_at_the_exchange(made, made.rows()["leg-of-F"].alpaca_order_id)
+    kept = leg(made, "F", TARGET)
+    assert kept is not None
+    cancel_at_the_exchange(made, kept.alpaca_order_id)
     made.start()
-    assert eventually(lambda: state(made, "F") is State.CANCELED, PATIENCE)
-    assert eventually(lambda: of_leg(made, "F")[-1:] == [("canceled", "kept", "take profit", "0")])
-    assert of_leg(made, "NVDA")[-1] == ("fill", "sold", "take profit", "0")
+    for role in (TARGET, STOP):
+        assert eventually(lambda r=role: state(made, "F", r) is State.CANCELED, PATIENCE), role
+        ended = [("canceled", "kept", role, "0")]
+        assert eventually(lambda r=role, e=ended: of_leg(made, "F", r)[-1:] == e)
+    assert of_leg(made, "NVDA", TARGET)[-1] == ("fill", "sold", "take profit", "0")
+    sold = leg(made, "NVDA", TARGET)
+    assert sold is not None
     with open_reader(made.env()["LEDGER_URL"]) as reader:
-        assert sum(t.qty for t in reader.list_trades("leg-of-NVDA")) == 2
+        assert sum(t.qty for t in reader.list_trades(sold.client_order_id)) == 2
         assert sum(t.qty for t in reader.list_trades(made.coid("sold"))) == 2
-    made.check(entries, orders=4)
-    shown = command(made, "why", made.rows()["leg-of-NVDA"].alpaca_order_id).stdout
+    made.check(entries, orders=6)
+    shown = command(made, "why", sold.alpaca_order_id).stdout
     assert "leg       take profit: sell 2 NVDA, FILLED, 2 of 2 at" in shown
+    assert "leg       stop loss: sell 2 NVDA, CANCELED" in shown
     assert "fill (take profit)" in shown
     agreed = command(made, "reconcile")
     assert agreed.returncode == 0, agreed.stdout

@@ -180,3 +180,14 @@ def test_the_close_ends_a_pending_cancel_as_canceled(make: Make) -> None:
     world.engine.cancel(world.account, order)
     world.later(86_400)
     assert (order.status, order.filled_qty) == ("canceled", Decimal(0))
+
+
+def test_who_cancels_the_new_order_wants_neither(slow: World) -> None:
+    """The old one is canceled when its replacement would have taken place."""
+    order = slow.rest("90")
+    successor = slow.replace(order, qty="20")
+    slow.engine.cancel(slow.account, successor)
+    assert (order.status, successor.status) == ("pending_replace", "canceled")
+    slow.later(0.5)
+    assert (order.status, successor.status) == ("canceled", "canceled")
+    assert slow.account.reserved == 0

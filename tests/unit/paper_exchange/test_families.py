@@ -336,3 +336,36 @@ def test_an_entry_opens(world: World) -> None:
         )
     )
     assert refusal["message"] == "bracket orders must be entry orders"
+
+
+def test_legs_close_no_more_than_is_there(make: Make) -> None:
+    """What was sold while the entry was still being filled is not sold again."""
+    world = make(liquidity="displayed")
+    entry, target, stop = bracket(world, qty="1500")
+    world.price(94)
+    world.later(0.25)
+    assert entry.status == "partially_filled"
+    world.send(side="sell", qty="10", order_class=None)
+    while entry.is_open:
+        world.later(0.25)
+    assert {target.qty, stop.qty} == {Decimal(1490)}
+    assert world.account.held_qty(entry.asset) == world.qty() == 1490
+
+
+@pytest.mark.parametrize("role", [0, 1])
+def test_an_exit_filled_while_its_sibling_is_replaced(make: Make, role: int) -> None:
+    """Neither the replaced one nor its successor sells anything more."""
+    world = make(cancel_delay_ms=500)
+    entry, *legs = bracket(world)
+    world.price(94)
+    world.later(1)
+    change = {"limit_price": "115"} if role == 0 else {"stop_price": "88"}
+    successor = world.replace(legs[role], **change)
+    assert world.account.held_qty(entry.asset) == 10
+    world.price(89 if role == 0 else 111)
+    world.later(0.25)
+    assert legs[1 - role].status == "filled"
+    assert not legs[role].is_open
+    assert not successor.is_open
+    assert not world.account.open_orders
+    assert world.qty() == 0
