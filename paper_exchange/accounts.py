@@ -305,6 +305,11 @@ class Accounts:
         self._by_id[account.id] = account
         return account
 
+    def key_id_of(self, account_id: str) -> str | None:
+        """The key id that opened an account."""
+        account = self._by_id.get(account_id)
+        return account.key_id if account else None
+
     def authenticate(self, key_id: str, secret: str, now_ns: int) -> Account | None:
         """The account of a key pair, or None when the pair is not known here."""
         pair = (key_id, secret)

@@ -4,61 +4,59 @@ Plain ASGI instead of Starlette's routing and middleware: an order costs the
 engine some tens of microseconds, and the layers in between would cost more.
 """
 
-import base64
-import binascii
 import logging
 import time
 
-import orjson
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from paper_exchange.accounts import Account
-from paper_exchange.api import account, activities, admin, data, orders, portfolio, positions
+from paper_exchange.api import (
+    account,
+    activities,
+    admin,
+    data,
+    faults,
+    orders,
+    portfolio,
+    positions,
+)
 from paper_exchange.api.call import Call, Reply, Router
+from paper_exchange.api.refusals import too_many_requests, unauthorized
 from paper_exchange.clock import Clock
-from paper_exchange.errors import ApiError, endpoint_not_found
+from paper_exchange.credentials import credentials
+from paper_exchange.errors import ApiError, endpoint_not_found, malformed_body
 from paper_exchange.events import Feed
 from paper_exchange.exchange import Exchange
-from paper_exchange.ids import IdSource, random_id
+from paper_exchange.fault_spec import STREAM
+from paper_exchange.http_faults import HttpFaults, named_order
+from paper_exchange.http_io import (
+    Answer,
+    BodyTooLarge,
+    ClientLeft,
+    Headers,
+    Request,
+    read_body,
+    request_id,
+    send_reply,
+)
+from paper_exchange.ids import IdSource
+from paper_exchange.line import has_ended
 from paper_exchange.matcher import Matcher
 from paper_exchange.order_log import OrderLog
-from paper_exchange.rate_limit import RETRY_AFTER, Standing
+from paper_exchange.rate_limit import Standing
 from paper_exchange.settings import Settings
+from paper_exchange.stream_faults import StreamFaults, refuse
 from paper_exchange.streams import TradeUpdates
+from paper_exchange.witness import ANSWERED
 
 log = logging.getLogger(__name__)
 
-_JSON = (b"content-type", b"application/json; charset=UTF-8")
-_LARGEST_BODY = 1_048_576
 _DATA_PREFIXES = ("/v2/stocks/", "/v1beta3/")
-#: What the front proxy answers when no credentials are sent at all (observed).
-_NO_CREDENTIALS = (
-    b"<html>\r\n<head><title>401 Authorization Required</title></head>\r\n<body>\r\n"
-    b"<center><h1>401 Authorization Required</h1></center>\r\n</body>\r\n</html>\r\n"
-)
-
-Headers = list[tuple[bytes, bytes]]
-
-
-def _credentials(headers: dict[bytes, bytes]) -> tuple[str, str] | None:
-    """Key and secret from Alpaca's headers, HTTP Basic, or Bearer (the token is the key)."""
-    key = headers.get(b"apca-api-key-id")
-    if key:
-        secret = headers.get(b"apca-api-secret-key", b"")
-        return key.decode("latin-1"), secret.decode("latin-1")
-    kind, _, value = headers.get(b"authorization", b"").partition(b" ")
-    if kind.lower() == b"bearer" and value:
-        return value.decode("latin-1"), ""
-    return _basic(value) if kind.lower() == b"basic" else None
-
-
-def _basic(value: bytes) -> tuple[str, str] | None:
-    try:
-        name, _, word = base64.b64decode(value, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
-        return None
-    return (name, word) if name else None
+_TRADING_PREFIXES = ("/v2/", "/v2beta1/", "/v3/")
+#: What faults may strike: everything but the exchange's own pages.
+_API_PREFIXES = (*_DATA_PREFIXES, *_TRADING_PREFIXES)
+_NOT_ANSWERED = 0
 
 
 class App:
@@ -71,19 +69,24 @@ class App:
         clock: Clock | None = None,
         new_id: IdSource | None = None,
     ) -> None:
-        self.updates = TradeUpdates(self._authenticate, frames=settings.stream_frames)
         self.feed = Feed()
+        self.exchange = Exchange(settings, self.feed.publish, clock=clock, new_id=new_id)
+        self._stream_faults = StreamFaults(self.exchange.faults)
+        self._http_faults = HttpFaults(self.exchange.faults, self)
+        self.updates = TradeUpdates(
+            self._authenticate, frames=settings.stream_frames, faults=self._stream_faults
+        )
         self.feed.subscribe(self.updates.publish)
         self._order_log = OrderLog(settings.order_log) if settings.order_log else None
         if self._order_log is not None:
             self.feed.subscribe(self._order_log.write)
-        self.exchange = Exchange(settings, self.feed.publish, clock=clock, new_id=new_id)
         self.matcher = Matcher(self.exchange.engine, self.exchange.store.settle)
         self._trading, self._data, self._admin = Router(), Router(), Router()
         for module in (orders, positions, account, activities, portfolio):
             module.add_routes(self._trading)
         data.add_routes(self._data)
         admin.add_routes(self._admin)
+        faults.add_routes(self._admin)
 
     def _authenticate(self, key_id: str, secret: str) -> Account | None:
         now = self.exchange.clock.now_ns()
@@ -92,7 +95,12 @@ class App:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection of any kind."""
         if scope["type"] == "http":
-            await self._serve_http(scope, receive, send)
+            try:
+                await self._serve_http(scope, receive, send)
+            except RuntimeError:
+                # Between a reset and its notice uvloop refuses to write; uvicorn expects neither.
+                if not await has_ended(scope):
+                    raise
         elif scope["type"] == "websocket":
             await self._serve_websocket(scope, receive, send)
         else:
@@ -105,6 +113,7 @@ class App:
                 self.matcher.start()
                 await send({"type": "lifespan.startup.complete"})
             else:
+                self._http_faults.stop()
                 await self.matcher.stop()
                 if self._order_log is not None:
                     self._order_log.close()
@@ -114,6 +123,10 @@ class App:
 
     async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] in {"/stream", "/stream/"}:
+            status = self._stream_faults.refuses(STREAM, scope)
+            if status is not None:
+                await refuse(scope, receive, send, status)
+                return
             await self.updates.serve(WebSocket(scope, receive, send))
         else:
             # Closing before accepting answers the handshake with 403.
@@ -121,66 +134,114 @@ class App:
 
     async def _serve_http(self, scope: Scope, receive: Receive, send: Send) -> None:
         arrived = time.monotonic()
-        body = await _read(receive)
-        if body is None:
-            error = ApiError(413, 41300000, "request body is too large")
-            await _send(send, Reply(error.body, error.status), [])
+        try:
+            request = Request(scope, await read_body(receive), arrived)
+        except ClientLeft:
             return
-        path: str = scope["path"]
+        except BodyTooLarge as error:
+            await self._refuse_body(Request(scope, b"", arrived), send, error)
+            return
+        if self.exchange.faults.requests and scope["path"].startswith(_API_PREFIXES):
+            await self._http_faults.serve(request, send)
+            return
+        answer = self.carry_out(request)
+        if answer.traded:
+            self.record(request, answer, ANSWERED)
+        await send_reply(send, answer.reply, answer.headers)
+
+    async def _refuse_body(self, request: Request, send: Send, error: BodyTooLarge) -> None:
+        refusal = ApiError(413, 41300000, str(error))
+        if request.scope["path"].startswith(_TRADING_PREFIXES):
+            self.record(request, None, ANSWERED, refusal.status)
+        headers = [] if error.drained else [(b"connection", b"close")]
+        await send_reply(send, Reply(refusal.body, refusal.status), headers)
+
+    # -- the desk: what a request does, and what the witness is told -----------------------------
+
+    def carry_out(self, request: Request) -> Answer:
+        """Do what a request asks."""
+        path: str = request.scope["path"]
         if path.startswith(_DATA_PREFIXES):
-            reply, extra = self._answer_data(scope, body)
-        elif path.startswith(("/v2/", "/v2beta1/", "/v3/")):
-            reply, extra = self._answer_trading(scope, body, arrived)
-        elif path.startswith("/admin/"):
-            reply, extra = self._answer_admin(scope, body)
-        else:
-            error = endpoint_not_found()
-            reply, extra = Reply(error.body, error.status), []
-        await _send(send, reply, extra)
+            return self._answer_data(request)
+        if path.startswith(_TRADING_PREFIXES):
+            return self._answer_trading(request)
+        if path.startswith("/admin/"):
+            return self._answer_admin(request)
+        error = endpoint_not_found()
+        return Answer(Reply(error.body, error.status), [])
 
-    def _who(self, scope: Scope) -> tuple[tuple[str, str] | None, Account | None]:
-        pair = _credentials(dict(scope["headers"]))
-        return pair, self._authenticate(*pair) if pair else None
+    def record(
+        self, request: Request, answer: Answer | None, outcome: str, status: int | None = None
+    ) -> int:
+        """Tell the witness of a request; without an answer it was not carried out.
 
-    def _answer_trading(self, scope: Scope, body: bytes, arrived: float) -> tuple[Reply, Headers]:
-        at_ns = self.exchange.clock.now_ns()
-        pair, who = self._who(scope)
-        call = Call(self.exchange, scope, {}, body, who)
-        key_id = pair[0] if pair else ""
-        standing = self.exchange.limiter.take(key_id) if who else None
-        if standing is None:
-            reply = _unauthorized(pair)
-        elif not standing.allowed:
-            reply = _too_many()
+        ``status`` is what the client is told if that is not the answer, 0 for
+        nothing. Returns the entry's index.
+        """
+        scope = request.scope
+        if answer is None:
+            pair = credentials(dict(scope["headers"]))
+            key_id, order_id = pair[0] if pair else "", named_order(request)
         else:
-            reply = _run(self._trading, call)
-        self.exchange.witness.note(
-            arrived=arrived,
-            at_ns=at_ns,
+            key_id, order_id = answer.key_id, answer.client_order_id
+        if status is None:
+            status = answer.reply.status if answer else _NOT_ANSWERED
+        return self.exchange.witness.note(
+            arrived=request.arrived,
+            at_ns=self.exchange.clock.now_ns(),
             key_id=key_id,
             method=scope["method"],
             path=scope["path"],
-            status=reply.status,
-            client_order_id=call.client_order_id,
+            status=status,
+            client_order_id=order_id,
+            outcome=outcome,
+            taken=answer is not None and answer.reply.status < 300,
         )
-        self.matcher.look()
-        return reply, _trading_headers(standing)
 
-    def _answer_data(self, scope: Scope, body: bytes) -> tuple[Reply, Headers]:
+    def amend(self, index: int, answer: Answer) -> None:
+        """Tell the witness that a recorded request was carried out after all."""
+        self.exchange.witness.amend(
+            index, taken=answer.reply.status < 300, client_order_id=answer.client_order_id
+        )
+
+    def _who(self, scope: Scope) -> tuple[tuple[str, str] | None, Account | None]:
+        pair = credentials(dict(scope["headers"]))
+        return pair, self._authenticate(*pair) if pair else None
+
+    def _answer_trading(self, request: Request) -> Answer:
+        scope = request.scope
+        pair, who = self._who(scope)
+        call = Call(self.exchange, scope, {}, request.body, who)
+        key_id = pair[0] if pair else ""
+        standing = self.exchange.limiter.take(key_id) if who else None
+        if standing is None:
+            reply = unauthorized(pair)
+        elif not standing.allowed:
+            reply = too_many_requests()
+        else:
+            reply = _run(self._trading, call)
+        self.matcher.look()
+        headers = _trading_headers(standing)
+        return Answer(reply, headers, True, key_id, call.client_order_id)  # noqa: FBT003  -- hot path
+
+    def _answer_data(self, request: Request) -> Answer:
         """Crypto data is open to all, but a wrong key is refused even there (observed)."""
+        scope = request.scope
         pair, who = self._who(scope)
         open_to_all = scope["path"].startswith("/v1beta3/crypto/") and pair is None
         if who is None and not open_to_all:
-            return _unauthorized(pair), [_request_id()]
-        return _run(self._data, Call(self.exchange, scope, {}, body, who)), [_request_id()]
+            reply = unauthorized(pair)
+        else:
+            reply = _run(self._data, Call(self.exchange, scope, {}, request.body, who))
+        return Answer(reply, [request_id()], key_id=pair[0] if pair else "")
 
-    def _answer_admin(self, scope: Scope, body: bytes) -> tuple[Reply, Headers]:
-        client = scope.get("client")
+    def _answer_admin(self, request: Request) -> Answer:
+        client = request.scope.get("client")
         if not client or not (client[0].startswith("127.") or client[0] == "::1"):
-            return Reply({"code": 40310000, "message": "only from this machine"}, 403), []
-        reply = _run(self._admin, Call(self.exchange, scope, {}, body, None))
+            return Answer(Reply({"code": 40310000, "message": "only from this machine"}, 403), [])
+        reply = _run(self._admin, Call(self.exchange, request.scope, {}, request.body, None))
         self.matcher.look()
-        return reply, []
+        return Answer(reply, [])
 
 
 def _run(router: Router, call: Call) -> Reply:
@@ -200,6 +261,10 @@ def _handle(router: Router, call: Call) -> Reply:
         return handler(call)
     except ApiError as refusal:
         return Reply(refusal.body, refusal.status)
+    except RecursionError:
+        # JSON may be nested more deeply than Python can walk (or quote) it.
+        error = malformed_body()
+        return Reply(error.body, error.status)
     except Exception:  # a defect of ours must look like a broker's, and not end the connection
         log.exception("request_failed", extra={"path": call.scope["path"]})
         return _defect()
@@ -209,52 +274,5 @@ def _defect() -> Reply:
     return Reply({"code": 50010000, "message": "internal server error occurred"}, 500)
 
 
-def _unauthorized(pair: tuple[str, str] | None) -> Reply:
-    if pair is None:
-        return Reply(_NO_CREDENTIALS, 401, ((b"content-type", b"text/html"),))
-    return Reply({"message": "unauthorized."}, 401)
-
-
-def _too_many() -> Reply:
-    body = {"code": 42910000, "message": "rate limit exceeded."}
-    return Reply(body, 429, ((b"retry-after", RETRY_AFTER),))
-
-
-def _request_id() -> tuple[bytes, bytes]:
-    return b"x-request-id", random_id().replace("-", "").encode()
-
-
 def _trading_headers(standing: Standing | None) -> Headers:
-    return [_request_id()] + (standing.headers() if standing else [])
-
-
-async def _read(receive: Receive) -> bytes | None:
-    """The whole body, or None when it is larger than allowed."""
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body"):
-        return body if len(body) <= _LARGEST_BODY else None
-    parts, size = [body], len(body)
-    while message.get("more_body"):
-        message = await receive()
-        part = message.get("body", b"")
-        size += len(part)
-        # Read on to the end: a client that is still sending would not see an early answer.
-        if size <= _LARGEST_BODY:
-            parts.append(part)
-    return b"".join(parts) if size <= _LARGEST_BODY else None
-
-
-async def _send(send: Send, reply: Reply, extra: Headers) -> None:
-    headers = [*extra, *reply.headers]
-    if reply.payload is None:
-        content = b""
-    elif isinstance(reply.payload, bytes):
-        content = reply.payload
-    else:
-        content = orjson.dumps(reply.payload)
-        headers.append(_JSON)
-    if reply.status != 204:
-        headers.append((b"content-length", str(len(content)).encode()))
-    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
-    await send({"type": "http.response.body", "body": content})
+    return [request_id()] + (standing.headers() if standing else [])

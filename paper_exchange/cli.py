@@ -7,6 +7,8 @@ import click
 
 from paper_exchange.clock import parse_time
 from paper_exchange.database import StateError
+from paper_exchange.fault_spec import Spec, parse_text
+from paper_exchange.fault_values import BadFault
 from paper_exchange.server import listen, serve
 from paper_exchange.settings import Settings
 
@@ -44,6 +46,13 @@ def _keys(_: click.Context, __: click.Parameter, value: str) -> tuple[tuple[str,
             raise click.BadParameter("must be KEY:SECRET pairs, separated by commas")
         pairs.append((key, secret))
     return tuple(pairs)
+
+
+def _faults(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> tuple[Spec, ...]:
+    try:
+        return tuple(parse_text(value) for value in values)
+    except BadFault as bad:
+        raise click.BadParameter(str(bad)) from None
 
 
 @click.command(context_settings={"show_default": True})
@@ -150,6 +159,27 @@ def _keys(_: click.Context, __: click.Parameter, value: str) -> tuple[tuple[str,
     default="binary",
     type=click.Choice(["binary", "text"]),
     help="Websocket frames of trade_updates.",
+)
+@click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    callback=_faults,
+    help='A fault on demand, such as "POST /v2/orders: reset_after p=0.1"; repeatable.',
+)
+@click.option(
+    "--keep-alive",
+    "keep_alive_s",
+    default=75.0,
+    type=click.FloatRange(0.1, 3600),
+    help="Seconds an idle connection is kept.",
+)
+@click.option(
+    "--client-timeout",
+    "client_timeout_s",
+    default=12.0,
+    type=click.FloatRange(0.1, 3600),
+    help="Seconds a client may take to send a request, and to take what it is sent.",
 )
 @click.option(
     "--log-level",

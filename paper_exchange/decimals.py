@@ -6,7 +6,9 @@ ZERO = Decimal(0)
 CENT = Decimal("0.01")
 #: Quantities carry up to nine decimals.
 QTY_STEP = Decimal("0.000000001")
-_LARGEST = Decimal(10) ** 15
+#: Before and after the point; nothing that is traded needs more.
+_MOST_DIGITS = 15
+_LONGEST = 64
 
 
 def text(value: Decimal) -> str:
@@ -24,19 +26,28 @@ def text_or_none(value: Decimal | None) -> str | None:
 def parse(value: object) -> Decimal:
     """A JSON string or number as a Decimal.
 
-    Floats go through their shortest text, so that 290.1 stays 290.1.
+    Floats go through their shortest text, so that 290.1 stays 290.1. Digits
+    are 0 to 9: Decimal alone would also take those of other scripts, and 1_000.
 
     Raises:
         ValueError: for anything that is not a finite number of sane size.
     """
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ValueError(f"not a number: {value!r}")
+        raise ValueError(f"not a number: a {type(value).__name__}")
+    written = str(value)
+    if len(written) > _LONGEST or not written.isascii() or "_" in written:
+        raise ValueError(f"not a number: {written[:_LONGEST]!r}")
     try:
-        number = Decimal(str(value))
+        number = Decimal(written)
     except InvalidOperation:
-        raise ValueError(f"not a number: {value!r}") from None
-    if not number.is_finite() or abs(number) > _LARGEST:
-        raise ValueError(f"out of range: {value!r}")
+        raise ValueError(f"not a number: {written!r}") from None
+    if not number.is_finite():
+        raise ValueError(f"out of range: {written!r}")
+    if not number:
+        return ZERO
+    # Not a comparison: arithmetic on an exponent of a million overflows, and so does its text.
+    if not -_MOST_DIGITS <= number.adjusted() < _MOST_DIGITS:
+        raise ValueError(f"out of range: {written!r}")
     return number
 
 

@@ -6,10 +6,12 @@ from paper_exchange.accounts import Accounts
 from paper_exchange.assets import AssetBook
 from paper_exchange.clock import MILLISECOND, SECOND, Clock, ManualClock, SystemClock, make_clock
 from paper_exchange.events import EventSink, TradeEvent
+from paper_exchange.faults import Faults
 from paper_exchange.hours import make_hours
 from paper_exchange.ids import IdSource, random_id, seeded_ids
 from paper_exchange.market import DAY_NS, Market
 from paper_exchange.matching import Behaviour, Engine
+from paper_exchange.order_faults import FaultyConduct
 from paper_exchange.rate_limit import RateLimiter
 from paper_exchange.recovery import recover
 from paper_exchange.settings import Settings
@@ -81,7 +83,10 @@ class Exchange:
                 closed_ioc=settings.closed_ioc,
             ),
         )
-
+        self.faults = Faults(settings.seed, settings.faults)
+        self.engine.conduct = FaultyConduct(
+            self.faults, self.engine.conduct, self.accounts.key_id_of
+        )
         parts = Parts(self.accounts, self.assets, self.market, self.engine, self.clock)
         self.store.attach(parts)
         if settings.state is not None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from enum import Enum
+from functools import lru_cache
 from itertools import pairwise
 from typing import Protocol
 
@@ -33,12 +34,18 @@ class CalendarDay:
         """The row as Alpaca writes it."""
         return {
             "date": self.day.isoformat(),
-            "open": self.open.strftime("%H:%M"),
-            "close": self.close.strftime("%H:%M"),
-            "session_open": self.session_open.strftime("%H%M"),
-            "session_close": self.session_close.strftime("%H%M"),
+            "open": _written(self.open, "%H:%M"),
+            "close": _written(self.close, "%H:%M"),
+            "session_open": _written(self.session_open, "%H%M"),
+            "session_close": _written(self.session_close, "%H%M"),
             "settlement_date": self.settlement.isoformat(),
         }
+
+
+@lru_cache(maxsize=256)
+def _written(at: time, how: str) -> str:
+    """A time of day; a calendar of decades has few of them, and strftime is slow."""
+    return at.strftime(how)
 
 
 class Hours(Protocol):
@@ -102,11 +109,9 @@ class AlwaysOpen:
 
     def calendar(self, start: date, end: date) -> list[CalendarDay]:
         """Every day."""
-        days = (start + timedelta(days=n) for n in range((end - start).days + 1))
-        return [
-            CalendarDay(day, time(0), time(23, 59), time(0), time(23, 59), day + timedelta(days=1))
-            for day in days
-        ]
+        first, last = time(0), time(23, 59)
+        days = [start + timedelta(days=n) for n in range((end - start).days + 2)]
+        return [CalendarDay(day, first, last, first, last, after) for day, after in pairwise(days)]
 
 
 def _at(day: date, clock: time) -> int:

@@ -6,17 +6,22 @@ import logging
 import signal
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import uvicorn
 
 from paper_exchange.app import App
+from paper_exchange.http_protocol import ExchangeHttp
 from paper_exchange.settings import Settings
+from paper_exchange.websocket_protocol import ExchangeWebSocket
 
 #: Seconds that open connections get to finish after a signal.
 _GRACE = 1
-#: Seconds an idle connection is kept. uvicorn's 5 would meet clients' kept-alive POSTs.
-_KEEP_ALIVE = 75
 _BACKLOG = 2048
+#: Bytes of a websocket message from a client; what clients have to say is short.
+_LARGEST_MESSAGE = 65_536
+#: Open files wanted: a connection is one, and many systems begin with 1,024.
+_FILES = 65_536
 
 
 class _Server(uvicorn.Server):
@@ -52,19 +57,37 @@ def listen(host: str, port: int) -> socket.socket:
     return socket.create_server((host, port), family=family, backlog=_BACKLOG)
 
 
+def allow_many_files() -> None:
+    """Raise the limit of open files as far as this process may."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if hard == resource.RLIM_INFINITY else min(_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 async def serve(settings: Settings, listener: socket.socket, ready: Callable[[], None]) -> None:
     """Run until SIGTERM or SIGINT; ``ready`` is called once requests are served."""
     logging.basicConfig(level=settings.log_level.upper())
+    allow_many_files()
     config = uvicorn.Config(
         App(settings),
         loop="uvloop",
-        http="httptools",
-        ws="websockets-sansio",
+        # uvicorn only calls them, with the arguments that are left.
+        http=partial(  # type: ignore[arg-type]
+            ExchangeHttp,
+            deadline_s=settings.client_timeout_s,
+            keep_alive_s=settings.keep_alive_s,
+        ),
+        ws=partial(ExchangeWebSocket, deadline_s=settings.client_timeout_s),  # type: ignore[arg-type]
+        ws_max_size=_LARGEST_MESSAGE,
         lifespan="on",
         access_log=False,
         log_level=settings.log_level,
         server_header=False,
-        timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=_GRACE,
         backlog=_BACKLOG,
     )

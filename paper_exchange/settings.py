@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
+from paper_exchange.fault_spec import Spec
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -30,6 +32,10 @@ class Settings:
         stream_frames: ``binary`` (as paper sends) or ``text``.
         state: the file that everything survives a restart in; None for none.
         keep_closed: closed orders, and executions, that stay in memory; older ones go to disk.
+        faults: in force from the start.
+        keep_alive_s: how long a connection may be idle.
+        client_timeout_s: how long a client may take to send a request it has
+            begun, and how long it may leave what is sent to it unread.
     """
 
     host: str = "127.0.0.1"
@@ -55,3 +61,7 @@ class Settings:
     rate_window: float = 60.0
     state: Path | None = None
     keep_closed: int = 1_000
+
+    faults: tuple[Spec, ...] = ()
+    keep_alive_s: float = 75.0
+    client_timeout_s: float = 12.0

@@ -7,11 +7,15 @@ from starlette.websockets import WebSocket
 
 from paper_exchange.accounts import Account
 from paper_exchange.events import TradeEvent
+from paper_exchange.fault_spec import STREAM
 from paper_exchange.sockets import Outlet, converse, json_binary, json_text, packed
+from paper_exchange.stream_faults import StreamFaults
 
 Authenticate = Callable[[str, str], Account | None]
 
 _STREAMS = frozenset({"trade_updates"})
+#: Characters of an unknown action that are repeated to the client.
+_LONGEST_ECHO = 64
 
 
 def _authorization(status: str, action: str) -> dict[str, object]:
@@ -48,7 +52,8 @@ class Conversation:
             case "listen":
                 return self._listen(details.get("streams"))
             case action:
-                return [_authorization("unauthorized", str(action))]
+                named = action[:_LONGEST_ECHO] if isinstance(action, str) else ""
+                return [_authorization("unauthorized", named)]
 
     def _auth(self, key_id: object, secret: object) -> list[dict[str, object]]:
         if isinstance(key_id, str) and isinstance(secret, str):
@@ -60,15 +65,22 @@ class Conversation:
             return [_authorization("unauthorized", "listen")]
         names = wanted if isinstance(wanted, list) else []
         # The new list replaces the old one; unknown names are dropped.
-        self.streams = tuple(name for name in names if name in _STREAMS)
+        self.streams = tuple(name for name in names if isinstance(name, str) and name in _STREAMS)
         return [{"stream": "listening", "data": {"streams": list(self.streams)}}]
 
 
 class TradeUpdates:
     """Accepts sockets on ``/stream`` and routes the engine's events to their accounts."""
 
-    def __init__(self, authenticate: Authenticate, *, frames: str = "binary") -> None:
+    def __init__(
+        self,
+        authenticate: Authenticate,
+        *,
+        frames: str = "binary",
+        faults: StreamFaults | None = None,
+    ) -> None:
         self._authenticate = authenticate
+        self._faults = faults
         self._encode = json_text if frames == "text" else json_binary
         self._clients: dict[Outlet, Conversation] = {}
 
@@ -99,6 +111,11 @@ class TradeUpdates:
             for answer in conversation.receive(said):
                 outlet.push(answer)
 
+        def key_id() -> str | None:
+            return conversation.account.key_id if conversation.account else None
+
+        if self._faults is not None:
+            outlet.tamper = self._faults.tamper(STREAM, outlet, socket.headers, key_id)
         await socket.accept()
         self._clients[outlet] = conversation
         try:

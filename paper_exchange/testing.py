@@ -4,9 +4,11 @@ import contextlib
 import selectors
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import IO
 
 _READY = "paper_exchange listening on "
 
@@ -17,24 +19,39 @@ class Running:
 
     url: str
     process: subprocess.Popen[str]
+    _errors: IO[str] | None = None
 
     @property
     def stream_url(self) -> str:
         """Where trade_updates is served."""
         return self.url.replace("http://", "ws://", 1) + "/stream"
 
+    def errors(self) -> str:
+        """What it has written to stderr, if that was to be captured."""
+        if self._errors is None:
+            return ""
+        self._errors.seek(0)
+        return self._errors.read()
+
 
 @contextlib.contextmanager
-def running(*options: str, start_within: float = 10.0) -> Iterator[Running]:
+def running(
+    *options: str, start_within: float = 10.0, capture_errors: bool = False
+) -> Iterator[Running]:
     """Start ``python -m paper_exchange --port 0`` with more options; stop it on leaving.
+
+    ``capture_errors`` keeps stderr for ``Running.errors`` while the context lasts.
 
     Raises:
         TimeoutError: when it does not get ready in time.
     """
     command = [sys.executable, "-m", "paper_exchange", "--port", "0", *options]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603  -- our own module
+    errors = tempfile.TemporaryFile("w+") if capture_errors else None  # noqa: SIM115  -- outlives us
+    process = subprocess.Popen(  # noqa: S603  -- our own module
+        command, stdout=subprocess.PIPE, stderr=errors, text=True
+    )
     try:
-        yield Running(_ready_url(process, start_within), process)
+        yield Running(_ready_url(process, start_within), process, errors)
     finally:
         process.terminate()
         try:
@@ -44,6 +61,8 @@ def running(*options: str, start_within: float = 10.0) -> Iterator[Running]:
             process.wait()
         if process.stdout is not None:
             process.stdout.close()
+        if errors is not None:
+            errors.close()
 
 
 def _ready_url(process: subprocess.Popen[str], within: float) -> str:

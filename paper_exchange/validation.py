@@ -177,9 +177,11 @@ def _part(body: Body, name: str) -> Body:
 
 def _intent(body: Body) -> str | None:
     intent = _given(body, "position_intent")
-    if intent is not None and intent not in _INTENTS:
+    if intent is None:
+        return None
+    if not isinstance(intent, str) or intent not in _INTENTS:
         raise invalid("invalid position_intent")
-    return intent if isinstance(intent, str) else None
+    return intent
 
 
 def check_order(order: NewOrder) -> None:

@@ -21,14 +21,23 @@ log = logging.getLogger(__name__)
 
 #: Entries that one answer of ``GET /admin/log`` has at most.
 LARGEST_PAGE = 200_000
+#: The outcome of a request that was answered as it should be.
+ANSWERED = "answered"
 _BLOCK = 128
 #: Stands for a block that could not be written.
 _LOST = -1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Seen:
-    """One trading request; ``arrived`` is the machine's monotonic clock in seconds."""
+    """One request.
+
+    Attributes:
+        arrived: the machine's monotonic clock in seconds.
+        status: what the client was sent; 0 for nothing.
+        outcome: ``answered``, or the kind of the fault that struck.
+        taken: whether the request was carried out, whatever the client was told.
+    """
 
     index: int
     arrived: float
@@ -39,6 +48,7 @@ class Seen:
     status: int
     client_order_id: str | None
     outcome: str
+    taken: bool
 
     def render(self) -> dict[str, object]:
         """The entry as ``GET /admin/log`` shows it."""
@@ -52,10 +62,11 @@ class Seen:
             "status": self.status,
             "client_order_id": self.client_order_id,
             "outcome": self.outcome,
+            "taken": self.taken,
         }
 
 
-_Fields = tuple[float, int, str, str, str, int, str | None, str]
+_Fields = tuple[float, int, str, str, str, int, str | None, str, bool]
 
 
 class Witness:
@@ -66,8 +77,10 @@ class Witness:
         self._offsets = array("q")
         self._spool: IO[bytes] | None = None
         self._end = 0
+        #: Written on top of entries that are on disk; late acceptances are few.
+        self._amended: dict[int, tuple[bool, str | None]] = {}
 
-    def note(  # noqa: PLR0913  -- by name, one per column
+    def note(  # noqa: PLR0913  -- a record's fields, all named
         self,
         *,
         arrived: float,
@@ -77,15 +90,27 @@ class Witness:
         path: str,
         status: int,
         client_order_id: str | None,
-        outcome: str = "answered",
-    ) -> None:
-        """Record a request; entries are in the order in which they were dealt with.
+        outcome: str = ANSWERED,
+        taken: bool | None = None,
+    ) -> int:
+        """Record a request; entries are in the order in which it was decided what to answer.
 
-        ``outcome`` says what the client saw: ``answered``, or what a fault made of it.
+        ``outcome`` says what the client saw: ``answered``, or what a fault made
+        of it. Without ``taken`` the status tells. Returns the entry's index.
         """
-        self._block.append((arrived, at_ns, key_id, method, path, status, client_order_id, outcome))
+        if taken is None:
+            taken = status < 300
+        index = self.count
+        self._block.append(
+            (arrived, at_ns, key_id, method, path, status, client_order_id, outcome, taken)
+        )
         if len(self._block) == _BLOCK:
             self._spool_block()
+        return index
+
+    def amend(self, index: int, *, taken: bool, client_order_id: str | None) -> None:
+        """A request was carried out after its entry was written."""
+        self._amended[index] = (taken, client_order_id)
 
     def _spool_block(self) -> None:
         try:
@@ -116,7 +141,10 @@ class Witness:
             number, first = divmod(index, _BLOCK)
             end = min(_BLOCK, first + stop - index)
             for place, entry in enumerate(self._entries(number)[first:end], index):
-                yield Seen(place, *entry)
+                seen = Seen(place, *entry)
+                if place in self._amended:
+                    seen.taken, seen.client_order_id = self._amended[place]
+                yield seen
             index += end - first
 
     def _entries(self, number: int) -> list[_Fields]:

@@ -2,7 +2,7 @@
 
 import orjson
 
-from paper_exchange.api.call import Call, Reply, Router
+from paper_exchange.api.call import Call, Reply, Router, is_whole_number
 from paper_exchange.clock import SECOND, ManualClock, parse_time, stamp
 from paper_exchange.decimals import parse, text
 from paper_exchange.errors import invalid, not_found, unprocessable
@@ -21,7 +21,7 @@ def get_log(call: Call) -> Reply:
     """``GET /admin/log?since=&limit=``: trading requests, oldest first; ``since`` is an index."""
     witness = call.exchange.witness
     since = call.query.get("since", "0")
-    if not since.isascii() or not since.isdigit():
+    if not is_whole_number(since):
         raise invalid("invalid since")
     entries = witness.since(int(since), call.number("limit", LARGEST_PAGE, LARGEST_PAGE))
     # Written out entry by entry: as objects, a long log would weigh ten times as much.

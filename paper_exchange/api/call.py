@@ -14,6 +14,9 @@ from paper_exchange.errors import ApiError, invalid
 from paper_exchange.exchange import Exchange
 from paper_exchange.validation import parse_body
 
+_EARLIEST = date(1900, 1, 1)
+_LATEST = date(2199, 12, 31)
+
 
 class Call:
     """One request, addressed and read.
@@ -75,7 +78,7 @@ class Call:
         text = self.query.get(name)
         if text is None:
             return default
-        if not text.isascii() or not text.isdigit() or int(text) < 1:
+        if not is_whole_number(text) or int(text) < 1:
             raise invalid(f"invalid {name}")
         return min(int(text), largest)
 
@@ -95,9 +98,11 @@ class Call:
         if text is None:
             return default
         try:
-            return datetime.fromisoformat(text.replace(" ", "+")).date()
+            day = datetime.fromisoformat(text.replace(" ", "+")).date()
         except ValueError:
             raise invalid(f"invalid {name}") from None
+        # Within what can be counted on from: there is no day after 9999-12-31.
+        return min(max(day, _EARLIEST), _LATEST)
 
     def flag(self, name: str) -> bool:
         """A boolean query parameter; Python's ``True`` and JavaScript's ``true`` both count."""
@@ -106,6 +111,11 @@ class Call:
     def names(self, name: str) -> list[str]:
         """A comma-separated query parameter as a list."""
         return [part for part in self.query.get(name, "").split(",") if part]
+
+
+def is_whole_number(text: str) -> bool:
+    """Whether a text is a number of a few ASCII digits (Python refuses to read thousands)."""
+    return text.isascii() and text.isdigit() and len(text) < 20
 
 
 @dataclass(frozen=True, slots=True)

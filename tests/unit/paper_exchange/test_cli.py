@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from paper_exchange import cli
+from paper_exchange.fault_spec import parse_text
 from paper_exchange.settings import Settings
 
 
@@ -27,13 +28,16 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
 
 def test_options_become_settings(served: list[Settings]) -> None:
     """Every option lands where it belongs, and the ready line names the port taken."""
+    faults = ["POST /v2/orders: reset_after p=0.1", "stream: duplicate next=3"]
     line = (
         "--port 0 --seed 5 --session nyse --rate-limit 0 --cash 2500.50 --symbols abc,XYZ,"
         " --fill-delay-ms 20 --keys a:b,c:d:e --volatility 0 --partial-fill-rate 0.1"
         " --closed-ioc refuse --stream-frames text --log-level ERROR"
         " --rate-window 2.5 --state kept.db --keep-closed 7"
+        " --keep-alive 2.5 --client-timeout 3"
     )
-    result = CliRunner().invoke(cli.main, line.split())
+    words = line.split() + [word for fault in faults for word in ("--fault", fault)]
+    result = CliRunner().invoke(cli.main, words)
     assert result.exit_code == 0
     assert result.output.startswith("paper_exchange listening on http://127.0.0.1:")
     assert served == [
@@ -54,6 +58,9 @@ def test_options_become_settings(served: list[Settings]) -> None:
             rate_window=2.5,
             state=Path("kept.db"),
             keep_closed=7,
+            faults=tuple(parse_text(fault) for fault in faults),
+            keep_alive_s=2.5,
+            client_timeout_s=3.0,
         )
     ]
 
@@ -94,3 +101,10 @@ def test_a_state_file_that_cannot_be_used(tmp_path: Path) -> None:
         1,
         f"Error: {other} is not a state file of paper_exchange\n",
     )
+
+
+def test_a_fault_that_is_not_understood(served: list[Settings]) -> None:
+    """One sentence says why, and nothing is served."""
+    result = CliRunner().invoke(cli.main, ["--fault", "*: cut p=2"])
+    assert (result.exit_code, served) == (2, [])
+    assert "p must be a number from 0 to 1, not '2'" in result.output

@@ -31,11 +31,39 @@ def test_decimal_text(value: str, text: str) -> None:
     assert decimals.text(Decimal(value)) == text
 
 
-@pytest.mark.parametrize("value", ["", "x", "NaN", "inf", "1e40", True, None, [], {}])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "x",
+        "NaN",
+        "inf",
+        "1e40",
+        True,
+        None,
+        [],
+        {},
+        "٣",
+        "1_000",
+        "1e-999999999",
+        "1e999999999",
+        "9" * 5000,
+        1e300,
+        5e-324,
+        "1e15",
+        "1e-16",
+    ],
+)
 def test_what_is_no_number(value: object) -> None:
     """Everything but finite numbers of sane size is refused."""
     with pytest.raises(ValueError, match=r"not a number|out of range"):
         decimals.parse(value)
+
+
+@pytest.mark.parametrize("value", ["0", 0, 0.0, "-0", "0e-999999999", "0e999999999"])
+def test_zero(value: object) -> None:
+    """However it is written."""
+    assert decimals.text(decimals.parse(value)) == "0"
 
 
 def test_floats_keep_their_shortest_text() -> None:
