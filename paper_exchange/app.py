@@ -21,6 +21,7 @@ from paper_exchange.errors import ApiError, endpoint_not_found
 from paper_exchange.events import Feed
 from paper_exchange.exchange import Exchange
 from paper_exchange.ids import IdSource, random_id
+from paper_exchange.live.hub import DataStreams
 from paper_exchange.matcher import Matcher
 from paper_exchange.rate_limit import RETRY_AFTER, Standing
 from paper_exchange.settings import Settings
@@ -70,11 +71,16 @@ class App:
         clock: Clock | None = None,
         new_id: IdSource = random_id,
     ) -> None:
-        self.updates = TradeUpdates(self._authenticate, frames=settings.stream_frames)
+        self.updates = TradeUpdates(
+            self._authenticate,
+            frames=settings.stream_frames,
+            connections_each=settings.stream_connections,
+        )
         self.feed = Feed()
         self.feed.subscribe(self.updates.publish)
         self.exchange = Exchange(settings, self.feed.publish, clock=clock, new_id=new_id)
         self.matcher = Matcher(self.exchange.engine)
+        self.live = DataStreams(self.exchange, self._authenticate)
         self._trading, self._data, self._admin = Router(), Router(), Router()
         for module in (orders, positions, account):
             module.add_routes(self._trading)
@@ -99,8 +105,10 @@ class App:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 self.matcher.start()
+                self.live.start()
                 await send({"type": "lifespan.startup.complete"})
             else:
+                await self.live.stop()
                 await self.matcher.stop()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
@@ -108,6 +116,9 @@ class App:
     async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] in {"/stream", "/stream/"}:
             await self.updates.serve(WebSocket(scope, receive, send))
+        elif self.live.serves(scope["path"]):
+            credentials = _credentials(dict(scope["headers"]))
+            await self.live.serve(WebSocket(scope, receive, send), credentials)
         else:
             # Closing before accepting answers the handshake with 403.
             await send({"type": "websocket.close", "code": 1000})
@@ -173,6 +184,7 @@ class App:
             return Reply({"code": 40310000, "message": "only from this machine"}, 403), []
         reply = _run(self._admin, Call(self.exchange, scope, {}, body, None))
         self.matcher.look()
+        self.live.look()
         return reply, []
 
 

@@ -21,6 +21,13 @@ class Settings:
         partial_fill_rate: share of executions that at first fill a part.
         closed_ioc: ``cancel`` or ``refuse`` IOC and FOK orders while closed.
         stream_frames: ``binary`` (as paper sends) or ``text``.
+        stream_connections: trade_updates connections per account; 0 is no limit.
+        data_feeds: market data websockets that are open to clients; ``test`` always is.
+        data_connections: market data connections per account and feed; 0 is no limit.
+        data_symbols: trades and quotes subscribed to per connection; 0 is no limit.
+        tls_port: of the second, TLS-wrapped listener; None for none, 0 takes a free one.
+        tls_dir: where the self-made certificate is kept; empty for the user's state directory.
+        tls_cert, tls_key: PEM files to use instead; both or neither.
     """
 
     host: str = "127.0.0.1"
@@ -37,3 +44,13 @@ class Settings:
     closed_ioc: str = "cancel"
     stream_frames: str = "binary"
     log_level: str = "warning"
+
+    stream_connections: int = 0
+    data_feeds: tuple[str, ...] = ("iex", "sip", "delayed_sip", "crypto")
+    data_connections: int = 0
+    data_symbols: int = 0
+
+    tls_port: int | None = None
+    tls_dir: str = ""
+    tls_cert: str = ""
+    tls_key: str = ""
