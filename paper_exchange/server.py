@@ -1,11 +1,13 @@
-"""uvicorn around the application: one socket, one ready line, a prompt end."""
+"""uvicorn around the application: its listeners, its ready lines, a prompt end."""
 
 import asyncio
 import contextlib
 import logging
 import signal
 import socket
+import ssl
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import uvicorn
 
@@ -17,18 +19,31 @@ _GRACE = 1
 #: Seconds an idle connection is kept. uvicorn's 5 would meet clients' kept-alive POSTs.
 _KEEP_ALIVE = 75
 _BACKLOG = 2048
+#: Seconds for a TLS handshake.
+_HANDSHAKE = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Secure:
+    """A second listener, behind TLS."""
+
+    listener: socket.socket
+    context: ssl.SSLContext
 
 
 class _Server(uvicorn.Server):
-    """Says when it listens, and leaves signals to ``serve``.
+    """Says when it listens, adds a TLS listener, and leaves signals to ``serve``.
 
     uvicorn raises a caught signal again after its shutdown, so that the
     process would die by it; a supervisor should see exit code 0.
     """
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, ready: Callable[[], None], secure: Secure | None
+    ) -> None:
         super().__init__(config)
         self._ready = ready
+        self._secure = secure
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -39,7 +54,27 @@ class _Server(uvicorn.Server):
         """Listen, then tell."""
         await super().startup(sockets=sockets)
         if self.started:
+            if self._secure is not None:
+                self.servers.append(await self._listen_securely(self._secure))
             self._ready()
+
+    async def _listen_securely(self, secure: Secure) -> asyncio.Server:
+        """The same application once more: uvicorn itself has one TLS setting for all sockets."""
+
+        def make_protocol() -> asyncio.Protocol:
+            return self.config.http_protocol_class(  # type: ignore[call-arg]  # as uvicorn does
+                config=self.config,
+                server_state=self.server_state,
+                app_state=self.lifespan.state,
+            )
+
+        return await asyncio.get_running_loop().create_server(
+            make_protocol,
+            sock=secure.listener,
+            ssl=secure.context,
+            ssl_handshake_timeout=_HANDSHAKE,
+            backlog=_BACKLOG,
+        )
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -52,23 +87,37 @@ def listen(host: str, port: int) -> socket.socket:
     return socket.create_server((host, port), family=family, backlog=_BACKLOG)
 
 
-async def serve(settings: Settings, listener: socket.socket, ready: Callable[[], None]) -> None:
-    """Run until SIGTERM or SIGINT; ``ready`` is called once requests are served."""
-    logging.basicConfig(level=settings.log_level.upper())
+def make_server(
+    app: App, ready: Callable[[], None], secure: Secure | None = None
+) -> uvicorn.Server:
+    """A server for the application; ``ready`` is called once requests are served."""
     config = uvicorn.Config(
-        App(settings),
+        app,
         loop="uvloop",
         http="httptools",
         ws="websockets-sansio",
+        # On one machine there is no bandwidth to save.
+        ws_per_message_deflate=False,
         lifespan="on",
         access_log=False,
-        log_level=settings.log_level,
+        log_level=app.exchange.settings.log_level,
         server_header=False,
         timeout_keep_alive=_KEEP_ALIVE,
         timeout_graceful_shutdown=_GRACE,
         backlog=_BACKLOG,
     )
-    server = _Server(config, ready)
+    return _Server(config, ready, secure)
+
+
+async def serve(
+    settings: Settings,
+    listener: socket.socket,
+    ready: Callable[[], None],
+    secure: Secure | None = None,
+) -> None:
+    """Run until SIGTERM or SIGINT; ``ready`` is called once requests are served."""
+    logging.basicConfig(level=settings.log_level.upper())
+    server = make_server(App(settings), ready, secure)
 
     def stop() -> None:
         server.should_exit = True

@@ -9,19 +9,32 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 _READY = "paper_exchange listening on "
+_SECURE = "paper_exchange TLS on "
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A started exchange; ``url`` has no trailing slash."""
+    """A started exchange; URLs have no trailing slash.
+
+    Attributes:
+        secure_url: the ``https`` URL, None without ``--tls-port``.
+        certificate: the PEM file a client has to trust for it.
+    """
 
     url: str
     process: subprocess.Popen[str]
+    secure_url: str | None = None
+    certificate: str | None = None
 
     @property
     def stream_url(self) -> str:
         """Where trade_updates is served."""
         return self.url.replace("http://", "ws://", 1) + "/stream"
+
+    def data_stream_url(self, feed: str = "iex") -> str:
+        """Where market data of ``iex``, ``sip``, ``delayed_sip``, ``test`` or ``crypto`` is."""
+        path = "/v1beta3/crypto/us" if feed == "crypto" else f"/v2/{feed}"
+        return self.url.replace("http://", "ws://", 1) + path
 
 
 @contextlib.contextmanager
@@ -34,7 +47,8 @@ def running(*options: str, start_within: float = 10.0) -> Iterator[Running]:
     command = [sys.executable, "-m", "paper_exchange", "--port", "0", *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603  -- our own module
     try:
-        yield Running(_ready_url(process, start_within), process)
+        url = _ready_url(process, start_within)
+        yield Running(url, process, *(_secure_part(process) if "--tls-port" in options else ()))
     finally:
         process.terminate()
         try:
@@ -58,3 +72,10 @@ def _ready_url(process: subprocess.Popen[str], within: float) -> str:
             if not line:
                 break
     raise TimeoutError(f"the exchange was not ready within {within} s")
+
+
+def _secure_part(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """URL and certificate from the second line, which is written together with the first."""
+    line = process.stdout.readline() if process.stdout else ""
+    url, _, certificate = line.removeprefix(_SECURE).strip().partition(" certificate ")
+    return url, certificate

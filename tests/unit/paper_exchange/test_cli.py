@@ -1,6 +1,7 @@
 """Options become settings, or one line that names the mistake."""
 
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +16,10 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     """The settings of each exchange that would have been served."""
     seen: list[Settings] = []
 
-    async def serve(settings: Settings, listener: Any, ready: Any) -> None:
+    async def serve(settings: Settings, listener: Any, ready: Any, secure: Any) -> None:
         listener.close()
+        if secure is not None:
+            secure.listener.close()
         seen.append(settings)
         ready()
 
@@ -30,6 +33,7 @@ def test_options_become_settings(served: list[Settings]) -> None:
         "--port 0 --seed 5 --session nyse --rate-limit 0 --cash 2500.50 --symbols abc,XYZ,"
         " --fill-delay-ms 20 --keys a:b,c:d:e --volatility 0 --partial-fill-rate 0.1"
         " --closed-ioc refuse --stream-frames text --log-level ERROR"
+        " --stream-connections 1 --data-feeds iex,crypto --data-connections 2 --data-symbols 30"
     )
     result = CliRunner().invoke(cli.main, line.split())
     assert result.exit_code == 0
@@ -49,13 +53,30 @@ def test_options_become_settings(served: list[Settings]) -> None:
             closed_ioc="refuse",
             stream_frames="text",
             log_level="error",
+            stream_connections=1,
+            data_feeds=("iex", "crypto"),
+            data_connections=2,
+            data_symbols=30,
         )
     ]
 
 
 @pytest.mark.parametrize(
     "options",
-    ["--cash x", "--cash -1", "--cash NaN", "--keys a", "--keys a:", "--session never", "--seed x"],
+    [
+        "--cash x",
+        "--cash -1",
+        "--cash NaN",
+        "--keys a",
+        "--keys a:",
+        "--session never",
+        "--seed x",
+        "--data-feeds iex,otc",
+        "--data-symbols -1",
+        "--tls-port 0 --tls-cert a.pem",
+        "--tls-dir somewhere",
+        "--tls-cert a.pem --tls-key b.pem",
+    ],
 )
 def test_wrong_options(served: list[Settings], options: str) -> None:
     """Nothing is served, and the exit code is 2."""
@@ -67,3 +88,22 @@ def test_ipv6_is_bracketed(served: list[Settings]) -> None:
     """So that the printed address can be used."""
     result = CliRunner().invoke(cli.main, ["--host", "::1", "--port", "0"])
     assert result.output.startswith(("paper_exchange listening on http://[::1]:", "Error: cannot"))
+
+
+def test_tls_adds_a_second_ready_line(served: list[Settings], tmp_path: Path) -> None:
+    """It names the address and the certificate, and the first line stays as it is."""
+    options = ["--port", "0", "--tls-port", "0", "--tls-dir", str(tmp_path)]
+    result = CliRunner().invoke(cli.main, options)
+    first, second = result.output.splitlines()
+    assert first.startswith("paper_exchange listening on http://127.0.0.1:")
+    assert second.startswith("paper_exchange TLS on https://127.0.0.1:")
+    assert second.endswith(f" certificate {tmp_path / 'certificate.pem'}")
+    assert served[0].tls_port == 0
+
+
+def test_tls_that_cannot_be_had(served: list[Settings], tmp_path: Path) -> None:
+    """One sentence, and nothing is served."""
+    options = ["--port", "0", "--tls-port", "0", "--tls-cert", "no.pem", "--tls-key", "no.key"]
+    result = CliRunner().invoke(cli.main, options)
+    assert result.output.startswith("Error: cannot use the certificate no.pem with the key no.key:")
+    assert (result.exit_code, served) == (1, [])
