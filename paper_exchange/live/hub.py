@@ -147,6 +147,7 @@ def _station(
         {asset.symbol: asset for asset in assets},
         publisher,
         authenticate,
+        clock=exchange.clock,
         entitled=feed is TEST or feed.name in settings.data_feeds,
         limits=Limits(
             connections=settings.data_connections,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from paper_exchange.accounts import Account
 from paper_exchange.assets import Asset
+from paper_exchange.clock import Clock
 from paper_exchange.live.conversation import Answer, Conversation, House, error
 from paper_exchange.live.feeds import BAR_CHANNELS, TICK_CHANNELS, DataFeed
 from paper_exchange.live.messages import Codec, DataMessage
@@ -60,9 +61,9 @@ class Client:
         except Exception:  # a defect of ours is told as Alpaca tells its own
             log.exception("data_message_failed")
             answers = [error(500)]
-        self._say(answers)
         if self.conversation.subscribed is not before:
             self._changed()
+        self._say(answers)
 
     def lapse(self) -> None:
         """The time to authenticate is over."""
@@ -96,10 +97,12 @@ class Station:
         publisher: Publisher,
         authenticate: Callable[[str, str], Account | None],
         *,
+        clock: Clock,
         entitled: bool,
         limits: Limits,
     ) -> None:
         self.feed = feed
+        self._clock = clock
         self._assets = assets
         self._publisher = publisher
         self._limits = limits
@@ -152,9 +155,10 @@ class Station:
         return taken < self._limits.connections
 
     def _refresh(self) -> None:
+        was_idle = not self.demand
         self.demand = Demand({channel: self._wanted(channel) for channel in _DELIVERED})
-        if not self.demand:
-            self._publisher.rest()
+        if was_idle and self.demand:
+            self._publisher.begin(self._clock.now_ns() - self.feed.delay_ns)
 
     def _wanted(self, channel: str) -> dict[str, Asset]:
         wanted: dict[str, Asset] = {}

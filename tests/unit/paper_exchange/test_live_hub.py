@@ -14,6 +14,7 @@ from paper_exchange.app import App
 from paper_exchange.clock import ManualClock, to_datetime
 from paper_exchange.live.conversation import Conversation
 from paper_exchange.live.hub import DataStreams
+from paper_exchange.live.messages import JSON
 from paper_exchange.live.publisher import Publisher
 from paper_exchange.settings import Settings
 from tests.unit.paper_exchange.conftest import NOON
@@ -131,6 +132,26 @@ def test_a_moved_clock_is_told_at_once() -> None:
         assert [one["t"] for one in later] == ["2026-11-20T18:00:00.000000000Z"] * 2
         await client.leave()
         assert stage.live.connections == 0
+
+    play(scene)
+
+
+def test_a_step_right_after_the_answer_loses_no_bar() -> None:
+    """Whoever has been told of its subscription hears of every minute that ends from then on.
+
+    The clock is moved before the feeds have had a turn since.
+    """
+
+    async def scene(stage: Stage) -> None:
+        station = stage.live._by_path["/v2/iex"]
+        client = station.join(JSON, lambda: None)
+        client.greet(("k", "s"))
+        client.hear('{"action":"subscribe","bars":["KO"]}')
+        said = client.outlet.outbox.qsize()
+        stage.clock.advance(60)
+        list(station.publish(stage.clock.now_ns()))
+        assert client.outlet.outbox.qsize() == said + 1
+        station.leave(client)
 
     play(scene)
 

@@ -24,6 +24,7 @@ class Listener:
         self.world = world
         hours = None if crypto else NyseHours() if nyse else world.exchange.hours
         self.publisher = Publisher(world.market, hours)
+        self.publisher.begin(world.clock.now_ns())
         self.demand = Demand({})
 
     def listen(self, **channels: str) -> None:
@@ -125,6 +126,7 @@ def test_a_long_jump_over_midnight(listener: Listener) -> None:
     """At most an hour is made up for; a day that ended is told to its end."""
     start = datetime(2026, 11, 21, 4, 50, tzinfo=UTC)
     listener.world.clock.ns = to_ns(start)
+    listener.publisher.begin(to_ns(start))
     listener.listen(bars="KO", dailyBars="KO")
     listener.world.clock.advance(20 * 60)
     days = starts(listener.messages(), "d")
@@ -136,8 +138,9 @@ def test_a_long_jump_over_midnight(listener: Listener) -> None:
 def test_nothing_is_made_up_for_after_a_rest(listener: Listener) -> None:
     """Minutes in which nobody listened are gone."""
     listener.listen(bars="KO", trades="KO")
-    listener.publisher.rest()
-    assert listener.hear(600) == ["t"]
+    listener.world.clock.advance(600)
+    listener.publisher.begin(listener.world.clock.now_ns())
+    assert listener.hear() == ["t"]
     assert listener.hear(60) == ["b", "t"]
 
 
@@ -145,6 +148,7 @@ def test_closed_market(make: Make) -> None:
     """After the evening session there is neither trade nor quote, and no bar but the last."""
     listener = Listener(make(start=CLOSE), nyse=True)
     listener.world.clock.advance(-1)
+    listener.publisher.begin(listener.world.clock.now_ns())
     listener.listen(trades="KO", quotes="KO", bars="KO")
     assert listener.hear(0.5) == ["t", "q"]
     assert listener.hear(0.5) == ["b"]
@@ -175,7 +179,7 @@ def test_no_updated_bar_when_nothing_has_changed(listener: Listener) -> None:
 
 
 def test_many_assets_come_in_pieces(world: World) -> None:
-    """So that the exchange answers others in between."""
+    """So that the exchange answers others in between; empty pieces are only for that."""
     listener = Listener(world)
     everything = {asset.symbol: asset for asset in world.exchange.assets if not asset.crypto}
     listener.demand = Demand({"trades": everything})
