@@ -28,7 +28,7 @@ from paper_exchange.credentials import credentials
 from paper_exchange.errors import ApiError, endpoint_not_found, malformed_body
 from paper_exchange.events import Feed
 from paper_exchange.exchange import Exchange
-from paper_exchange.fault_spec import STREAM
+from paper_exchange.fault_spec import DATA, STREAM
 from paper_exchange.http_faults import HttpFaults, named_order
 from paper_exchange.http_io import (
     Answer,
@@ -42,6 +42,7 @@ from paper_exchange.http_io import (
 )
 from paper_exchange.ids import IdSource
 from paper_exchange.line import has_ended
+from paper_exchange.live.hub import DataStreams
 from paper_exchange.matcher import Matcher
 from paper_exchange.order_log import OrderLog
 from paper_exchange.rate_limit import Standing
@@ -74,13 +75,17 @@ class App:
         self._stream_faults = StreamFaults(self.exchange.faults)
         self._http_faults = HttpFaults(self.exchange.faults, self)
         self.updates = TradeUpdates(
-            self._authenticate, frames=settings.stream_frames, faults=self._stream_faults
+            self._authenticate,
+            frames=settings.stream_frames,
+            connections_each=settings.stream_connections,
+            faults=self._stream_faults,
         )
         self.feed.subscribe(self.updates.publish)
         self._order_log = OrderLog(settings.order_log) if settings.order_log else None
         if self._order_log is not None:
             self.feed.subscribe(self._order_log.write)
         self.matcher = Matcher(self.exchange.engine, self.exchange.store.settle)
+        self.live = DataStreams(self.exchange, self._authenticate, faults=self._stream_faults)
         self._trading, self._data, self._admin = Router(), Router(), Router()
         for module in (orders, positions, account, activities, portfolio):
             module.add_routes(self._trading)
@@ -111,9 +116,11 @@ class App:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 self.matcher.start()
+                self.live.start()
                 await send({"type": "lifespan.startup.complete"})
             else:
                 self._http_faults.stop()
+                await self.live.stop()
                 await self.matcher.stop()
                 if self._order_log is not None:
                     self._order_log.close()
@@ -128,6 +135,13 @@ class App:
                 await refuse(scope, receive, send, status)
                 return
             await self.updates.serve(WebSocket(scope, receive, send))
+        elif self.live.serves(scope["path"]):
+            status = self._stream_faults.refuses(DATA, scope)
+            if status is not None:
+                await refuse(scope, receive, send, status)
+                return
+            pair = credentials(dict(scope["headers"]))
+            await self.live.serve(WebSocket(scope, receive, send), pair)
         else:
             # Closing before accepting answers the handshake with 403.
             await send({"type": "websocket.close", "code": 1000})
@@ -241,6 +255,7 @@ class App:
             return Answer(Reply({"code": 40310000, "message": "only from this machine"}, 403), [])
         reply = _run(self._admin, Call(self.exchange, request.scope, {}, request.body, None))
         self.matcher.look()
+        self.live.look()
         return Answer(reply, [])
 
 

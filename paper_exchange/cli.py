@@ -1,5 +1,8 @@
 """The command line."""
 
+import contextlib
+import socket
+import ssl
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
@@ -9,8 +12,10 @@ from paper_exchange.clock import parse_time
 from paper_exchange.database import StateError
 from paper_exchange.fault_spec import Spec, parse_text
 from paper_exchange.fault_values import BadFault
-from paper_exchange.server import listen, serve
+from paper_exchange.live.feeds import FEEDS
+from paper_exchange.server import Secure, listen, serve
 from paper_exchange.settings import Settings
+from paper_exchange.tls import Identity, TlsError, identity
 
 
 def _cash(_: click.Context, __: click.Parameter, value: str) -> Decimal:
@@ -53,6 +58,15 @@ def _faults(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> t
         return tuple(parse_text(value) for value in values)
     except BadFault as bad:
         raise click.BadParameter(str(bad)) from None
+
+
+def _feeds(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...]:
+    known = [feed.name for feed in FEEDS]
+    names = tuple(part.strip() for part in value.split(",") if part.strip())
+    for name in names:
+        if name not in known:
+            raise click.BadParameter(f"{name!r} is none of {', '.join(known)}")
+    return names
 
 
 @click.command(context_settings={"show_default": True})
@@ -182,6 +196,43 @@ def _faults(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> t
     help="Seconds a client may take to send a request, and to take what it is sent.",
 )
 @click.option(
+    "--stream-connections",
+    default=0,
+    type=click.IntRange(min=0),
+    help="trade_updates connections per account; 0 is no limit.",
+)
+@click.option(
+    "--data-feeds",
+    default="iex,sip,delayed_sip,crypto",
+    callback=_feeds,
+    help="Market data websockets that are open; the others answer 409.",
+)
+@click.option(
+    "--data-connections",
+    default=0,
+    type=click.IntRange(min=0),
+    help="Market data connections per account and feed; 0 is no limit.",
+)
+@click.option(
+    "--data-symbols",
+    default=0,
+    type=click.IntRange(min=0),
+    help="Trades and quotes that a market data connection may subscribe to; 0 is no limit.",
+)
+@click.option(
+    "--tls-port",
+    type=click.IntRange(0, 65535),
+    help="Listen on this port with TLS too; 0 takes a free one.",
+)
+@click.option(
+    "--tls-dir",
+    default="",
+    show_default=False,
+    help="Where the self-made certificate is kept; by default in the user's state directory.",
+)
+@click.option("--tls-cert", default="", show_default=False, help="A certificate of your own, PEM.")
+@click.option("--tls-key", default="", show_default=False, help="Its key, PEM.")
+@click.option(
     "--log-level",
     default="warning",
     type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
@@ -191,22 +242,54 @@ def main(**options: object) -> None:
     import asyncio
 
     settings = Settings(**options)  # type: ignore[arg-type]  # click has converted the values
-    try:
-        listener = listen(settings.host, settings.port)
-    except OSError as error:
-        raise click.ClickException(
-            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}"
-        ) from None
-    port = listener.getsockname()[1]
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    shown, context = _tls(settings)
+    listener = _listen(settings.host, settings.port)
+    lines = [f"paper_exchange listening on http://{_address(settings.host, listener)}"]
+    secure = None
+    if shown is not None and context is not None:
+        secure = Secure(_listen(settings.host, settings.tls_port or 0), context)
+        address = _address(settings.host, secure.listener)
+        lines.append(f"paper_exchange TLS on https://{address} certificate {shown.certificate}")
 
     def ready() -> None:
-        click.echo(f"paper_exchange listening on http://{host}:{port}")
+        # In one piece: whoever has read the first line finds the second one there.
+        click.echo("\n".join(lines))
 
     import uvloop
 
-    with listener, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(listener)
+        if secure is not None:
+            stack.enter_context(secure.listener)
+        runner = stack.enter_context(asyncio.Runner(loop_factory=uvloop.new_event_loop))
         try:
-            runner.run(serve(settings, listener, ready))
+            runner.run(serve(settings, listener, ready, secure))
         except StateError as error:
             raise click.ClickException(str(error)) from None
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return listen(host, port)
+    except OSError as error:
+        raise click.ClickException(f"cannot listen on {host}:{port}: {error.strerror}") from None
+
+
+def _address(host: str, listener: socket.socket) -> str:
+    port = listener.getsockname()[1]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _tls(settings: Settings) -> tuple[Identity, ssl.SSLContext] | tuple[None, None]:
+    """The certificate to show if TLS was asked for."""
+    if bool(settings.tls_cert) != bool(settings.tls_key):
+        raise click.UsageError("--tls-cert and --tls-key are given together or not at all")
+    if settings.tls_port is None:
+        if settings.tls_cert or settings.tls_dir:
+            raise click.UsageError("--tls-cert, --tls-key and --tls-dir need --tls-port")
+        return None, None
+    try:
+        shown = identity(settings)
+        return shown, shown.context()
+    except TlsError as error:
+        raise click.ClickException(str(error)) from None

@@ -244,6 +244,14 @@ class Market:
             last_size=1 + (noise >> 16) % 300,
         )
 
+    def quote_at(self, symbol: str, at_ns: int) -> Quote:
+        """The quote that stands at any instant; an earlier one leaves the current in place."""
+        one = self._instrument(symbol)
+        tick = at_ns // TICK_NS
+        if one.quote is None or one.quote.tick <= tick:
+            return self.quote(symbol, at_ns)
+        return self._make_quote(one, tick)
+
     def price_at(self, symbol: str, at_ns: int) -> Decimal:
         """The walk's price at another instant, leaving the current quote in place.
 

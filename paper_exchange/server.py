@@ -1,11 +1,13 @@
-"""uvicorn around the application: one socket, one ready line, a prompt end."""
+"""uvicorn around the application: its listeners, its ready lines, a prompt end."""
 
 import asyncio
 import contextlib
 import logging
 import signal
 import socket
+import ssl
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 
 import uvicorn
@@ -18,22 +20,35 @@ from paper_exchange.websocket_protocol import ExchangeWebSocket
 #: Seconds that open connections get to finish after a signal.
 _GRACE = 1
 _BACKLOG = 2048
-#: Bytes of a websocket message from a client; what clients have to say is short.
-_LARGEST_MESSAGE = 65_536
+#: Bytes of a websocket message from a client: a subscription to all symbols there are fits.
+_LARGEST_MESSAGE = 1_048_576
 #: Open files wanted: a connection is one, and many systems begin with 1,024.
 _FILES = 65_536
+#: Seconds for a TLS handshake.
+_HANDSHAKE = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Secure:
+    """A second listener, behind TLS."""
+
+    listener: socket.socket
+    context: ssl.SSLContext
 
 
 class _Server(uvicorn.Server):
-    """Says when it listens, and leaves signals to ``serve``.
+    """Says when it listens, adds a TLS listener, and leaves signals to ``serve``.
 
     uvicorn raises a caught signal again after its shutdown, so that the
     process would die by it; a supervisor should see exit code 0.
     """
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, ready: Callable[[], None], secure: Secure | None
+    ) -> None:
         super().__init__(config)
         self._ready = ready
+        self._secure = secure
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -44,7 +59,27 @@ class _Server(uvicorn.Server):
         """Listen, then tell."""
         await super().startup(sockets=sockets)
         if self.started:
+            if self._secure is not None:
+                self.servers.append(await self._listen_securely(self._secure))
             self._ready()
+
+    async def _listen_securely(self, secure: Secure) -> asyncio.Server:
+        """The same application once more: uvicorn itself has one TLS setting for all sockets."""
+
+        def make_protocol() -> asyncio.Protocol:
+            return self.config.http_protocol_class(  # type: ignore[call-arg]  # as uvicorn does
+                config=self.config,
+                server_state=self.server_state,
+                app_state=self.lifespan.state,
+            )
+
+        return await asyncio.get_running_loop().create_server(
+            make_protocol,
+            sock=secure.listener,
+            ssl=secure.context,
+            ssl_handshake_timeout=_HANDSHAKE,
+            backlog=_BACKLOG,
+        )
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -69,12 +104,13 @@ def allow_many_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-async def serve(settings: Settings, listener: socket.socket, ready: Callable[[], None]) -> None:
-    """Run until SIGTERM or SIGINT; ``ready`` is called once requests are served."""
-    logging.basicConfig(level=settings.log_level.upper())
-    allow_many_files()
+def make_server(
+    app: App, ready: Callable[[], None], secure: Secure | None = None
+) -> uvicorn.Server:
+    """A server for the application; ``ready`` is called once requests are served."""
+    settings = app.exchange.settings
     config = uvicorn.Config(
-        App(settings),
+        app,
         loop="uvloop",
         # uvicorn only calls them, with the arguments that are left.
         http=partial(  # type: ignore[arg-type]
@@ -84,6 +120,8 @@ async def serve(settings: Settings, listener: socket.socket, ready: Callable[[],
         ),
         ws=partial(ExchangeWebSocket, deadline_s=settings.client_timeout_s),  # type: ignore[arg-type]
         ws_max_size=_LARGEST_MESSAGE,
+        # On one machine there is no bandwidth to save.
+        ws_per_message_deflate=False,
         lifespan="on",
         access_log=False,
         log_level=settings.log_level,
@@ -91,7 +129,19 @@ async def serve(settings: Settings, listener: socket.socket, ready: Callable[[],
         timeout_graceful_shutdown=_GRACE,
         backlog=_BACKLOG,
     )
-    server = _Server(config, ready)
+    return _Server(config, ready, secure)
+
+
+async def serve(
+    settings: Settings,
+    listener: socket.socket,
+    ready: Callable[[], None],
+    secure: Secure | None = None,
+) -> None:
+    """Run until SIGTERM or SIGINT; ``ready`` is called once requests are served."""
+    logging.basicConfig(level=settings.log_level.upper())
+    allow_many_files()
+    server = make_server(App(settings), ready, secure)
 
     def stop() -> None:
         server.should_exit = True

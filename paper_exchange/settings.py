@@ -36,6 +36,13 @@ class Settings:
         keep_alive_s: how long a connection may be idle.
         client_timeout_s: how long a client may take to send a request it has
             begun, and how long it may leave what is sent to it unread.
+        stream_connections: trade_updates connections per account; 0 is no limit.
+        data_feeds: market data websockets that are open to clients; ``test`` always is.
+        data_connections: market data connections per account and feed; 0 is no limit.
+        data_symbols: trades and quotes subscribed to per connection; 0 is no limit.
+        tls_port: of the second, TLS-wrapped listener; None for none, 0 takes a free one.
+        tls_dir: where the self-made certificate is kept; empty for the user's state directory.
+        tls_cert, tls_key: PEM files to use instead; both or neither.
     """
 
     host: str = "127.0.0.1"
@@ -65,3 +72,13 @@ class Settings:
     faults: tuple[Spec, ...] = ()
     keep_alive_s: float = 75.0
     client_timeout_s: float = 12.0
+
+    stream_connections: int = 0
+    data_feeds: tuple[str, ...] = ("iex", "sip", "delayed_sip", "crypto")
+    data_connections: int = 0
+    data_symbols: int = 0
+
+    tls_port: int | None = None
+    tls_dir: str = ""
+    tls_cert: str = ""
+    tls_key: str = ""

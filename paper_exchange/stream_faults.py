@@ -18,6 +18,7 @@ from paper_exchange.fault_spec import DATA, KINDS
 from paper_exchange.faults import Facts, Faults, Rule, first
 from paper_exchange.http_io import rendered
 from paper_exchange.line import line_of
+from paper_exchange.live.messages import DataMessage
 from paper_exchange.sockets import HANG_UP, Outlet
 
 _REFUSALS = frozenset({"refuse"})
@@ -94,7 +95,7 @@ class StreamTamper:
     def _queue(self, payload: object, delay_s: float = 0.0) -> None:
         """Send, after what is delayed: a stream keeps its order."""
         if not delay_s and not self._waiting:
-            self._outlet.queue(self._outlet.encode(payload))
+            self._outlet.post(self._outlet.encode(payload))
             return
         loop = asyncio.get_running_loop()
         due = loop.time() + delay_s
@@ -107,7 +108,7 @@ class StreamTamper:
         # Timers of a loop may be a little early; without the margin the last would be stranded.
         now = asyncio.get_running_loop().time() + 0.002
         while self._waiting and self._waiting[0][0] <= now and not self._ended:
-            self._outlet.queue(self._outlet.encode(self._waiting.popleft()[1]))
+            self._outlet.post(self._outlet.encode(self._waiting.popleft()[1]))
 
     def _release(self) -> None:
         held, self._held = self._held, []
@@ -121,12 +122,12 @@ class StreamTamper:
             self._queue(payload)
         self._ended = True
         for _, waiting in self._waiting:
-            self._outlet.queue(self._outlet.encode(waiting))
+            self._outlet.post(self._outlet.encode(waiting))
         self._waiting.clear()
         if spec.how == "reset":
-            self._outlet.queue(HANG_UP)
+            self._outlet.post(HANG_UP)
         else:
-            self._outlet.queue({"type": "websocket.close", "code": spec.code, "reason": ""})
+            self._outlet.post({"type": "websocket.close", "code": spec.code, "reason": ""})
 
     def _is_silent(self) -> bool:
         """Silence ends with its time or its rule; what was swallowed does not come back."""
@@ -140,7 +141,7 @@ class StreamTamper:
 
     def _facts(self, payload: object) -> Facts | None:
         """What rules are compared with; None for messages that are no events."""
-        message = payload[0] if isinstance(payload, list) and payload else payload
+        message = payload.row if isinstance(payload, DataMessage) else payload
         if not isinstance(message, dict):
             return None
         if message.get("stream") == "trade_updates":

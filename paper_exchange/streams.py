@@ -2,24 +2,36 @@
 
 from collections.abc import Callable
 
-import orjson
 from starlette.websockets import WebSocket
 
 from paper_exchange.accounts import Account
 from paper_exchange.events import TradeEvent
 from paper_exchange.fault_spec import STREAM
-from paper_exchange.sockets import Outlet, converse, json_binary, json_text, packed
+from paper_exchange.sockets import (
+    Outlet,
+    converse,
+    json_binary,
+    json_text,
+    packed,
+    read,
+    wants_msgpack,
+)
 from paper_exchange.stream_faults import StreamFaults
 
 Authenticate = Callable[[str, str], Account | None]
+HasRoom = Callable[[Account], bool]
 
 _STREAMS = frozenset({"trade_updates"})
 #: Characters of an unknown action that are repeated to the client.
 _LONGEST_ECHO = 64
 
 
-def _authorization(status: str, action: str) -> dict[str, object]:
-    return {"stream": "authorization", "data": {"status": status, "action": action}}
+def _authorization(status: str, action: str, **extra: str) -> dict[str, object]:
+    return {"stream": "authorization", "data": {"status": status, "action": action, **extra}}
+
+
+def _always(_: Account) -> bool:
+    return True
 
 
 class Conversation:
@@ -27,19 +39,23 @@ class Conversation:
 
     Both forms of authentication are understood: ``authenticate`` with
     ``data.key_id``/``data.secret_key``, and ``auth`` with ``key``/``secret``.
+
+    Attributes:
+        account: whose updates these are, None before authentication.
+        streams: what the client listens to.
+        over: whether the connection is to be closed after the answers.
     """
 
-    def __init__(self, authenticate: Authenticate) -> None:
+    def __init__(self, authenticate: Authenticate, has_room: HasRoom = _always) -> None:
         self._authenticate = authenticate
+        self._has_room = has_room
         self.account: Account | None = None
         self.streams: tuple[str, ...] = ()
+        self.over = False
 
     def receive(self, text: str | bytes) -> list[dict[str, object]]:
         """The answers to one message; what cannot be understood is answered as unauthorized."""
-        try:
-            message = orjson.loads(text)
-        except orjson.JSONDecodeError:
-            message = None
+        message = read(text)
         if not isinstance(message, dict):
             return [_authorization("unauthorized", "")]
         data = message.get("data")
@@ -56,16 +72,25 @@ class Conversation:
                 return [_authorization("unauthorized", named)]
 
     def _auth(self, key_id: object, secret: object) -> list[dict[str, object]]:
-        if isinstance(key_id, str) and isinstance(secret, str):
-            self.account = self._authenticate(key_id, secret)
-        return [_authorization("authorized" if self.account else "unauthorized", "authenticate")]
+        known = isinstance(key_id, str) and isinstance(secret, str)
+        account = self._authenticate(str(key_id), str(secret)) if known else None
+        if account is None:
+            # Whoever is authorized already stays so.
+            return [_authorization("unauthorized", "authenticate")]
+        if account is not self.account and not self._has_room(account):
+            self.over = True
+            reason = "connection limit exceeded"
+            return [_authorization("unauthorized", "authenticate", message=reason)]
+        self.account = account
+        return [_authorization("authorized", "authenticate")]
 
     def _listen(self, wanted: object) -> list[dict[str, object]]:
         if self.account is None:
             return [_authorization("unauthorized", "listen")]
         names = wanted if isinstance(wanted, list) else []
         # The new list replaces the old one; unknown names are dropped.
-        self.streams = tuple(name for name in names if isinstance(name, str) and name in _STREAMS)
+        known = (name for name in names if isinstance(name, str) and name in _STREAMS)
+        self.streams = tuple(dict.fromkeys(known))
         return [{"stream": "listening", "data": {"streams": list(self.streams)}}]
 
 
@@ -77,9 +102,11 @@ class TradeUpdates:
         authenticate: Authenticate,
         *,
         frames: str = "binary",
+        connections_each: int = 0,
         faults: StreamFaults | None = None,
     ) -> None:
         self._authenticate = authenticate
+        self._connections_each = connections_each
         self._faults = faults
         self._encode = json_text if frames == "text" else json_binary
         self._clients: dict[Outlet, Conversation] = {}
@@ -103,13 +130,14 @@ class TradeUpdates:
 
     async def serve(self, socket: WebSocket) -> None:
         """One client from handshake to close."""
-        as_msgpack = socket.headers.get("content-type") == "application/msgpack"
-        outlet = Outlet(packed if as_msgpack else self._encode)
-        conversation = Conversation(self._authenticate)
+        outlet = Outlet(packed if wants_msgpack(socket) else self._encode)
+        conversation = Conversation(self._authenticate, self._has_room)
 
         def hear(said: str | bytes) -> None:
             for answer in conversation.receive(said):
                 outlet.push(answer)
+            if conversation.over:
+                outlet.hang_up()
 
         def key_id() -> str | None:
             return conversation.account.key_id if conversation.account else None
@@ -122,3 +150,9 @@ class TradeUpdates:
             await converse(socket, outlet, hear)
         finally:
             del self._clients[outlet]
+
+    def _has_room(self, account: Account) -> bool:
+        if not self._connections_each:
+            return True
+        taken = sum(one.account is account for one in self._clients.values())
+        return taken < self._connections_each

@@ -11,14 +11,22 @@ from dataclasses import dataclass
 from typing import IO
 
 _READY = "paper_exchange listening on "
+_SECURE = "paper_exchange TLS on "
 
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A started exchange; ``url`` has no trailing slash."""
+    """A started exchange; URLs have no trailing slash.
+
+    Attributes:
+        secure_url: the ``https`` URL, None without ``--tls-port``.
+        certificate: the PEM file a client has to trust for it.
+    """
 
     url: str
     process: subprocess.Popen[str]
+    secure_url: str | None = None
+    certificate: str | None = None
     _errors: IO[str] | None = None
 
     @property
@@ -32,6 +40,11 @@ class Running:
             return ""
         self._errors.seek(0)
         return self._errors.read()
+
+    def data_stream_url(self, feed: str = "iex") -> str:
+        """Where market data of ``iex``, ``sip``, ``delayed_sip``, ``test`` or ``crypto`` is."""
+        path = "/v1beta3/crypto/us" if feed == "crypto" else f"/v2/{feed}"
+        return self.url.replace("http://", "ws://", 1) + path
 
 
 @contextlib.contextmanager
@@ -51,7 +64,11 @@ def running(
         command, stdout=subprocess.PIPE, stderr=errors, text=True
     )
     try:
-        yield Running(_ready_url(process, start_within), process, errors)
+        url = _ready_url(process, start_within)
+        secure_url = certificate = None
+        if "--tls-port" in options:
+            secure_url, certificate = _secure_part(process)
+        yield Running(url, process, secure_url, certificate, errors)
     finally:
         process.terminate()
         try:
@@ -77,3 +94,10 @@ def _ready_url(process: subprocess.Popen[str], within: float) -> str:
             if not line:
                 break
     raise TimeoutError(f"the exchange was not ready within {within} s")
+
+
+def _secure_part(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """URL and certificate from the second line, which is written together with the first."""
+    line = process.stdout.readline() if process.stdout else ""
+    url, _, certificate = line.removeprefix(_SECURE).strip().partition(" certificate ")
+    return url, certificate

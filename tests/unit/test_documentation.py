@@ -38,15 +38,19 @@ CLAIM = (
     "and no signal without a recorded end"
 )
 FOREIGN_NAMES = {
+    "NODE_EXTRA_CA_CERTS",  # of Node.js
     "NO_COLOR",  # a convention of terminals
     "PAPER_EXCHANGE_KEYS",  # the exchange's own
     "PIP_OPTIONS",  # of the Docker build
     "REDIS_PORT",  # of the compose file
     "REDIS_SERVER_7",  # of the tests
+    "REQUESTS_CA_BUNDLE",  # of requests
     "REQUIRE_REDIS_7",  # of the tests
     "SIGNAL_ID",  # of examples/publish/shell
     "SMOKE_SECONDS",  # of scripts/compose-smoke
+    "SSL_CERT_FILE",  # of OpenSSL
     "WAIT_SECONDS",  # of examples/publish/node
+    "XDG_STATE_HOME",  # a convention of desktops
 }
 FENCE = re.compile(
     r"^(?P<fence>```+)(?P<lang>\w*)\n(?P<body>.*?)^(?P=fence)$", re.MULTILINE | re.DOTALL

@@ -17,8 +17,10 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     """The settings of each exchange that would have been served."""
     seen: list[Settings] = []
 
-    async def serve(settings: Settings, listener: Any, ready: Any) -> None:
+    async def serve(settings: Settings, listener: Any, ready: Any, secure: Any) -> None:
         listener.close()
+        if secure is not None:
+            secure.listener.close()
         seen.append(settings)
         ready()
 
@@ -35,6 +37,7 @@ def test_options_become_settings(served: list[Settings]) -> None:
         " --closed-ioc refuse --stream-frames text --log-level ERROR"
         " --rate-window 2.5 --state kept.db --keep-closed 7"
         " --keep-alive 2.5 --client-timeout 3"
+        " --stream-connections 1 --data-feeds iex,crypto --data-connections 2 --data-symbols 30"
     )
     words = line.split() + [word for fault in faults for word in ("--fault", fault)]
     result = CliRunner().invoke(cli.main, words)
@@ -61,6 +64,10 @@ def test_options_become_settings(served: list[Settings]) -> None:
             faults=tuple(parse_text(fault) for fault in faults),
             keep_alive_s=2.5,
             client_timeout_s=3.0,
+            stream_connections=1,
+            data_feeds=("iex", "crypto"),
+            data_connections=2,
+            data_symbols=30,
         )
     ]
 
@@ -78,6 +85,11 @@ def test_options_become_settings(served: list[Settings]) -> None:
         "--keys a:",
         "--session never",
         "--seed x",
+        "--data-feeds iex,otc",
+        "--data-symbols -1",
+        "--tls-port 0 --tls-cert a.pem",
+        "--tls-dir somewhere",
+        "--tls-cert a.pem --tls-key b.pem",
     ],
 )
 def test_wrong_options(served: list[Settings], options: str) -> None:
@@ -108,3 +120,22 @@ def test_a_fault_that_is_not_understood(served: list[Settings]) -> None:
     result = CliRunner().invoke(cli.main, ["--fault", "*: cut p=2"])
     assert (result.exit_code, served) == (2, [])
     assert "p must be a number from 0 to 1, not '2'" in result.output
+
+
+def test_tls_adds_a_second_ready_line(served: list[Settings], tmp_path: Path) -> None:
+    """It names the address and the certificate, and the first line stays as it is."""
+    options = ["--port", "0", "--tls-port", "0", "--tls-dir", str(tmp_path)]
+    result = CliRunner().invoke(cli.main, options)
+    first, second = result.output.splitlines()
+    assert first.startswith("paper_exchange listening on http://127.0.0.1:")
+    assert second.startswith("paper_exchange TLS on https://127.0.0.1:")
+    assert second.endswith(f" certificate {tmp_path / 'certificate.pem'}")
+    assert served[0].tls_port == 0
+
+
+def test_tls_that_cannot_be_had(served: list[Settings], tmp_path: Path) -> None:
+    """One sentence, and nothing is served."""
+    options = ["--port", "0", "--tls-port", "0", "--tls-cert", "no.pem", "--tls-key", "no.key"]
+    result = CliRunner().invoke(cli.main, options)
+    assert result.output.startswith("Error: cannot use the certificate no.pem with the key no.key:")
+    assert (result.exit_code, served) == (1, [])

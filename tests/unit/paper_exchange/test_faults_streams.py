@@ -9,16 +9,22 @@ from starlette.types import Message
 
 from paper_exchange.fault_spec import parse_text
 from paper_exchange.faults import Faults
+from paper_exchange.live.messages import DataMessage
 from paper_exchange.sockets import HANG_UP, Outlet, json_text
 from paper_exchange.stream_faults import StreamFaults
 
 
-def trade(number: int, symbol: str = "KO") -> list[dict[str, object]]:
+def trade(number: int, symbol: str = "KO") -> DataMessage:
     """A market data message, known by its price."""
-    return [{"T": "t", "S": symbol, "p": number}]
+    return DataMessage("trades", symbol, {"T": "t", "S": symbol, "p": number}, 0)
 
 
-CONTROL = [{"T": "success", "msg": "authenticated", "p": 0}]
+CONTROL = {"T": "success", "msg": "authenticated", "p": 0}
+
+
+def encode(payload: object) -> Message:
+    """An array, as all market data."""
+    return json_text([payload.row if isinstance(payload, DataMessage) else payload])
 
 
 class Wire:
@@ -26,7 +32,7 @@ class Wire:
 
     def __init__(self, *rules: str) -> None:
         self.faults = Faults(1, [parse_text(f"data: {text}") for text in rules])
-        self.outlet = Outlet(json_text)
+        self.outlet = Outlet(encode)
         streams = StreamFaults(self.faults)
         agent = {"user-agent": "APCA-PY/0.44.0"}
         self.outlet.tamper = streams.tamper("data", self.outlet, agent, lambda: "k")

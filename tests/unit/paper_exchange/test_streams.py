@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Mapping
 
+import msgpack  # type: ignore[import-untyped]  # ships no stubs
 import pytest
 
 from paper_exchange import streams
@@ -49,6 +50,7 @@ def test_authenticate_then_listen(conversation: Conversation) -> None:
         LISTEN,
         {"action": "auth", "key": "key", "secret": "wrong"},
         {"action": "auth", "key": 1},
+        {"action": "auth"},
         {"action": "dance"},
         {"action": "authenticate", "data": ["key"]},
         [],
@@ -59,6 +61,51 @@ def test_not_authorized(conversation: Conversation, message: object) -> None:
     """Everything else is answered, never with an exception."""
     assert say(conversation, message)["status"] == UNAUTHORIZED
     assert conversation.account is None
+
+
+def test_names_that_are_no_names(conversation: Conversation) -> None:
+    """Whatever stands in the list of streams, the answer lists the known ones, each once."""
+    say(conversation, {"action": "auth", "key": "key", "secret": "s"})
+    names = [["trade_updates"], None, 7, {"a": 1}, "trade_updates", "trade_updates"]
+    answer = say(conversation, {"action": "listen", "data": {"streams": names}})
+    assert answer == {"streams": ["trade_updates"]}
+
+
+def test_a_failed_second_login_changes_nothing(conversation: Conversation, world: World) -> None:
+    """It is answered as unauthorized, and the stream goes on."""
+    say(conversation, {"action": "auth", "key": "key", "secret": "s"})
+    again = say(conversation, {"action": "auth", "key": "key", "secret": "wrong"})
+    assert again["status"] == UNAUTHORIZED
+    assert conversation.account is world.account
+    assert say(conversation, LISTEN) == {"streams": ["trade_updates"]}
+
+
+def test_messages_in_msgpack(conversation: Conversation) -> None:
+    """A client that asked for MessagePack may also speak it."""
+    login = {"action": "authenticate", "data": {"key_id": "key", "secret_key": "s"}}
+    (answer,) = conversation.receive(msgpack.packb(login))
+    assert answer["data"] == {"status": "authorized", "action": "authenticate"}
+
+
+def test_no_room(world: World) -> None:
+    """The connection beyond the limit is refused and ended."""
+    conversation = Conversation(lambda _key, _secret: world.account, lambda _account: False)
+    answer = say(conversation, {"action": "auth", "key": "key", "secret": "s"})
+    assert (answer["status"], answer["message"]) == (UNAUTHORIZED, "connection limit exceeded")
+    assert conversation.over
+    assert conversation.account is None
+
+
+def test_room_is_counted_per_account(world: World) -> None:
+    """One account's connections do not use up another one's room."""
+    hub = streams.TradeUpdates(lambda key, _: world.open_account(key), connections_each=1)
+    login = {"action": "auth", "key": "key", "secret": "s"}
+    first, second = (Conversation(hub._authenticate, hub._has_room) for _ in range(2))
+    hub._clients = {Outlet(json_binary): first, Outlet(json_binary): second}
+    assert say(first, login)["status"] == "authorized"
+    assert say(first, login)["status"] == "authorized"
+    assert say(second, login)["status"] == UNAUTHORIZED
+    assert say(second, {**login, "key": "other"})["status"] == "authorized"
 
 
 def test_noise(conversation: Conversation) -> None:

@@ -1,0 +1,1 @@
+"""Market data over websockets: what is said, what is due, and who gets it."""
