@@ -73,8 +73,9 @@ async def serve(settings: Settings, listener: socket.socket, ready: Callable[[],
     """Run until SIGTERM or SIGINT; ``ready`` is called once requests are served."""
     logging.basicConfig(level=settings.log_level.upper())
     allow_many_files()
+    app = App(settings)
     config = uvicorn.Config(
-        App(settings),
+        app,
         loop="uvloop",
         # uvicorn only calls them, with the arguments that are left.
         http=partial(  # type: ignore[arg-type]
@@ -95,6 +96,8 @@ async def serve(settings: Settings, listener: socket.socket, ready: Callable[[],
 
     def stop() -> None:
         server.should_exit = True
+        # Open pages would hold the shutdown up for as long as it waits for connections.
+        app.page.live.close()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
