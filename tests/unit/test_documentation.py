@@ -43,6 +43,7 @@ FOREIGN_NAMES = {
     "PIP_OPTIONS",  # of the Docker build
     "REDIS_PORT",  # of the compose file
     "REDIS_SERVER_7",  # of the tests
+    "REQUIRE_BROWSER",  # of the tests
     "REQUIRE_REDIS_7",  # of the tests
     "SIGNAL_ID",  # of examples/publish/shell
     "SMOKE_SECONDS",  # of scripts/compose-smoke
