@@ -29,6 +29,7 @@ from paper_exchange.errors import ApiError, endpoint_not_found, malformed_body
 from paper_exchange.events import Feed
 from paper_exchange.exchange import Exchange
 from paper_exchange.fault_spec import DATA, STREAM
+from paper_exchange.guard import Guard
 from paper_exchange.http_faults import HttpFaults, named_order
 from paper_exchange.http_io import (
     Answer,
@@ -45,6 +46,7 @@ from paper_exchange.line import has_ended
 from paper_exchange.live.hub import DataStreams
 from paper_exchange.matcher import Matcher
 from paper_exchange.order_log import OrderLog
+from paper_exchange.page.site import EVENTS_URL, Page
 from paper_exchange.rate_limit import Standing
 from paper_exchange.settings import Settings
 from paper_exchange.stream_faults import StreamFaults, refuse
@@ -79,6 +81,7 @@ class App:
             frames=settings.stream_frames,
             connections_each=settings.stream_connections,
             faults=self._stream_faults,
+            now_ns=self.exchange.clock.now_ns,
         )
         self.feed.subscribe(self.updates.publish)
         self._order_log = OrderLog(settings.order_log) if settings.order_log else None
@@ -92,6 +95,9 @@ class App:
         data.add_routes(self._data)
         admin.add_routes(self._admin)
         faults.add_routes(self._admin)
+        self._guard = Guard(settings.host)
+        self.page = Page(self.exchange, self.feed, hubs=(self.updates, self.live))
+        self.page.add_routes(self._admin)
 
     def _authenticate(self, key_id: str, secret: str) -> Account | None:
         now = self.exchange.clock.now_ns()
@@ -158,6 +164,12 @@ class App:
         if self.exchange.faults.requests and scope["path"].startswith(_API_PREFIXES):
             await self._http_faults.serve(request, send)
             return
+        if scope["path"] == EVENTS_URL and scope["method"] == "GET":
+            if (refused := self._refused(scope)) is None:
+                await self.page.live.serve(receive, send)
+            else:
+                await send_reply(send, refused, [])
+            return
         answer = self.carry_out(request)
         if answer.traded:
             self.record(request, answer, ANSWERED)
@@ -179,7 +191,7 @@ class App:
             return self._answer_data(request)
         if path.startswith(_TRADING_PREFIXES):
             return self._answer_trading(request)
-        if path.startswith("/admin/"):
+        if path.startswith("/admin/") or path == "/":
             return self._answer_admin(request)
         error = endpoint_not_found()
         return Answer(Reply(error.body, error.status), [])
@@ -250,13 +262,16 @@ class App:
         return Answer(reply, [request_id()], key_id=pair[0] if pair else "")
 
     def _answer_admin(self, request: Request) -> Answer:
-        client = request.scope.get("client")
-        if not client or not (client[0].startswith("127.") or client[0] == "::1"):
-            return Answer(Reply({"code": 40310000, "message": "only from this machine"}, 403), [])
+        if (refused := self._refused(request.scope)) is not None:
+            return Answer(refused, [])
         reply = _run(self._admin, Call(self.exchange, request.scope, {}, request.body, None))
         self.matcher.look()
         self.live.look()
         return Answer(reply, [])
+
+    def _refused(self, scope: Scope) -> Reply | None:
+        reason = self._guard.refusal(scope)
+        return None if reason is None else Reply({"code": 40310000, "message": reason}, 403)
 
 
 def _run(router: Router, call: Call) -> Reply:

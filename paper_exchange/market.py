@@ -286,6 +286,14 @@ class Market:
         one = self._instrument(symbol)
         one.pinned, one.factor, one.quote = held, factor, None
 
+    def held(self) -> dict[str, Decimal]:
+        """The prices held by hand, by symbol."""
+        return {
+            symbol: one.pinned
+            for symbol, one in self._instruments.items()
+            if one.pinned is not None
+        }
+
     def minute_bar(self, symbol: str, minute_ns: int) -> Bar:
         """The one-minute bar that contains ``minute_ns``."""
         one = self._instrument(symbol)

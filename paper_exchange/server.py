@@ -141,10 +141,13 @@ async def serve(
     """Run until SIGTERM or SIGINT; ``ready`` is called once requests are served."""
     logging.basicConfig(level=settings.log_level.upper())
     allow_many_files()
-    server = make_server(App(settings), ready, secure)
+    app = App(settings)
+    server = make_server(app, ready, secure)
 
     def stop() -> None:
         server.should_exit = True
+        # Open pages would hold the shutdown up for as long as it waits for connections.
+        app.page.live.close()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

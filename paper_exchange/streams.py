@@ -1,10 +1,12 @@
 """The trade_updates stream: the conversation without I/O, and the hub that routes."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 
 from starlette.websockets import WebSocket
 
 from paper_exchange.accounts import Account
+from paper_exchange.connections import Arrival, Connection
 from paper_exchange.events import TradeEvent
 from paper_exchange.fault_spec import STREAM
 from paper_exchange.sockets import (
@@ -104,17 +106,32 @@ class TradeUpdates:
         frames: str = "binary",
         connections_each: int = 0,
         faults: StreamFaults | None = None,
+        now_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._authenticate = authenticate
         self._connections_each = connections_each
         self._faults = faults
         self._encode = json_text if frames == "text" else json_binary
+        self._now_ns = now_ns
         self._clients: dict[Outlet, Conversation] = {}
+        self._arrivals: dict[Outlet, Arrival] = {}
 
     @property
     def connections(self) -> int:
         """How many sockets are open."""
         return len(self._clients)
+
+    def connected(self) -> Iterator[Connection]:
+        """The open sockets, oldest first."""
+        for outlet, conversation in self._clients.items():
+            account = conversation.account
+            yield Connection(
+                arrival=self._arrivals[outlet],
+                endpoint="trade_updates",
+                account_id=account.id if account else None,
+                subjects=conversation.streams,
+                waiting=outlet.outbox.qsize(),
+            )
 
     def publish(self, event: TradeEvent) -> None:
         """Send an event to whoever listens to its account; one of the engine's sinks."""
@@ -145,11 +162,12 @@ class TradeUpdates:
         if self._faults is not None:
             outlet.tamper = self._faults.tamper(STREAM, outlet, socket.headers, key_id)
         await socket.accept()
+        self._arrivals[outlet] = Arrival.of(socket.scope, self._now_ns())
         self._clients[outlet] = conversation
         try:
             await converse(socket, outlet, hear)
         finally:
-            del self._clients[outlet]
+            del self._clients[outlet], self._arrivals[outlet]
 
     def _has_room(self, account: Account) -> bool:
         if not self._connections_each:

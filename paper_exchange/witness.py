@@ -134,6 +134,10 @@ class Witness:
         """How many requests there were."""
         return len(self._offsets) * _BLOCK + len(self._block)
 
+    def newest(self, limit: int) -> list[Seen]:
+        """The last entries, newest first, at most ``limit``."""
+        return list(self.since(max(0, self.count - limit), limit))[::-1]
+
     def since(self, index: int, limit: int) -> Iterator[Seen]:
         """Entries from ``index`` on, at most ``limit``, read as they are asked for."""
         stop = min(index + limit, self.count)

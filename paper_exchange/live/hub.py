@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 
 from starlette.websockets import WebSocket
@@ -11,6 +11,7 @@ from starlette.websockets import WebSocket
 from paper_exchange.accounts import Account
 from paper_exchange.assets import Asset
 from paper_exchange.clock import MILLISECOND, SECOND
+from paper_exchange.connections import Arrival, Connection
 from paper_exchange.exchange import Exchange
 from paper_exchange.fault_spec import DATA
 from paper_exchange.hours import AlwaysOpen
@@ -75,6 +76,11 @@ class DataStreams:
         """How many sockets are open."""
         return sum(station.connections for station in self._stations)
 
+    def connected(self) -> Iterator[Connection]:
+        """The open sockets, oldest first."""
+        every = (one for station in self._stations for one in station.connected())
+        return iter(sorted(every, key=lambda one: one.arrival.number))
+
     def serves(self, path: str) -> bool:
         """Whether a market data feed is at this path."""
         return path.rstrip("/") in self._by_path
@@ -98,7 +104,8 @@ class DataStreams:
         """One client from handshake to close; ``credentials`` are those of the handshake."""
         station = self._by_path[socket.scope["path"].rstrip("/")]
         await socket.accept()
-        client = station.join(MSGPACK if wants_msgpack(socket) else JSON, self.look)
+        codec = MSGPACK if wants_msgpack(socket) else JSON
+        client = station.join(codec, self.look, Arrival.of(socket.scope, self._clock.now_ns()))
         if self._faults is not None:
             client.outlet.tamper = self._faults.tamper(
                 DATA, client.outlet, socket.headers, client.key_id

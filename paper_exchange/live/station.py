@@ -10,6 +10,7 @@ from starlette.types import Message
 from paper_exchange.accounts import Account
 from paper_exchange.assets import Asset
 from paper_exchange.clock import Clock
+from paper_exchange.connections import Arrival, Connection
 from paper_exchange.live.conversation import Answer, Conversation, House, error
 from paper_exchange.live.feeds import BAR_CHANNELS, TICK_CHANNELS, DataFeed
 from paper_exchange.live.messages import Codec, DataMessage
@@ -42,7 +43,11 @@ class Client:
     """One connected client: its conversation, its codec and its outbox."""
 
     def __init__(
-        self, conversation: Conversation, codec: Codec, changed: Callable[[], None]
+        self,
+        conversation: Conversation,
+        codec: Codec,
+        changed: Callable[[], None],
+        arrival: Arrival,
     ) -> None:
         self.conversation = conversation
         self.codec = codec
@@ -50,6 +55,7 @@ class Client:
             self._encode, asyncio.Queue(BACKLOG), farewell=codec.control(error(407))
         )
         self._changed = changed
+        self.arrival = arrival
 
     def key_id(self) -> str | None:
         """Whose connection it is, None before that is known."""
@@ -135,14 +141,31 @@ class Station:
         """How many sockets are open."""
         return len(self._clients)
 
-    def join(self, codec: Codec, changed: Callable[[], None]) -> Client:
+    def connected(self) -> Iterator[Connection]:
+        """The open sockets, in no order."""
+        for client in self._clients:
+            account = client.conversation.account
+            wanted = client.conversation.subscribed
+            yield Connection(
+                arrival=client.arrival,
+                endpoint=f"data {self.feed.name}",
+                account_id=account.id if account else None,
+                subjects=tuple(
+                    f"{channel}: {' '.join(symbols)}"
+                    for channel, symbols in wanted.items()
+                    if symbols
+                ),
+                waiting=client.outlet.outbox.qsize(),
+            )
+
+    def join(self, codec: Codec, changed: Callable[[], None], arrival: Arrival) -> Client:
         """Take a client in; ``changed`` is called whenever the demand has changed."""
 
         def on_change() -> None:
             self._refresh()
             changed()
 
-        client = Client(Conversation(self.feed, self._house), codec, on_change)
+        client = Client(Conversation(self.feed, self._house), codec, on_change, arrival)
         self._clients.add(client)
         return client
 

@@ -332,7 +332,7 @@ def test_headers(http: Http) -> None:
 
 def test_unknown_endpoint(http: Http) -> None:
     """An unknown path is a 404 with a body; a known one with another method is a 405."""
-    for path in ("/v2/nothing", "/", "/v2/stocks/x/y/z"):
+    for path in ("/v2/nothing", "/nothing", "/v2/stocks/x/y/z"):
         answer = http("GET", path)
         assert answer.status_code == 404
         assert answer.json() == {"code": 40410000, "message": "endpoint not found"}

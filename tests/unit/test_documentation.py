@@ -45,6 +45,7 @@ FOREIGN_NAMES = {
     "REDIS_PORT",  # of the compose file
     "REDIS_SERVER_7",  # of the tests
     "REQUESTS_CA_BUNDLE",  # of requests
+    "REQUIRE_BROWSER",  # of the tests
     "REQUIRE_REDIS_7",  # of the tests
     "SIGNAL_ID",  # of examples/publish/shell
     "SMOKE_SECONDS",  # of scripts/compose-smoke

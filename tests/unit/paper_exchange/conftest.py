@@ -29,6 +29,8 @@ class World:
     def __init__(self, settings: Settings, start: datetime) -> None:
         self.clock = ManualClock(start)
         self.told: list[dict[str, Any]] = []
+        #: Who else hears events.
+        self.sinks: list[Callable[[TradeEvent], None]] = []
         self.exchange = Exchange(
             settings, self._hear, clock=self.clock, new_id=seeded_ids(settings.seed)
         )
@@ -40,6 +42,8 @@ class World:
 
     def _hear(self, event: TradeEvent) -> None:
         self.told.append(event.render())
+        for sink in self.sinks:
+            sink(event)
 
     def open_account(self, key: str) -> Account:
         """The account of a key."""

@@ -12,6 +12,7 @@ from starlette.types import Message
 
 from paper_exchange.app import App
 from paper_exchange.clock import ManualClock, to_datetime
+from paper_exchange.connections import Arrival
 from paper_exchange.live.conversation import Conversation
 from paper_exchange.live.hub import DataStreams
 from paper_exchange.live.messages import JSON
@@ -144,7 +145,7 @@ def test_a_step_right_after_the_answer_loses_no_bar() -> None:
 
     async def scene(stage: Stage) -> None:
         station = stage.live._by_path["/v2/iex"]
-        client = station.join(JSON, lambda: None)
+        client = station.join(JSON, lambda: None, Arrival(1, 0, ""))
         client.greet(("k", "s"))
         client.hear('{"action":"subscribe","bars":["KO"]}')
         said = client.outlet.outbox.qsize()
