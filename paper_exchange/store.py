@@ -7,6 +7,7 @@ more was executed, than memory may hold; then the oldest go to a database
 without a name.
 """
 
+import logging
 import sqlite3
 import weakref
 from collections.abc import Iterable, Iterator
@@ -26,6 +27,8 @@ from paper_exchange.market import Market
 from paper_exchange.matching import Engine
 from paper_exchange.orders import Order
 from paper_exchange.records import Codec
+
+log = logging.getLogger(__name__)
 
 #: What of an account has tables of its own, or follows from them.
 ELSEWHERE = frozenset(
@@ -87,6 +90,8 @@ class Store:
         self.fills = Codec(Fill, assets)
         self._assets = assets
         self._slack = min(_SLACK, 1 + keep // 8)
+        #: More in memory than this, and the oldest leave it.
+        self._most = keep + self._slack
         #: Symbols that the table of that name has already.
         self._traded: set[str] = set()
         self._parts: Parts | None = None
@@ -122,9 +127,8 @@ class Store:
             with self._transaction() as connection:
                 self._write_changes(connection)
             journal.written()
-        most = self.keep + self._slack
-        if len(journal.closed) > most or len(journal.executed) > most:
-            self._archive_oldest()
+        if max(len(journal.closed), len(journal.executed)) > self._most:
+            self._try_to_archive()
 
     def close(self) -> None:
         """Write what is left and close the database."""
@@ -209,6 +213,16 @@ class Store:
             row, body = self.row(account_id), self.fills.encode(fill)
             values = (number, row, fill.id, fill.at_ns, fill.order_id, body)
             connection.execute(_EXECUTION, values)
+
+    def _try_to_archive(self) -> None:
+        """Without room on the disk the oldest stay in memory; that must not cost an answer."""
+        try:
+            self._archive_oldest()
+        except sqlite3.Error:
+            log.exception("closed_orders_stay_in_memory")
+            self._most *= 2
+        else:
+            self._most = self.keep + self._slack
 
     def _archive_oldest(self) -> None:
         """Memory keeps the newest ``keep`` of each kind; a state file has the others already."""

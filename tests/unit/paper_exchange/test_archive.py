@@ -1,5 +1,6 @@
 """Closed orders on disk are found like those in memory: every list, lookup and page."""
 
+import sqlite3
 from collections.abc import Iterator
 from itertools import product
 from random import Random
@@ -213,4 +214,28 @@ def test_timers_do_not_keep_ended_orders() -> None:
     asked.later(5 * 3600)
     found = asked("GET", "/v2/orders:by_client_order_id?client_order_id=stays")[1]
     assert found["status"] == "canceled"
+    asked.close()
+
+
+def test_a_full_disk_keeps_the_oldest_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Orders are answered all the same, and go to disk once there is room."""
+    asked = Asked(keep_closed=4)
+    store = asked.app.exchange.store
+    orders = [asked.order(client_order_id=f"before-{n}")[1]["id"] for n in range(20)]
+    assert len(store.journal.closed) <= 6
+
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "_write_orders", full)
+        for n in range(20):
+            answer = asked.order(client_order_id=f"meanwhile-{n}")
+            assert answer[0] == 200
+            orders.append(answer[1]["id"])
+        assert len(store.journal.closed) > 20
+    orders += [asked.order(client_order_id=f"after-{n}")[1]["id"] for n in range(20)]
+    assert len(store.journal.closed) <= 6
+    listed = asked("GET", "/v2/orders?status=all&limit=500&direction=asc")[1]
+    assert [order["id"] for order in listed] == orders
     asked.close()
