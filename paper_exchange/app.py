@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from paper_exchange.accounts import Account
-from paper_exchange.api import account, admin, data, orders, positions
+from paper_exchange.api import account, admin, data, history, orders, positions
 from paper_exchange.api.call import Call, Reply, Router
 from paper_exchange.clock import Clock
 from paper_exchange.errors import ApiError, endpoint_not_found
@@ -78,7 +78,8 @@ class App:
         self._trading, self._data, self._admin = Router(), Router(), Router()
         for module in (orders, positions, account):
             module.add_routes(self._trading)
-        data.add_routes(self._data)
+        for module in (data, history):
+            module.add_routes(self._data)
         admin.add_routes(self._admin)
 
     def _authenticate(self, key_id: str, secret: str) -> Account | None:

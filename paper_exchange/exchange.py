@@ -35,6 +35,7 @@ class Exchange:
             seed=settings.seed,
             volatility=settings.volatility,
             origin_ns=self.clock.now_ns(),
+            session=settings.session,
         )
         self.accounts = Accounts(settings.cash, settings.keys)
         self.limiter = RateLimiter(settings.rate_limit)
