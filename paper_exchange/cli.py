@@ -4,6 +4,7 @@ from decimal import Decimal, InvalidOperation
 
 import click
 
+from paper_exchange.replay.errors import ReplayError
 from paper_exchange.server import listen, serve
 from paper_exchange.settings import Settings
 
@@ -86,6 +87,18 @@ def _keys(_: click.Context, __: click.Parameter, value: str) -> tuple[tuple[str,
     help="Websocket frames of trade_updates.",
 )
 @click.option(
+    "--replay",
+    multiple=True,
+    metavar="PATH",
+    help="Recorded prices instead of the walk: a CSV or Parquet file, or a folder; repeatable.",
+)
+@click.option(
+    "--replay-times",
+    default="start",
+    type=click.Choice(["start", "recorded"]),
+    help="Move recorded prices to the exchange's start, or keep their times.",
+)
+@click.option(
     "--log-level",
     default="warning",
     type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
@@ -109,5 +122,9 @@ def main(**options: object) -> None:
 
     import uvloop
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(settings, listener, ready))
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(settings, listener, ready))
+    except ReplayError as error:
+        listener.close()
+        raise click.ClickException(str(error)) from None

@@ -8,7 +8,7 @@ from paper_exchange.clock import MILLISECOND, Clock, SystemClock
 from paper_exchange.events import EventSink
 from paper_exchange.hours import make_hours
 from paper_exchange.ids import IdSource, random_id
-from paper_exchange.market import Market
+from paper_exchange.market import Market, Replayed
 from paper_exchange.matching import Behaviour, Engine
 from paper_exchange.rate_limit import RateLimiter
 from paper_exchange.settings import Settings
@@ -30,12 +30,14 @@ class Exchange:
         self.clock = clock or SystemClock()
         self.assets = AssetBook(settings.symbols)
         self.hours = make_hours(settings.session)
+        start_ns = self.clock.now_ns()
         self.market = Market(
             self.assets,
             seed=settings.seed,
             volatility=settings.volatility,
-            origin_ns=self.clock.now_ns(),
+            origin_ns=start_ns,
             session=settings.session,
+            replayed=_replayed(settings, self.assets, start_ns),
         )
         self.accounts = Accounts(settings.cash, settings.keys)
         self.limiter = RateLimiter(settings.rate_limit)
@@ -53,3 +55,17 @@ class Exchange:
                 closed_ioc=settings.closed_ioc,
             ),
         )
+
+
+def _replayed(settings: Settings, assets: AssetBook, start_ns: int) -> dict[str, Replayed]:
+    """What the files tell; symbols only they know are added to the assets.
+
+    Raises:
+        ReplayError: when one cannot be replayed.
+    """
+    if not settings.replay:
+        return {}
+    from paper_exchange.replay.load import When, load
+
+    when = When(start_ns, settings.replay_times == "recorded", settings.session)
+    return load(settings.replay, assets, when)

@@ -3,9 +3,10 @@
 import re
 from datetime import UTC, date, datetime
 
-from paper_exchange.clock import to_ns
+from paper_exchange.clock import SECOND
 
-_FRACTION = re.compile(r"\.(\d+)")
+_FRACTION = re.compile(r"\.(\d{1,9})(?!\d)")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -23,17 +24,15 @@ def parse_instant(text: str) -> int:
 
     Raises:
         ValueError: when the text is none.
+        OverflowError: when it is one at the very ends of the calendar.
     """
-    found = _FRACTION.search(text)
     nanoseconds = 0
-    if found is not None:
-        digits = found[1]
-        if len(digits) > 9:
+    if "." in text:
+        found = _FRACTION.search(text)
+        if found is None:
             raise ValueError(text)
-        nanoseconds = int(digits.ljust(9, "0"))
+        nanoseconds = int(found[1].ljust(9, "0"))
         text = text[: found.start()] + text[found.end() :]
     at = datetime.fromisoformat(text)
-    try:
-        return to_ns(at if at.tzinfo else at.replace(tzinfo=UTC)) + nanoseconds
-    except OverflowError:
-        raise ValueError(text) from None
+    since = (at if at.tzinfo else at.replace(tzinfo=UTC)) - _EPOCH
+    return (since.days * 86_400 + since.seconds) * SECOND + nanoseconds

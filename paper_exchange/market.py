@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from paper_exchange.assets import Asset
-from paper_exchange.clock import new_york
+from paper_exchange.clock import SECOND, new_york
 from paper_exchange.prices.quotes import Bar, Book, Quote, Top
 from paper_exchange.prices.series import Series
 from paper_exchange.prices.tape import DAY_NS, MINUTE_NS, TICK_NS, TICKS_PER_SECOND, Tape
@@ -28,6 +28,10 @@ __all__ = [
     "Replayed",
     "Top",
 ]
+
+
+#: 1900-01-01: files may reach back further than made-up prices do.
+_LONG_AGO_NS = -2_208_988_800 * SECOND
 
 
 class Replayed(NamedTuple):
@@ -77,7 +81,9 @@ class Market:
         replayed = self._replayed.get(asset.symbol)
         if replayed is not None:
             tape, unit, book = replayed
-            return Series(asset, days, tape, seed=self._seed, unit=unit, book=book)
+            return Series(
+                asset, days, tape, seed=self._seed, unit=unit, book=book, begins_ns=_LONG_AGO_NS
+            )
         walk = Walk(
             f"{self._seed}:{asset.symbol}",
             days,

@@ -21,6 +21,8 @@ class Settings:
         partial_fill_rate: share of executions that at first fill a part.
         closed_ioc: ``cancel`` or ``refuse`` IOC and FOK orders while closed.
         stream_frames: ``binary`` (as paper sends) or ``text``.
+        replay: files and folders of recorded prices.
+        replay_times: ``start`` moves them to the exchange's start, ``recorded`` keeps theirs.
     """
 
     host: str = "127.0.0.1"
@@ -36,4 +38,6 @@ class Settings:
     partial_fill_rate: float = 0.0
     closed_ioc: str = "cancel"
     stream_frames: str = "binary"
+    replay: tuple[str, ...] = ()
+    replay_times: str = "start"
     log_level: str = "warning"

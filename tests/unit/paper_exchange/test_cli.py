@@ -30,6 +30,7 @@ def test_options_become_settings(served: list[Settings]) -> None:
         "--port 0 --seed 5 --session nyse --rate-limit 0 --cash 2500.50 --symbols abc,XYZ,"
         " --fill-delay-ms 20 --keys a:b,c:d:e --volatility 0 --partial-fill-rate 0.1"
         " --closed-ioc refuse --stream-frames text --log-level ERROR"
+        " --replay a.csv --replay b --replay-times recorded"
     )
     result = CliRunner().invoke(cli.main, line.split())
     assert result.exit_code == 0
@@ -48,6 +49,8 @@ def test_options_become_settings(served: list[Settings]) -> None:
             partial_fill_rate=0.1,
             closed_ioc="refuse",
             stream_frames="text",
+            replay=("a.csv", "b"),
+            replay_times="recorded",
             log_level="error",
         )
     ]
@@ -67,3 +70,12 @@ def test_ipv6_is_bracketed(served: list[Settings]) -> None:
     """So that the printed address can be used."""
     result = CliRunner().invoke(cli.main, ["--host", "::1", "--port", "0"])
     assert result.output.startswith(("paper_exchange listening on http://[::1]:", "Error: cannot"))
+
+
+def test_what_cannot_be_replayed_is_said() -> None:
+    """In one line, with exit code 1, before anything is served."""
+    result = CliRunner().invoke(cli.main, ["--port", "0", "--replay", "missing.csv"])
+    assert result.exit_code == 1
+    assert result.output == (
+        "Error: missing.csv: cannot be read as CSV: No such file or directory\n"
+    )
