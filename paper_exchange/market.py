@@ -108,7 +108,7 @@ class Market:
         return one.quote(now_ns)
 
     def quote_at(self, symbol: str, at_ns: int) -> Quote:
-        """The quote that stands at any instant, leaving the current one in place."""
+        """The quote that stands at any instant; an earlier one leaves the current in place."""
         return self.series(symbol).quote_at(at_ns)
 
     def price_at(self, symbol: str, at_ns: int) -> Decimal:

@@ -26,7 +26,7 @@ _LOCATIONS = frozenset({"us", "us-1", "us-2", "eu-1", "bs-1"})
 _SHOWN = 100
 # A "+" that a client left unescaped in a query string arrives as a space.
 _LOST_PLUS = re.compile(r"(?<=[\d.]) (?=\d\d:?\d\d$)")
-_TOKEN = re.compile(r"([^|]{1,40})\|([BTQ])\|(\d{1,19})\|(\d{1,19})")
+_TOKEN = re.compile(r"([^|]{1,40})\|([BTQ])\|([0-9]{1,19})\|([0-9]{1,19})")
 
 
 def bad(name: str, value: str, hint: str = "") -> ApiError:

@@ -23,8 +23,8 @@ class Quote:
     ask_size: float
     last: Decimal
     last_size: float
-    traded_ns: int
-    trade_id: int
+    traded_ns: int = 0
+    trade_id: int = 0
 
     @property
     def tick(self) -> int:
@@ -46,7 +46,7 @@ class Bar:
     close: Decimal
     volume: float
     trades: int
-    vwap: float
+    vwap: float = 0.0
 
 
 class Top(NamedTuple):

@@ -132,10 +132,10 @@ class Series:
         return self.newest
 
     def quote_at(self, at_ns: int) -> Quote:
-        """The quote that stands at any instant, leaving the current one in place."""
+        """The quote that stands at any instant; an earlier one leaves the current in place."""
         tick = at_ns // TICK_NS
-        if tick == self.tick and self.newest is not None:
-            return self.newest
+        if self.newest is None or tick >= self.tick:
+            return self.quote(at_ns)
         view = self.view(tick // TICKS_PER_MINUTE)
         return self.make_quote(view, self._standing(view, tick))
 

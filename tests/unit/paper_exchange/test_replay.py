@@ -436,3 +436,11 @@ def test_parquet_without_pyarrow(write: Write, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(ReplayError, match=r"need pyarrow: pip install 'signalpaca\[parquet\]'$"):
         replay(Path("bars.parquet"))
     assert replay(write(HEAD, GOOD)).price_at("AAPL", NOW) == 11
+
+
+def test_the_example_can_be_replayed() -> None:
+    """As the how-to shows it."""
+    example = Path(__file__).resolve().parents[3] / "examples/replay/dip.csv"
+    told = all_bars(replay(example).series("AAPL"), "1Min")
+    assert (len(told), told[0].open, told[0].volume) == (30, 229.5, 90000)
+    assert min(row.low for row in told) < told[0].open < told[-1].close
