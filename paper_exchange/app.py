@@ -17,6 +17,7 @@ from paper_exchange.api import (
     admin,
     data,
     faults,
+    history,
     orders,
     portfolio,
     positions,
@@ -92,7 +93,8 @@ class App:
         self._trading, self._data, self._admin = Router(), Router(), Router()
         for module in (orders, positions, account, activities, portfolio):
             module.add_routes(self._trading)
-        data.add_routes(self._data)
+        for module in (data, history):
+            module.add_routes(self._data)
         admin.add_routes(self._admin)
         faults.add_routes(self._admin)
         self._guard = Guard(settings.host)

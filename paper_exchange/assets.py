@@ -10,6 +10,7 @@ from paper_exchange.ids import stable_id
 
 _PENNY = Decimal("0.01")
 _SUB_PENNY = Decimal("0.0001")
+_REPLAYED_INCREMENT = Decimal("0.000000001")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,21 @@ class AssetBook:
                         base_price=_invented_price(symbol),
                     )
                 )
+
+    def add_replayed(self, symbol: str, price: Decimal) -> Asset:
+        """List a symbol that only a replayed file knows; one with a slash is crypto."""
+        crypto = "/" in symbol
+        asset = Asset(
+            id=stable_id("asset", symbol),
+            symbol=symbol,
+            name=f"{symbol} (replayed)",
+            exchange="CRYPTO" if crypto else "NASDAQ",
+            base_price=price,
+            crypto=crypto,
+            price_increment=_REPLAYED_INCREMENT if crypto else None,
+        )
+        self._add(asset)
+        return asset
 
     def _add(self, asset: Asset) -> None:
         self._assets.append(asset)

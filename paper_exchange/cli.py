@@ -13,6 +13,7 @@ from paper_exchange.database import StateError
 from paper_exchange.fault_spec import Spec, parse_text
 from paper_exchange.fault_values import BadFault
 from paper_exchange.live.feeds import FEEDS
+from paper_exchange.replay.errors import ReplayError
 from paper_exchange.server import Secure, listen, serve
 from paper_exchange.settings import Settings
 from paper_exchange.tls import Identity, TlsError, identity
@@ -233,6 +234,18 @@ def _feeds(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...]
 @click.option("--tls-cert", default="", show_default=False, help="A certificate of your own, PEM.")
 @click.option("--tls-key", default="", show_default=False, help="Its key, PEM.")
 @click.option(
+    "--replay",
+    multiple=True,
+    metavar="PATH",
+    help="Recorded prices instead of the walk: a CSV or Parquet file, or a folder; repeatable.",
+)
+@click.option(
+    "--replay-times",
+    default="start",
+    type=click.Choice(["start", "recorded"]),
+    help="Move recorded prices to the exchange's start, or keep their times.",
+)
+@click.option(
     "--log-level",
     default="warning",
     type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
@@ -264,7 +277,7 @@ def main(**options: object) -> None:
         runner = stack.enter_context(asyncio.Runner(loop_factory=uvloop.new_event_loop))
         try:
             runner.run(serve(settings, listener, ready, secure))
-        except StateError as error:
+        except (ReplayError, StateError) as error:
             raise click.ClickException(str(error)) from None
 
 

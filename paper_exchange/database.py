@@ -19,7 +19,10 @@ CREATE TABLE progress (one INTEGER PRIMARY KEY, sequence INTEGER, clock_ns INTEG
 CREATE TABLE accounts (number INTEGER PRIMARY KEY, id TEXT UNIQUE, body BLOB);
 CREATE TABLE positions (number INTEGER PRIMARY KEY, account INTEGER, symbol TEXT,
     qty TEXT, avg_entry_price TEXT, UNIQUE (account, symbol));
-CREATE TABLE prices (symbol TEXT PRIMARY KEY, held TEXT, factor REAL) WITHOUT ROWID;
+CREATE TABLE prices (
+    symbol TEXT, number INTEGER, since_ns INTEGER NOT NULL, held REAL, factor REAL NOT NULL,
+    PRIMARY KEY (symbol, number)
+) WITHOUT ROWID;
 CREATE TABLE traded (symbol TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE orders (number INTEGER PRIMARY KEY, account INTEGER, id TEXT UNIQUE,
     client_order_id TEXT, submitted_ns INTEGER, is_open INTEGER, symbol TEXT, side TEXT,

@@ -9,7 +9,7 @@ from paper_exchange.events import EventSink, TradeEvent
 from paper_exchange.faults import Faults
 from paper_exchange.hours import make_hours
 from paper_exchange.ids import IdSource, random_id, seeded_ids
-from paper_exchange.market import DAY_NS, Market
+from paper_exchange.market import DAY_NS, Market, Replayed
 from paper_exchange.matching import Behaviour, Engine
 from paper_exchange.order_faults import FaultyConduct
 from paper_exchange.rate_limit import RateLimiter
@@ -59,6 +59,8 @@ class Exchange:
             seed=settings.seed,
             volatility=settings.volatility,
             origin_ns=self.store.origin_ns,
+            session=settings.session,
+            replayed=_replayed(settings, self.assets, self.store.origin_ns),
         )
         self.accounts = Accounts(settings.cash, settings.keys, self.journal, self.store.archive)
         self.limiter = RateLimiter(
@@ -112,3 +114,17 @@ class Exchange:
         """Write what is left and give up the files; nothing may be asked afterwards."""
         self.store.close()
         self.witness.close()
+
+
+def _replayed(settings: Settings, assets: AssetBook, start_ns: int) -> dict[str, Replayed]:
+    """What the files tell; symbols only they know are added to the assets.
+
+    Raises:
+        ReplayError: when one cannot be replayed.
+    """
+    if not settings.replay:
+        return {}
+    from paper_exchange.replay.load import When, load
+
+    when = When(start_ns, settings.replay_times == "recorded", settings.session)
+    return load(settings.replay, assets, when)

@@ -41,7 +41,8 @@ class Displayed:
         at, taken = self._taken.get(key, (quote, ZERO))
         if at is not quote:
             taken = ZERO
-        left = (quote.ask_size if order.side == "buy" else quote.bid_size) - taken
+        shown = quote.ask_size if order.side == "buy" else quote.bid_size
+        left = Decimal(str(shown)) - taken
         if order.time_in_force == "fok" and left < wanted:
             return ZERO
         part = min(wanted, left)

@@ -8,6 +8,7 @@ from pathlib import Path
 from paper_exchange.accounts import Account, Position
 from paper_exchange.database import StateError
 from paper_exchange.fills import Fill
+from paper_exchange.prices.hand_set import Rule
 from paper_exchange.records import Unknown
 from paper_exchange.store import Parts, Store
 
@@ -45,9 +46,15 @@ class _Recovery:
         self._positions(connection)
         self._orders(connection)
         self._executions(connection)
-        for symbol, held, factor in connection.execute("SELECT * FROM prices"):
-            price = None if held is None else Decimal(held)
-            self._parts.market.restore_by_hand(symbol, price, factor)
+        self._prices(connection)
+
+    def _prices(self, connection: sqlite3.Connection) -> None:
+        by_symbol: dict[str, list[Rule]] = defaultdict(list)
+        query = "SELECT symbol, since_ns, held, factor FROM prices ORDER BY symbol, number"
+        for symbol, *rule in connection.execute(query):
+            by_symbol[symbol].append((rule[0], rule[1], rule[2]))
+        for symbol, rules in by_symbol.items():
+            self._parts.market.series(symbol).restore_by_hand(rules)
 
     def _check_symbols(self, connection: sqlite3.Connection) -> None:
         """Every symbol is looked up now: an archived order must not fail when it is asked for."""

@@ -43,6 +43,8 @@ class Settings:
         tls_port: of the second, TLS-wrapped listener; None for none, 0 takes a free one.
         tls_dir: where the self-made certificate is kept; empty for the user's state directory.
         tls_cert, tls_key: PEM files to use instead; both or neither.
+        replay: files and folders of recorded prices.
+        replay_times: ``start`` moves them to the exchange's start, ``recorded`` keeps theirs.
     """
 
     host: str = "127.0.0.1"
@@ -64,6 +66,8 @@ class Settings:
     order_log: Path | None = None
     closed_ioc: str = "cancel"
     stream_frames: str = "binary"
+    replay: tuple[str, ...] = ()
+    replay_times: str = "start"
     log_level: str = "warning"
     rate_window: float = 60.0
     state: Path | None = None

@@ -52,6 +52,7 @@ _POSITION = (
     "ON CONFLICT (account, symbol) "
     "DO UPDATE SET qty=excluded.qty, avg_entry_price=excluded.avg_entry_price"
 )
+_PRICE = "REPLACE INTO prices VALUES (?,?,?,?,?)"
 _NO_POSITION = "DELETE FROM positions WHERE account=? AND symbol=?"
 
 
@@ -94,6 +95,8 @@ class Store:
         self._most = keep + self._slack
         #: Symbols that the table of that name has already.
         self._traded: set[str] = set()
+        #: How much of what was set by hand the table of prices has.
+        self._rules_written: dict[str, int] = {}
         self._parts: Parts | None = None
         self._connection: sqlite3.Connection | None = None
         if path is not None:
@@ -145,6 +148,7 @@ class Store:
             connection.execute("COMMIT")
         except BaseException:
             self._traded.clear()
+            self._rules_written.clear()
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
@@ -165,9 +169,11 @@ class Store:
         self._write_orders(connection, journal.orders.values())
         self._write_executions(connection, journal.unwritten)
         for symbol in journal.prices:
-            held, factor = parts.market.by_hand(symbol)
-            price = None if held is None else str(held)
-            connection.execute("REPLACE INTO prices VALUES (?,?,?)", (symbol, price, factor))
+            rules = parts.market.series(symbol).by_hand()
+            # The last one that was written may have been replaced since; none before it.
+            for number in range(max(0, self._rules_written.get(symbol, 0) - 1), len(rules)):
+                connection.execute(_PRICE, (symbol, number, *rules[number]))
+            self._rules_written[symbol] = len(rules)
         progress = (parts.engine.sequence, parts.clock.now_ns())
         connection.execute("REPLACE INTO progress VALUES (1,?,?)", progress)
 

@@ -1,81 +1,72 @@
-"""Market data: latest trades, quotes and bars, and snapshots, of stocks and crypto."""
+"""Market data of now: latest trades, quotes, bars and order books, and snapshots."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 from paper_exchange.api.call import Call, Reply, Router
+from paper_exchange.api.data_query import (
+    check_currency,
+    check_feed,
+    check_location,
+    stock,
+    symbols,
+)
 from paper_exchange.assets import Asset
-from paper_exchange.clock import new_york, new_york_midnight, stamp
-from paper_exchange.errors import ApiError, not_found
-from paper_exchange.market import DAY_NS, MINUTE_NS, Bar
+from paper_exchange.prices.history import latest_bars
+from paper_exchange.prices.timeframes import Timeframe
+from paper_exchange.rows import (
+    Row,
+    bar_json,
+    last_trade,
+    orderbook_json,
+    quote_json,
+    trade_json,
+)
 
-Row = dict[str, object]
-Render = Callable[[Call, Asset], Row]
+#: A row, or None when there is nothing yet.
+Render = Callable[[Call, Asset], Row | None]
+
+_MINUTE = Timeframe(1, "Min")
+_DAY = Timeframe(1, "Day")
 
 
 def trade(call: Call, asset: Asset) -> Row:
     """The last trade; prices and sizes are JSON numbers in market data."""
-    quote = call.exchange.market.quote(asset.symbol, call.now_ns)
-    row: Row = {
-        "t": stamp(quote.at_ns),
-        "p": float(quote.last),
-        "s": quote.last_size,
-        "i": quote.tick,
-    }
-    if asset.crypto:
-        return row | {"tks": "B" if quote.tick % 2 else "S"}
-    return row | {"x": "V", "c": ["@"], "z": "C"}
+    return trade_json(asset, last_trade(call.exchange.market.quote(asset.symbol, call.now_ns)))
 
 
 def quote(call: Call, asset: Asset) -> Row:
     """The top of the book."""
-    top = call.exchange.market.quote(asset.symbol, call.now_ns)
-    row: Row = {
-        "t": stamp(top.at_ns),
-        "bp": float(top.bid),
-        "bs": top.bid_size,
-        "ap": float(top.ask),
-        "as": top.ask_size,
-    }
-    return row if asset.crypto else row | {"bx": "V", "ax": "V", "c": ["R"], "z": "C"}
+    return quote_json(asset, call.exchange.market.quote(asset.symbol, call.now_ns))
 
 
-def _bar_row(one: Bar) -> Row:
-    return {
-        "t": stamp(one.start_ns),
-        "o": float(one.open),
-        "h": float(one.high),
-        "l": float(one.low),
-        "c": float(one.close),
-        "v": one.volume,
-        "n": one.trades,
-        "vw": round(float(one.high + one.low + one.close) / 3, 6),
-    }
+def orderbook(call: Call, asset: Asset) -> Row:
+    """The whole book."""
+    return orderbook_json(asset, call.exchange.market.quote(asset.symbol, call.now_ns))
 
 
-def bar(call: Call, asset: Asset) -> Row:
+def bar(call: Call, asset: Asset) -> Row | None:
     """The newest finished minute."""
-    return _bar_row(call.exchange.market.minute_bar(asset.symbol, call.now_ns - MINUTE_NS))
+    return _bars(call, asset, _MINUTE, 1)[0]
 
 
-def _daily(call: Call, asset: Asset, *, days_ago: int) -> Row:
-    """A day's bar: New York days for stocks, UTC days for crypto."""
-    now = call.now_ns
-    utc_day = now // DAY_NS * DAY_NS
-    today = utc_day if asset.crypto else new_york_midnight(new_york(now).date())
-    start, end = (today, now) if not days_ago else (today - DAY_NS, today)
-    return _bar_row(call.exchange.market.span_bar(asset.symbol, start, end))
+def _bars(call: Call, asset: Asset, frame: Timeframe, count: int) -> list[Row | None]:
+    """The newest bars of a length, the newest first; what is missing is None."""
+    series = call.exchange.market.series(asset.symbol)
+    found = [bar_json(one) for one in latest_bars(series, frame, call.now_ns, count)]
+    return [*found, *[None] * (count - len(found))]
 
 
 def snapshot(call: Call, asset: Asset) -> Row:
-    """Trade, quote, and three bars."""
+    """Trade, quote, and three bars: the last ones that history tells of."""
+    today, yesterday = _bars(call, asset, _DAY, 2)
     return {
         "latestTrade": trade(call, asset),
         "latestQuote": quote(call, asset),
         "minuteBar": bar(call, asset),
-        "dailyBar": _daily(call, asset, days_ago=0),
-        "prevDailyBar": _daily(call, asset, days_ago=1),
+        "dailyBar": today,
+        "prevDailyBar": yesterday,
     }
 
 
@@ -93,34 +84,31 @@ _LATEST = (
     _Kind(quote, "quotes", "quote"),
     _Kind(bar, "bars", "bar"),
 )
+_ORDERBOOKS = _Kind(orderbook, "orderbooks", "orderbook")
 
 
 def _rows(call: Call, render: Render, *, crypto: bool) -> Row:
-    """By symbol as asked for; unknown symbols are left out (choice; observed for crypto)."""
-    symbols = call.names("symbols")
-    if not symbols:
-        raise ApiError(400, 40010000, "symbols is required")
-    rows: Row = {}
-    for symbol in symbols:
-        asset = call.exchange.assets.find(symbol)
-        if asset is not None and asset.crypto is crypto:
-            rows[asset.symbol] = render(call, asset)
-    return rows
+    """By symbol; unknown symbols are left out (choice; observed for crypto)."""
+    if crypto:
+        check_location(call)
+    else:
+        _check(call)
+    rows = {asset.symbol: render(call, asset) for asset in symbols(call, crypto=crypto)}
+    return {symbol: row for symbol, row in rows.items() if row is not None}
+
+
+def _check(call: Call) -> None:
+    check_feed(call, latest=True)
+    check_currency(call)
 
 
 def _multi(kind: _Kind, call: Call, *, crypto: bool) -> Reply:
     return Reply({kind.plural: _rows(call, kind.render, crypto=crypto)})
 
 
-def _stock(call: Call) -> Asset:
-    asset = call.exchange.assets.find(call.params["symbol"])
-    if asset is None or asset.crypto:
-        raise not_found(f"asset not found for {call.params['symbol']}")
-    return asset
-
-
 def _single(kind: _Kind, call: Call) -> Reply:
-    asset = _stock(call)
+    _check(call)
+    asset = stock(call)
     return Reply({"symbol": asset.symbol, kind.singular: kind.render(call, asset)})
 
 
@@ -131,12 +119,13 @@ def stock_snapshots(call: Call) -> Reply:
 
 def stock_snapshot(call: Call) -> Reply:
     """``GET /v2/stocks/{symbol}/snapshot``: flat, with the symbol."""
-    asset = _stock(call)
+    _check(call)
+    asset = stock(call)
     return Reply({"symbol": asset.symbol, **snapshot(call, asset)})
 
 
 def crypto_snapshots(call: Call) -> Reply:
-    """``GET /v1beta3/crypto/us/snapshots``: wrapped."""
+    """``GET /v1beta3/crypto/{loc}/snapshots``: wrapped."""
     return Reply({"snapshots": _rows(call, snapshot, crypto=True)})
 
 
@@ -146,8 +135,9 @@ def add_routes(router: Router) -> None:
         several = f"/v2/stocks/{kind.plural}/latest"
         router.add("GET", several, partial(_multi, kind, crypto=False))
         router.add("GET", f"/v2/stocks/{{symbol}}/{kind.plural}/latest", partial(_single, kind))
-        crypto = f"/v1beta3/crypto/us/latest/{kind.plural}"
+    for kind in (*_LATEST, _ORDERBOOKS):
+        crypto = f"/v1beta3/crypto/{{loc}}/latest/{kind.plural}"
         router.add("GET", crypto, partial(_multi, kind, crypto=True))
     router.add("GET", "/v2/stocks/snapshots", stock_snapshots)
     router.add("GET", "/v2/stocks/{symbol}/snapshot", stock_snapshot)
-    router.add("GET", "/v1beta3/crypto/us/snapshots", crypto_snapshots)
+    router.add("GET", "/v1beta3/crypto/{loc}/snapshots", crypto_snapshots)

@@ -1,7 +1,6 @@
 """Market data messages, each encoded once per codec however many clients it goes to."""
 
-from collections.abc import Iterable, Sequence
-from decimal import Decimal
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgpack  # type: ignore[import-untyped]  # ships no stubs
@@ -9,20 +8,17 @@ import orjson
 from starlette.types import Message
 
 from paper_exchange.assets import Asset
-from paper_exchange.clock import SECOND, stamp
-from paper_exchange.market import Bar, Quote
-
-Row = dict[str, object]
-
-#: Price levels of an order book, on each side.
-_LEVELS = 5
+from paper_exchange.clock import SECOND
+from paper_exchange.prices.history import BarRow, TradeRow
+from paper_exchange.prices.quotes import Quote
+from paper_exchange.rows import Row, bar_json, orderbook_json, quote_json, trade_json
 
 
 class Codec(Protocol):
     """How a client's frames are written."""
 
     def encode(self, row: Row, at_ns: int) -> bytes:
-        """One message of a frame, ``at_ns`` becoming its ``t``."""
+        """One message of a frame; ``at_ns`` is its ``t`` where that is no text."""
         ...
 
     def frame(self, parts: Sequence[bytes]) -> Message:
@@ -37,9 +33,9 @@ class Codec(Protocol):
 class JsonCodec:
     """JSON in text frames, times as RFC 3339."""
 
-    def encode(self, row: Row, at_ns: int) -> bytes:
+    def encode(self, row: Row, at_ns: int) -> bytes:  # noqa: ARG002  -- the protocol's signature
         """See ``Codec``."""
-        return orjson.dumps({**row, "t": stamp(at_ns)})
+        return orjson.dumps(row)
 
     def frame(self, parts: Sequence[bytes]) -> Message:
         """See ``Codec``."""
@@ -96,77 +92,32 @@ class DataMessage:
         return found
 
 
-def trade(asset: Asset, quote: Quote) -> DataMessage:
-    """The last trade of a tick, on ``trades``."""
-    row: Row = {
-        "T": "t",
-        "S": asset.symbol,
-        "i": quote.tick,
-        "p": float(quote.last),
-        "s": quote.last_size,
-    }
-    if asset.crypto:
-        row["tks"] = "B" if quote.tick % 2 else "S"
-    else:
-        row |= {"x": "V", "c": ["@"], "z": "C"}
-    return DataMessage("trades", asset.symbol, row, quote.at_ns)
+def _message(channel: str, kind: str, asset: Asset, row: Row, at_ns: int) -> DataMessage:
+    return DataMessage(channel, asset.symbol, {"T": kind, "S": asset.symbol, **row}, at_ns)
+
+
+def trade(asset: Asset, one: TradeRow) -> DataMessage:
+    """A trade, on ``trades``."""
+    return _message("trades", "t", asset, trade_json(asset, one), one.at_ns)
 
 
 def quote(asset: Asset, top: Quote) -> DataMessage:
     """The top of the book, on ``quotes``."""
-    row: Row = {
-        "T": "q",
-        "S": asset.symbol,
-        "bp": float(top.bid),
-        "bs": top.bid_size,
-        "ap": float(top.ask),
-        "as": top.ask_size,
-    }
-    if not asset.crypto:
-        row |= {"bx": "V", "ax": "V", "c": ["R"], "z": "C"}
-    return DataMessage("quotes", asset.symbol, row, top.at_ns)
+    return _message("quotes", "q", asset, quote_json(asset, top), top.at_ns)
 
 
 def orderbook(asset: Asset, top: Quote) -> DataMessage:
     """The whole book, on ``orderbooks``.
 
     Every message carries all levels with ``r`` (reset) set, so that a client
-    may begin with any of them. The levels below the top follow from it.
+    may begin with any of them.
     """
-    step = max(top.ask - top.bid, asset.increment(top.bid))
-    row: Row = {
-        "T": "o",
-        "S": asset.symbol,
-        "b": _side(top.bid, -step, top.bid_size),
-        "a": _side(top.ask, step, top.ask_size),
-        "r": True,
-    }
-    return DataMessage("orderbooks", asset.symbol, row, top.at_ns)
-
-
-def _side(best: Decimal, step: Decimal, size: int) -> list[Row]:
-    prices: Iterable[Decimal] = (best + step * level for level in range(_LEVELS))
-    return [
-        {"p": float(price), "s": size * (level + 1)}
-        for level, price in enumerate(prices)
-        if price > 0
-    ]
+    return _message("orderbooks", "o", asset, {**orderbook_json(asset, top), "r": True}, top.at_ns)
 
 
 _BAR_TYPES = {"bars": "b", "updatedBars": "u", "dailyBars": "d"}
 
 
-def bar(channel: str, asset: Asset, one: Bar) -> DataMessage:
+def bar(channel: str, asset: Asset, one: BarRow) -> DataMessage:
     """A bar, on ``bars``, ``updatedBars`` or ``dailyBars``."""
-    row: Row = {
-        "T": _BAR_TYPES[channel],
-        "S": asset.symbol,
-        "o": float(one.open),
-        "h": float(one.high),
-        "l": float(one.low),
-        "c": float(one.close),
-        "v": one.volume,
-        "n": one.trades,
-        "vw": round(float(one.high + one.low + one.close) / 3, 6),
-    }
-    return DataMessage(channel, asset.symbol, row, one.start_ns)
+    return _message(channel, _BAR_TYPES[channel], asset, bar_json(one), one.at_ns)

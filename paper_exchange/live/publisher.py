@@ -8,7 +8,10 @@ from paper_exchange.clock import SECOND, new_york, new_york_midnight
 from paper_exchange.hours import Hours, Phase
 from paper_exchange.live import messages
 from paper_exchange.live.messages import DataMessage
-from paper_exchange.market import DAY_NS, MINUTE_NS, TICK_NS, Bar, Market, Quote
+from paper_exchange.market import DAY_NS, MINUTE_NS, TICK_NS, Market, Quote
+from paper_exchange.prices.history import BarRow, Place, TradeRow, Window, bars, trades
+from paper_exchange.prices.timeframes import Timeframe
+from paper_exchange.rows import last_trade
 
 #: Half a minute after its end a bar is computed anew, as Alpaca does for late trades.
 _SECOND_LOOK_NS = 30 * SECOND
@@ -20,11 +23,11 @@ _FRAME = 24
 #: at an asset costs a millisecond.
 _TURN = 4
 
-_TICK_MESSAGES = {
-    "trades": messages.trade,
-    "quotes": messages.quote,
-    "orderbooks": messages.orderbook,
-}
+_TICK_CHANNELS = ("trades", "quotes", "orderbooks")
+#: How far back trades are told that a tick brought together; behind a moved clock, only the last.
+_TRADES_NS = SECOND
+_MINUTE = Timeframe(1, "Min")
+_DAY = Timeframe(1, "Day")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +71,8 @@ class Publisher:
     ``hours`` are those of stocks; None trades round the clock with days that
     begin at midnight UTC, as crypto's do.
 
-    Ticks: a trade and a quote for each tick of the market that differs from
-    the one told last. Bars: at the end of each minute that began while the
+    Ticks: the new trades, and the quote, at each tick of the market at which
+    they differ from those told last. Bars: at the end of each minute that began while the
     market was open, however late that is noticed, up to ``MISSED_MINUTES``
     back. Nothing is told about the time before ``begin``.
     """
@@ -81,7 +84,7 @@ class Publisher:
         #: Minutes (since the epoch) up to which bars are told, and looked at again.
         self._minute = 0
         self._looked_again = 0
-        self._bars: dict[str, Bar] = {}
+        self._bars: dict[str, BarRow] = {}
 
     def begin(self, now_ns: int) -> None:
         """Somebody listens from now on; what happened while nobody did is not made up for.
@@ -97,7 +100,7 @@ class Publisher:
     def pause_ns(self, demand: Demand, now_ns: int) -> int:
         """How long until there may be something to tell."""
         due = []
-        if demand.of(*_TICK_MESSAGES):
+        if demand.of(*_TICK_CHANNELS):
             due.append(TICK_NS - now_ns % TICK_NS)
         due.append(MINUTE_NS - now_ns % MINUTE_NS)
         if demand.of("updatedBars"):
@@ -124,14 +127,28 @@ class Publisher:
             quote = self._market.quote_at(asset.symbol, now_ns)
             if quote == self._told.get(asset.symbol):
                 return []
-            self._told[asset.symbol] = quote
-            return [
-                make(asset, quote)
-                for channel, make in _TICK_MESSAGES.items()
-                if demand.wants(channel, asset)
-            ]
+            before, self._told[asset.symbol] = self._told.get(asset.symbol), quote
+            told: list[DataMessage] = []
+            if demand.wants("trades", asset):
+                told += [messages.trade(asset, one) for one in self._trades(before, quote)]
+            if demand.wants("quotes", asset):
+                told.append(messages.quote(asset, quote))
+            if demand.wants("orderbooks", asset):
+                told.append(messages.orderbook(asset, quote))
+            return told
 
-        return _in_turns(demand.of(*_TICK_MESSAGES), tell)
+        return _in_turns(demand.of(*_TICK_CHANNELS), tell)
+
+    def _trades(self, before: Quote | None, now: Quote) -> Iterable[TradeRow]:
+        """The trades since the quote told before; the last one where that is long ago."""
+        if before is not None and before.trade_id == now.trade_id:
+            # Set by hand once more within the tick, it is the same trade at another price.
+            return () if before.last == now.last else (last_trade(now),)
+        if before is None or now.at_ns - before.at_ns > _TRADES_NS:
+            return (last_trade(now),)
+        after = Place(before.traded_ns, before.trade_id + 1)
+        window = Window(before.traded_ns, now.traded_ns, now.traded_ns, resume=after)
+        return (row for row, _ in trades(self._market.series(now.symbol), window))
 
     # -- bars --------------------------------------------------------------------------------
 
@@ -148,18 +165,20 @@ class Publisher:
 
     def _minute_bars(self, demand: Demand, minute: int) -> Iterator[list[DataMessage]]:
         def tell(asset: Asset) -> list[DataMessage]:
-            bar = self._market.minute_bar(asset.symbol, minute * MINUTE_NS)
+            bar = self._bar(asset, _MINUTE, minute * MINUTE_NS, minute + 1)
+            if bar is None:
+                return []
             self._bars[asset.symbol] = bar
             return [messages.bar("bars", asset, bar)] if demand.wants("bars", asset) else []
 
         return _in_turns(demand.of("bars", "updatedBars"), tell)
 
     def _daily_bars(self, demand: Demand, minute: int) -> Iterator[list[DataMessage]]:
-        start, end = self._day_start(minute * MINUTE_NS), (minute + 1) * MINUTE_NS
+        start = self._day_start(minute * MINUTE_NS)
 
         def tell(asset: Asset) -> list[DataMessage]:
-            bar = self._market.span_bar(asset.symbol, start, end)
-            return [messages.bar("dailyBars", asset, bar)]
+            bar = self._bar(asset, _DAY, start, minute + 1)
+            return [] if bar is None else [messages.bar("dailyBars", asset, bar)]
 
         return _in_turns(demand.of("dailyBars"), tell)
 
@@ -170,15 +189,21 @@ class Publisher:
 
         def tell(asset: Asset) -> list[DataMessage]:
             before = self._bars.get(asset.symbol)
-            if before is None or before.start_ns // MINUTE_NS != current - 1:
+            if before is None or before.at_ns // MINUTE_NS != current - 1:
                 return []
-            bar = self._market.minute_bar(asset.symbol, before.start_ns)
-            if bar == before:
+            bar = self._bar(asset, _MINUTE, before.at_ns, current)
+            if bar is None or bar == before:
                 return []
             self._bars[asset.symbol] = bar
             return [messages.bar("updatedBars", asset, bar)]
 
         return _in_turns(demand.of("updatedBars") if looked != current else [], tell)
+
+    def _bar(self, asset: Asset, frame: Timeframe, start_ns: int, until: int) -> BarRow | None:
+        """The bar that begins at ``start_ns`` as it is when minute ``until`` begins."""
+        series = self._market.series(asset.symbol)
+        window = Window(start_ns, start_ns, until * MINUTE_NS)
+        return next((row for row, _, _ in bars(series, frame, window)), None)
 
     def _same_day(self, one: int, other: int) -> bool:
         return self._day_start(one * MINUTE_NS) == self._day_start(other * MINUTE_NS)

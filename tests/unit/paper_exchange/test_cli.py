@@ -38,6 +38,7 @@ def test_options_become_settings(served: list[Settings]) -> None:
         " --rate-window 2.5 --state kept.db --keep-closed 7"
         " --keep-alive 2.5 --client-timeout 3"
         " --stream-connections 1 --data-feeds iex,crypto --data-connections 2 --data-symbols 30"
+        " --replay a.csv --replay b --replay-times recorded"
     )
     words = line.split() + [word for fault in faults for word in ("--fault", fault)]
     result = CliRunner().invoke(cli.main, words)
@@ -57,6 +58,8 @@ def test_options_become_settings(served: list[Settings]) -> None:
             partial_fill_rate=0.1,
             closed_ioc="refuse",
             stream_frames="text",
+            replay=("a.csv", "b"),
+            replay_times="recorded",
             log_level="error",
             rate_window=2.5,
             state=Path("kept.db"),
@@ -139,3 +142,12 @@ def test_tls_that_cannot_be_had(served: list[Settings], tmp_path: Path) -> None:
     result = CliRunner().invoke(cli.main, options)
     assert result.output.startswith("Error: cannot use the certificate no.pem with the key no.key:")
     assert (result.exit_code, served) == (1, [])
+
+
+def test_what_cannot_be_replayed_is_said() -> None:
+    """In one line, with exit code 1, before anything is served."""
+    result = CliRunner().invoke(cli.main, ["--port", "0", "--replay", "missing.csv"])
+    assert result.exit_code == 1
+    assert result.output == (
+        "Error: missing.csv: cannot be read as CSV: No such file or directory\n"
+    )

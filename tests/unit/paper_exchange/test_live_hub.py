@@ -11,7 +11,7 @@ import pytest
 from starlette.types import Message
 
 from paper_exchange.app import App
-from paper_exchange.clock import ManualClock, to_datetime
+from paper_exchange.clock import ManualClock, parse_time, to_datetime
 from paper_exchange.connections import Arrival
 from paper_exchange.live.conversation import Conversation
 from paper_exchange.live.hub import DataStreams
@@ -129,8 +129,8 @@ def test_a_moved_clock_is_told_at_once() -> None:
         first = await client.hear()
         assert [one["T"] for one in first] == ["t", "q"]
         stage.step(3600)
-        later = await client.hear()
-        assert [one["t"] for one in later] == ["2026-11-20T18:00:00.000000000Z"] * 2
+        later = [one for one in await client.hear() if one["T"] == "q"]
+        assert [one["t"] for one in later] == ["2026-11-20T18:00:00Z"]
         await client.leave()
         assert stage.live.connections == 0
 
@@ -171,7 +171,7 @@ def test_each_client_in_its_own_codec() -> None:
         everything: list[dict[str, Any]] = []
         while not any(one["S"] == "KO" and one["bp"] == plain["bp"] for one in everything):
             everything += await binary.hear()
-        assert plain["t"] > alone["t"]
+        assert parse_time(plain["t"]) > parse_time(alone["t"])
         assert all(isinstance(one["t"], msgpack.Timestamp) for one in everything)
         await text.leave()
         await binary.leave()
@@ -231,11 +231,11 @@ def test_the_test_symbol_always_moves() -> None:
 
     async def scene(stage: Stage) -> None:
         client = await stage.connect("/v2/test")
-        await client.ask({"action": "subscribe", "trades": ["FAKEPACA"]})
+        await client.ask({"action": "subscribe", "quotes": ["FAKEPACA"]})
         prices = []
         for _ in range(20):
-            prices.append((await client.hear())[0]["p"])
-            stage.step(0.25)
+            prices.append((await client.hear())[0]["bp"])
+            stage.step(10)
         assert len(set(prices)) > 10
         assert stage.app.exchange.assets.find("FAKEPACA") is None
         await client.leave()
@@ -250,7 +250,7 @@ def test_the_delayed_feed_is_late() -> None:
         client = await stage.connect("/v2/delayed_sip")
         await client.ask(QUOTES)
         (quote,) = await client.hear()
-        assert quote["t"] == "2026-11-20T16:45:00.000000000Z"
+        assert quote["t"] == "2026-11-20T16:45:00Z"
         now = stage.clock.now_ns()
         assert stage.app.exchange.market.quote("KO", now).at_ns == now
         await client.leave()

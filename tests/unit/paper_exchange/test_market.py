@@ -91,9 +91,10 @@ def test_price_by_hand_holds_and_lets_go() -> None:
         Decimal(50),
         Decimal("50.01"),
     )
-    assert one.price_at("KO", START - DAY_NS) == 50
+    assert one.held() == {"KO": Decimal(50)}
     one.set_price("KO", None, START)
     assert abs(one.quote("KO", START + SECOND).last - 50) < Decimal("0.5")
+    assert one.held() == {}
     one.set_price("SNDL", Decimal("0.0001"), START)
     assert one.quote("SNDL", START).bid == Decimal("0.0001")
 

@@ -152,7 +152,7 @@ def test_a_price_is_held_and_let_go(site: Site) -> None:
     """As the endpoint for programs does it."""
     answer = site.post("/admin/page/prices", symbol=" ko ", price="1,070.5")
     assert (answer.status, answer.said) == (200, "KO is held at 1070.5.")
-    assert site.held() == {"KO": "1070.5"}
+    assert site.held() == {"KO": "1070.50"}
     assert site.post("/admin/page/prices", symbol="KO", price="").said == "KO moves again."
     assert site.held() == {}
 
@@ -225,7 +225,7 @@ def test_without_the_script_a_form_leads_back_to_the_page(site: Site) -> None:
     """As browsers do it: 303, and GET."""
     answer = site.post("/admin/page/prices", (b"accept", b"text/html"), symbol="KO", price="70")
     assert (answer.status, answer.headers[b"location"], answer.body) == (303, b"/", b"")
-    assert site.held() == {"KO": "70"}
+    assert site.held() == {"KO": "70.00"}
 
 
 def test_without_the_script_an_error_is_shown_on_the_page(site: Site) -> None:
@@ -260,7 +260,7 @@ def test_what_is_no_form(site: Site, kind: bytes, body: bytes) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [
-        ("POST", "/admin/prices", b'{"KO": "70"}'),
+        ("POST", "/admin/prices", b'{"KO": "70.00"}'),
         ("POST", "/admin/faults", b'{"text": "stream: drop"}'),
         ("DELETE", "/admin/faults", b""),
         ("POST", "/admin/release-cancels", b""),
@@ -287,8 +287,8 @@ def test_no_other_web_site_changes_anything(
 
 def test_programs_go_on_working(site: Site) -> None:
     """curl sends no origin."""
-    assert site.ask("POST", "/admin/prices", body=b'{"KO": "70"}').status == 200
-    assert site.held() == {"KO": "70"}
+    assert site.ask("POST", "/admin/prices", body=b'{"KO": "70.00"}').status == 200
+    assert site.held() == {"KO": "70.00"}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Prices out of files: bars, trades and quotes from CSV and Parquet."""
