@@ -45,7 +45,7 @@ def _history(call: Call, span: Span, found: list[Point], *, reset: bool) -> dict
     closes = {point.since.close_ns for point in found if point.since is not None}
     instants = sorted(closes.union(point.at_ns for point in found))
     known = [at_ns for at_ns in instants if at_ns >= account.created_ns]
-    worth = equities(account, exchange.assets, exchange.market, known)
+    worth = equities(account, exchange.assets, exchange.market, known, call.now_ns)
     base = _base(account, found, worth)
     equity = [worth.get(point.at_ns) for point in found]
     bases = [_own_base(point, worth, base) if reset else base.value for point in found]

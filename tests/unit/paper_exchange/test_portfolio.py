@@ -130,6 +130,24 @@ def test_days(nyse: Desk) -> None:
     assert monday["profit_loss"] == [-1.1]
 
 
+def test_a_day_counts_once_its_session_has_begun(nyse: Desk) -> None:
+    """At eight in the morning, yesterday is the last day."""
+    nyse.at(11, 20, 8)
+    assert nyse.history("period=2D&timeframe=1D")["timestamp"][-1] == new_york(11, 19, 20)
+    nyse.at(11, 20, 9, 30)
+    assert nyse.history("period=2D&timeframe=1D")["timestamp"][-1] == new_york(11, 20, 20)
+
+
+def test_an_execution_at_the_end_of_a_window(nyse: Desk) -> None:
+    """It belongs to the window that it ends."""
+    nyse.at(11, 19, 10, 30)
+    nyse.order(qty="10")
+    nyse.at(11, 19, 10, 40)
+    body = nyse.history("period=1D&timeframe=15Min")
+    assert body["equity"][-3:] == [100_000, 99_999.9, 99_999.9]
+    assert body["timestamp"][-2] == new_york(11, 19, 10, 15)
+
+
 def test_profit_starts_anew_each_day(nyse: Desk) -> None:
     """Or does not, when the query says so."""
     days_of(nyse)
