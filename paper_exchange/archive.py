@@ -2,10 +2,11 @@
 
 import sqlite3
 from collections.abc import Callable, Container, Iterable, Iterator
+from decimal import Decimal
 from typing import Any
 
 from paper_exchange.assets import AssetBook
-from paper_exchange.fills import Fill
+from paper_exchange.fills import Fill, Traded
 from paper_exchange.orders import Order
 from paper_exchange.records import Codec
 from paper_exchange.selection import ExecutionSelection, OrderSelection
@@ -129,3 +130,28 @@ class Archive:
         query = "SELECT number, at_ns FROM executions WHERE account=? AND id=?"
         row = self._find(query, account_id, execution_id)
         return (row[0], row[1]) if row else None
+
+    def traded(
+        self, account_id: str, after_ns: int, until_ns: int, before: int | None
+    ) -> Iterator[Traded]:
+        """What was executed in ``(after_ns, until_ns]``, equal executions added up by SQLite."""
+        where = _Conditions("account=? AND at_ns>?", self._rows.get(account_id), after_ns)
+        where.add("at_ns<=?", until_ns)
+        where.add("number<?", before)
+        query = (
+            f"SELECT symbol, side, price, qty, count(*) FROM executions WHERE {where} "  # noqa: S608  -- texts of this module
+            "GROUP BY symbol, side, price, qty"
+        )
+        for symbol, side, price, qty, count in self._connect().execute(query, where.values):
+            yield Traded(symbol, side, Decimal(price), count * Decimal(qty))
+
+    def last_execution_ns(self, account_id: str, until_ns: int, before: int | None) -> int | None:
+        """The time of the newest execution at or before ``until_ns``."""
+        where = _Conditions("account=? AND at_ns<=?", self._rows.get(account_id), until_ns)
+        where.add("number<?", before)
+        query = (
+            f"SELECT at_ns FROM executions WHERE {where} "  # noqa: S608  -- texts of this module
+            "ORDER BY at_ns DESC, number DESC LIMIT 1"
+        )
+        row = self._connect().execute(query, where.values).fetchone()
+        return int(row[0]) if row else None

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 
 from paper_exchange.archive import Archive
-from paper_exchange.fills import Fill
+from paper_exchange.fills import Fill, Traded
 from paper_exchange.journal import Journal
 from paper_exchange.orders import Order
 from paper_exchange.selection import ExecutionSelection, OrderSelection
@@ -166,8 +166,30 @@ class Executions:
         if wanted.descending:
             yield from self._old(wanted)
 
+    def traded(self, after_ns: int, until_ns: int) -> Iterator[Traded]:
+        """What was executed in ``(after_ns, until_ns]``, in no particular order."""
+        for _, fill in self._recent:
+            if after_ns < fill.at_ns <= until_ns:
+                yield Traded(fill.symbol, fill.side, fill.price, fill.qty)
+        if self._archive is not None and self._archived:
+            before = self._oldest_recent
+            yield from self._archive.traded(self._account_id, after_ns, until_ns, before)
+
+    def last_ns(self, until_ns: int) -> int | None:
+        """The time of the newest execution at or before ``until_ns``."""
+        for _, fill in reversed(self._recent):
+            if fill.at_ns <= until_ns:
+                return fill.at_ns
+        if self._archive is None or not self._archived:
+            return None
+        return self._archive.last_execution_ns(self._account_id, until_ns, self._oldest_recent)
+
+    @property
+    def _oldest_recent(self) -> int | None:
+        """The number of the oldest one in memory; all before it are in the archive."""
+        return self._recent[0][0] if self._recent else None
+
     def _old(self, wanted: ExecutionSelection) -> Iterator[Fill]:
         if self._archive is None or not self._archived:
             return iter(())
-        before = self._recent[0][0] if self._recent else None
-        return self._archive.executions(self._account_id, wanted, before)
+        return self._archive.executions(self._account_id, wanted, self._oldest_recent)

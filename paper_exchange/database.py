@@ -6,10 +6,11 @@ from pathlib import Path
 FORMAT = 1
 #: Marks a SQLite file as a state file of this exchange ("PXst").
 _APPLICATION_ID = 0x50587374
+#: Bytes. A commit writes a dozen pages; at half of SQLite's usual size they cost a fifth less.
+_PAGE = 2_048
 #: Pages in the log before SQLite copies them into the file, which costs two fsyncs.
-_CHECKPOINT_PAGES = 8_000
+_CHECKPOINT_PAGES = 16_000
 _CACHE_KIB = 4_096
-_PAGE = 4_096
 
 # `progress` has one row: how far events and time have come. `traded` has every symbol there has
 # been an order in. Orders and executions are searched by their columns; `body` is all of one.
@@ -27,10 +28,11 @@ CREATE TABLE traded (symbol TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE orders (number INTEGER PRIMARY KEY, account INTEGER, id TEXT UNIQUE,
     client_order_id TEXT, submitted_ns INTEGER, is_open INTEGER, symbol TEXT, side TEXT,
     asset_class TEXT, body BLOB, UNIQUE (account, client_order_id));
-CREATE INDEX orders_by_time ON orders (account, submitted_ns, number);
+CREATE INDEX orders_by_time ON orders (account, submitted_ns, number, symbol, side, asset_class);
 CREATE INDEX orders_open ON orders (number) WHERE is_open;
 CREATE TABLE executions (number INTEGER PRIMARY KEY, account INTEGER, id TEXT,
-    at_ns INTEGER, order_id TEXT, body BLOB, UNIQUE (account, id));
+    at_ns INTEGER, order_id TEXT, symbol TEXT, side TEXT, price TEXT, qty TEXT, body BLOB,
+    UNIQUE (account, id));
 CREATE INDEX executions_by_time ON executions (account, at_ns, number);
 """
 
@@ -94,6 +96,7 @@ def _prepare(connection: sqlite3.Connection, path: Path, seed: int, now_ns: int)
     if mark != _APPLICATION_ID and (mark or tables):
         raise StateError(f"{path} is not a state file of paper_exchange")
     connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+    connection.execute(f"PRAGMA page_size={_PAGE}")
     connection.execute("PRAGMA journal_mode=WAL")
     # A killed process loses nothing; a power cut may cost the last moments, never the file.
     connection.execute("PRAGMA synchronous=NORMAL")

@@ -40,6 +40,16 @@ class Fill:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Traded:
+    """What one or several executions at one price have moved."""
+
+    symbol: str
+    side: str
+    price: Decimal
+    qty: Decimal
+
+
 def activity_id(at_ns: int, unique: str) -> str:
     """``YYYYMMDDHHMMSSmmm::uuid``, the time being New York's, as observed on paper."""
     at = new_york(at_ns)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection
 from dataclasses import MISSING, Field, fields, is_dataclass
 from decimal import Decimal
+from operator import attrgetter
 from types import NoneType, UnionType
 from typing import Any, Generic, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
@@ -26,34 +27,30 @@ class Codec(Generic[T]):
     one written before a field existed can still be read.
 
     Raises:
-        TypeError: on construction, for a field of a type that cannot be written.
+        TypeError: on construction, for a field of a type that cannot be read back.
     """
 
     def __init__(self, kind: type[T], assets: AssetBook, leave_out: Collection[str] = ()) -> None:
         self._kind = kind
         self._assets = assets
         hints = get_type_hints(kind)
-        self._writers: list[tuple[str, object, Convert | None]] = []
-        self._readers: dict[str, Convert | None] = {}
-        for one in fields(cast("Any", kind)):
-            if one.name in leave_out:
-                continue
-            write, read = self._converters(f"{kind.__name__}.{one.name}", hints[one.name])
-            self._writers.append((one.name, _default(one), write))
-            self._readers[one.name] = read
+        kept = [one for one in fields(cast("Any", kind)) if one.name not in leave_out]
+        self._readers = {
+            one.name: self._reader(f"{kind.__name__}.{one.name}", hints[one.name]) for one in kept
+        }
+        self._names = [one.name for one in kept]
+        self._defaults = [_default(one) for one in kept]
+        self._get = attrgetter(*self._names)
 
     def encode(self, one: T) -> bytes:
         """The record as JSON."""
-        return orjson.dumps(self._plain(one))
-
-    def _plain(self, one: T) -> dict[str, object]:
-        body = {}
-        for name, default, write in self._writers:
-            value = getattr(one, name)
-            if value is default or value == default:
-                continue
-            body[name] = value if write is None or value is None else write(value)
-        return body
+        values = zip(self._names, self._get(one), self._defaults, strict=True)
+        body = {
+            name: value
+            for name, value, default in values
+            if value is not default and value != default
+        }
+        return orjson.dumps(body, _written, orjson.OPT_PASSTHROUGH_DATACLASS)
 
     def values(self, record: bytes) -> dict[str, Any]:
         """The fields that a record holds, for the constructor.
@@ -76,23 +73,22 @@ class Codec(Generic[T]):
         """The object that ``encode`` was given; raises as ``values`` does."""
         return self._kind(**self.values(record))
 
-    def _converters(self, name: str, hint: Any) -> tuple[Convert | None, Convert | None]:
-        """How a value of a type is written and read; None where JSON has the type."""
+    def _reader(self, name: str, hint: Any) -> Convert | None:
+        """How a value of a type is read; None where JSON has the type."""
         origin, inner = get_origin(hint), [one for one in get_args(hint) if one is not NoneType]
         if origin in {Union, UnionType} and len(inner) == 1:
-            return self._converters(name, inner[0])
+            return self._reader(name, inner[0])
         if hint is Decimal:
-            return str, Decimal
+            return Decimal
         if hint is Asset:
-            return _symbol, self._asset
+            return self._asset
         if origin in {tuple, list} and len(inner) in {1, 2} and inner[-1] in {inner[0], Ellipsis}:
-            write, read = self._converters(name, inner[0])
-            return _each(write, list), _each(read, origin)
+            return _each(self._reader(name, inner[0]), origin)
         if isinstance(hint, type) and is_dataclass(hint):
             part: Codec[Any] = Codec(hint, self._assets)
-            return part._plain, lambda body: hint(**part._values(body))
+            return lambda body: hint(**part._values(body))
         if hint in _PLAIN or (origin is dict and all(one in _PLAIN for one in inner)):
-            return None, None
+            return None
         raise TypeError(f"{name} is of a type that cannot be kept: {hint}")
 
     def _asset(self, symbol: str) -> Asset:
@@ -109,11 +105,18 @@ def _default(one: "Field[Any]") -> object:
     return one.default
 
 
-def _symbol(asset: Asset) -> str:
-    return asset.symbol
+def _written(value: object) -> object:
+    """What JSON has no type for."""
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, Asset):
+        return value.symbol
+    if is_dataclass(value):
+        return {one.name: getattr(value, one.name) for one in fields(value)}
+    raise TypeError(f"cannot be kept: {value!r}")
 
 
-def _each(convert: Convert | None, kind: Callable[[Any], Any]) -> Convert:
-    if convert is None:
+def _each(read: Convert | None, kind: Callable[[Any], Any]) -> Convert:
+    if read is None:
         return kind
-    return lambda values: kind([convert(value) for value in values])
+    return lambda values: kind([read(value) for value in values])

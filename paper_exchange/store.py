@@ -10,7 +10,7 @@ without a name.
 import logging
 import sqlite3
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -43,7 +43,7 @@ _ORDER = (
     "INSERT INTO orders VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (number) "
     "DO UPDATE SET is_open=excluded.is_open, body=excluded.body"
 )
-_EXECUTION = "INSERT INTO executions VALUES (?,?,?,?,?,?)"
+_EXECUTION = "INSERT INTO executions VALUES (?,?,?,?,?,?,?,?,?,?)"
 _ACCOUNT = (
     "INSERT INTO accounts VALUES (?,?,?) ON CONFLICT (number) DO UPDATE SET body=excluded.body"
 )
@@ -190,35 +190,45 @@ class Store:
         if asset is not None:
             connection.execute(_NO_POSITION, (row, asset.symbol))
 
-    def _write_orders(self, connection: sqlite3.Connection, orders: Iterable[Order]) -> None:
-        for order in orders:
-            asset = order.asset
-            if asset.symbol not in self._traded:
-                connection.execute("INSERT OR IGNORE INTO traded VALUES (?)", (asset.symbol,))
-                self._traded.add(asset.symbol)
-            connection.execute(
-                _ORDER,
-                (
-                    order.number,
-                    self.row(order.account_id),
-                    order.id,
-                    order.client_order_id,
-                    order.submitted_ns,
-                    order.is_open,
-                    asset.symbol,
-                    order.side,
-                    asset.asset_class,
-                    self.orders.encode(order),
-                ),
-            )
+    def _write_orders(self, connection: sqlite3.Connection, orders: Collection[Order]) -> None:
+        fresh = {order.asset.symbol for order in orders} - self._traded
+        connection.executemany("INSERT OR IGNORE INTO traded VALUES (?)", zip(fresh, strict=True))
+        self._traded |= fresh
+        connection.executemany(_ORDER, map(self._order_row, orders))
+
+    def _order_row(self, order: Order) -> tuple[object, ...]:
+        return (
+            order.number,
+            self.row(order.account_id),
+            order.id,
+            order.client_order_id,
+            order.submitted_ns,
+            order.is_open,
+            order.asset.symbol,
+            order.side,
+            order.asset.asset_class,
+            self.orders.encode(order),
+        )
 
     def _write_executions(
         self, connection: sqlite3.Connection, executions: Iterable[tuple[int, str, Fill]]
     ) -> None:
-        for number, account_id, fill in executions:
-            row, body = self.row(account_id), self.fills.encode(fill)
-            values = (number, row, fill.id, fill.at_ns, fill.order_id, body)
-            connection.execute(_EXECUTION, values)
+        connection.executemany(_EXECUTION, map(self._execution_row, executions))
+
+    def _execution_row(self, entry: tuple[int, str, Fill]) -> tuple[object, ...]:
+        number, account_id, fill = entry
+        return (
+            number,
+            self.row(account_id),
+            fill.id,
+            fill.at_ns,
+            fill.order_id,
+            fill.symbol,
+            fill.side,
+            str(fill.price),
+            str(fill.qty),
+            self.fills.encode(fill),
+        )
 
     def _try_to_archive(self) -> None:
         """Without room on the disk the oldest stay in memory; that must not cost an answer."""

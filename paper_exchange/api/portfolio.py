@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from paper_exchange.accounts import Account
 from paper_exchange.activity_types import ACTIVITY_TYPES
 from paper_exchange.api.call import Call, Reply, Router
 from paper_exchange.clock import SECOND, new_york, to_ns
+from paper_exchange.decimals import ZERO
 from paper_exchange.equity import equities
 from paper_exchange.errors import invalid
 from paper_exchange.windows import TIMEFRAMES, Point, Span, points
@@ -28,7 +28,7 @@ _FIRST_NS = 0
 class _Base:
     """What profit counts from, and the trading day at whose close that was the equity."""
 
-    value: Decimal | None
+    value: Decimal
     asof: str | None = None
 
 
@@ -37,7 +37,10 @@ def get_history(call: Call) -> Reply:
     span = _span(call)
     reset = call.choice("pnl_reset", "per_day", _RESETS) == "per_day" and span.timeframe != "1D"
     _check_cashflow_types(call)
-    return Reply(_history(call, span, points(call.exchange.hours, span, call.now_ns), reset=reset))
+    found = points(call.exchange.hours, span, call.now_ns)
+    # Data begins with the account. Not null before it: alpaca-py refuses a null equity.
+    known = [point for point in found if point.at_ns >= call.account.created_ns]
+    return Reply(_history(call, span, known, reset=reset))
 
 
 def _history(call: Call, span: Span, found: list[Point], *, reset: bool) -> dict[str, object]:
@@ -45,22 +48,19 @@ def _history(call: Call, span: Span, found: list[Point], *, reset: bool) -> dict
     closes = {point.since.close_ns for point in found if point.since is not None}
     instants = sorted(closes.union(point.at_ns for point in found))
     known = [at_ns for at_ns in instants if at_ns >= account.created_ns]
-    worth = equities(account, exchange.assets, exchange.market, known)
-    base = _base(account, found, worth)
-    equity = [worth.get(point.at_ns) for point in found]
-    bases = [_own_base(point, worth, base) if reset else base.value for point in found]
+    worth = equities(account, exchange.assets, exchange.market, known, call.now_ns)
+    base = _base(found, worth)
+    equity = [worth[point.at_ns] for point in found]
+    bases = [_own_base(point, worth, base.value) if reset else base.value for point in found]
     body: dict[str, object] = {
         "timestamp": [point.label_ns // SECOND for point in found],
         "equity": [_money(value) for value in equity],
-        "profit_loss": [
-            None if value is None or since is None else _money(value - since)
-            for value, since in zip(equity, bases, strict=True)
-        ],
+        "profit_loss": [_money(value - since) for value, since in zip(equity, bases, strict=True)],
         "profit_loss_pct": [
-            None if value is None or not since else float(round((value - since) / since, 4))
+            float(round((value - since) / since, 4)) if since else None
             for value, since in zip(equity, bases, strict=True)
         ],
-        "base_value": _money(base.value),
+        "base_value": _money(base.value) if found else None,
         "timeframe": span.timeframe,
         # Nothing but trades moves cash on this exchange.
         "cashflow": {},
@@ -70,21 +70,23 @@ def _history(call: Call, span: Span, found: list[Point], *, reset: bool) -> dict
     return body
 
 
-def _base(account: Account, found: list[Point], worth: dict[int, Decimal]) -> _Base:
+def _base(found: list[Point], worth: dict[int, Decimal]) -> _Base:
     """The close before the first point; for an account without one, its first point."""
-    since = found[0].since if found else None
-    if since is not None and since.close_ns >= account.created_ns:
+    if not found:
+        return _Base(ZERO)
+    since = found[0].since
+    if since is not None and since.close_ns in worth:
         return _Base(worth[since.close_ns], since.day.isoformat())
-    return _Base(next((worth[one.at_ns] for one in found if one.at_ns in worth), None))
+    return _Base(worth[found[0].at_ns])
 
 
-def _own_base(point: Point, worth: dict[int, Decimal], base: _Base) -> Decimal | None:
+def _own_base(point: Point, worth: dict[int, Decimal], base: Decimal) -> Decimal:
     """The close of the trading day before the point's own."""
-    return base.value if point.since is None else worth.get(point.since.close_ns, base.value)
+    return base if point.since is None else worth.get(point.since.close_ns, base)
 
 
-def _money(value: Decimal | None) -> float | None:
-    return None if value is None else float(round(value, 2))
+def _money(value: Decimal) -> float:
+    return float(round(value, 2))
 
 
 def _span(call: Call) -> Span:
@@ -104,6 +106,8 @@ def _span(call: Call) -> Span:
         raise invalid("start must not be later than end")
     days = period[0] * _UNIT_DAYS[period[1]] if period else (end - start) / _DAY_NS
     timeframe = _timeframe(call, days)
+    # There is no data before the account; fifty years of windows would be made for nothing.
+    start = max(start, min(end, call.account.created_ns - _DAY_NS))
     return Span(*_rounded(start, end, timeframe), timeframe, _reporting(call))
 
 

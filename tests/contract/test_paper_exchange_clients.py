@@ -36,6 +36,7 @@ from alpaca.trading.requests import (
     GetCalendarRequest,
     GetOrderByIdRequest,
     GetOrdersRequest,
+    GetPortfolioHistoryRequest,
     LimitOrderRequest,
     MarketOrderRequest,
     OrderRequest,
@@ -369,3 +370,13 @@ def test_resting_order_fills_when_the_price_comes(exchange: Running, key: str, c
         updates = watcher.take(2)
     assert [update.event for update in updates] == ["new", "fill"]
     assert updates[1].price == 164.51
+
+
+def test_portfolio_history(client: Any) -> None:
+    """A new account has a history that alpaca-py can read, by days and by minutes."""
+    by_days = client.get_portfolio_history()
+    assert (by_days.timeframe, by_days.equity, by_days.base_value) == ("1D", [100000.0], 100000.0)
+    wanted = GetPortfolioHistoryRequest(period="1D", timeframe="1Min", extended_hours=True)
+    by_minutes = client.get_portfolio_history(wanted)
+    assert set(by_minutes.equity) == {100000.0}
+    assert set(by_minutes.profit_loss_pct) == {0.0}

@@ -75,15 +75,14 @@ def test_every_trade_counts_from_its_moment(nyse: Desk) -> None:
     nyse.order(qty="20", side="sell")
     nyse.at(11, 19, 11, 20)
     body = nyse.history("period=1D&timeframe=15Min")
-    today = body["timestamp"].index(new_york(11, 19, 9, 30))
-    assert body["timestamp"][today:] == [new_york(11, 19, 9, 30) + 900 * n for n in range(8)]
-    assert body["equity"][today:] == [
-        None,  # the account was opened at 10:00
+    # The account was opened at 10:00, where the first of these windows ends.
+    assert body["timestamp"] == [new_york(11, 19, 9, 45) + 900 * n for n in range(7)]
+    assert body["equity"] == [
         100_000, 100_000,
         99_999.9, 99_999.9, 99_999.8,
         99_999.6, 99_999.6,
     ]  # fmt: skip
-    assert body["profit_loss"][today:] == [None, 0, 0, -0.1, -0.1, -0.2, -0.4, -0.4]
+    assert body["profit_loss"] == [0, 0, -0.1, -0.1, -0.2, -0.4, -0.4]
     assert set(body) == KEYS
     assert (body["base_value"], body["timeframe"], body["cashflow"]) == (100_000, "15Min", {})
 
@@ -116,18 +115,36 @@ CLOSES = [99_999.0, 99_998.6, 99_997.5]
 
 
 def test_days(nyse: Desk) -> None:
-    """A point per trading day, at 20:00 in New York; days before the account are null."""
+    """A point per trading day since the account was opened, at 20:00 in New York."""
     days_of(nyse)
     body = nyse.history("period=1W&timeframe=1D")
-    assert body["timestamp"] == [new_york(11, day, 20) for day in (16, 17, 18, 19, 20, 23)]
-    assert body["equity"] == [None, None, None, *CLOSES]
-    assert body["profit_loss"] == [None, None, None, 0, -0.4, -1.5]
+    assert body["timestamp"] == [new_york(11, day, 20) for day in (19, 20, 23)]
+    assert body["equity"] == CLOSES
+    assert body["profit_loss"] == [0, -0.4, -1.5]
     assert body["base_value"] == 99_999.0
     assert "base_value_asof" not in body
     monday = nyse.history(f"start={'2026-11-21T12:00:00Z'}&timeframe=1D")
     assert monday["timestamp"] == [new_york(11, 23, 20)]
     assert (monday["base_value"], monday["base_value_asof"]) == (99_998.6, "2026-11-20")
     assert monday["profit_loss"] == [-1.1]
+
+
+def test_a_day_counts_once_its_session_has_begun(nyse: Desk) -> None:
+    """At eight in the morning, yesterday is the last day."""
+    nyse.at(11, 20, 8)
+    assert nyse.history("period=2D&timeframe=1D")["timestamp"][-1] == new_york(11, 19, 20)
+    nyse.at(11, 20, 9, 30)
+    assert nyse.history("period=2D&timeframe=1D")["timestamp"][-1] == new_york(11, 20, 20)
+
+
+def test_an_execution_at_the_end_of_a_window(nyse: Desk) -> None:
+    """It belongs to the window that it ends."""
+    nyse.at(11, 19, 10, 30)
+    nyse.order(qty="10")
+    nyse.at(11, 19, 10, 40)
+    body = nyse.history("period=1D&timeframe=15Min")
+    assert body["equity"][-3:] == [100_000, 99_999.9, 99_999.9]
+    assert body["timestamp"][-2] == new_york(11, 19, 10, 15)
 
 
 def test_profit_starts_anew_each_day(nyse: Desk) -> None:
@@ -223,21 +240,20 @@ def test_defaults(always: Desk) -> None:
     """A month by days without a query; the timeframe follows from the period."""
     always.at(11, 20, 10)
     body = always.history()
-    assert (body["timeframe"], len(body["timestamp"])) == ("1D", 32)
+    assert (body["timeframe"], len(body["timestamp"])) == ("1D", 2)
     for period, timeframe in (("6D", "1Min"), ("1W", "15Min"), ("29D", "15Min"), ("1A", "1D")):
         assert always.history(f"period={period}")["timeframe"] == timeframe
     assert always.history("start=2026-11-19T00:00:00Z")["timeframe"] == "1Min"
     span = always.history("start=2026-11-17T17:00:00Z&period=2D&timeframe=1D")
-    assert len(span["timestamp"]) == 3
+    assert span["timestamp"] == [new_york(11, 19, 20)]
 
 
 def test_before_the_account(nyse: Desk) -> None:
-    """Nothing but nulls, and no base; without a trading day, nothing at all."""
-    body = nyse.history("start=2026-11-02T15:00:00Z&end=2026-11-04T20:00:00Z&timeframe=1D")
-    assert body["equity"] == body["profit_loss"] == body["profit_loss_pct"] == [None] * 3
-    assert body["base_value"] is None
-    empty = nyse.history("start=2026-11-14T15:00:00Z&end=2026-11-15T20:00:00Z&timeframe=1D")
-    assert (empty["timestamp"], empty["base_value"]) == ([], None)
+    """There is no data, and no base; nor is there without a trading day."""
+    for span in (("02T15:00:00Z", "04T20:00:00Z"), ("14T15:00:00Z", "15T20:00:00Z")):
+        query = "start=2026-11-{}&end=2026-11-{}&timeframe=1D".format(*span)
+        empty = nyse.history(query)
+        assert (empty["timestamp"], empty["equity"], empty["base_value"]) == ([], [], None)
 
 
 @pytest.mark.parametrize(

@@ -269,6 +269,35 @@ def test_accounts_and_configuration(start: Start, revive: Revive) -> None:
     assert again("GET", "/v2/account", key="other")[1]["cash"] == "100000"
 
 
+def test_a_new_day_is_noted(start: Start, revive: Revive) -> None:
+    """Yesterday's equity is fixed by the first look of a day, and stays so."""
+    asked = start()
+    asked.order(qty="100")
+    asked("GET", "/v2/account")
+    asked.hold(KO=120)
+    asked.later(24 * 3600)
+    assert asked("GET", "/v2/account")[1]["last_equity"] == "101999"
+    asked.hold(KO=140)
+    assert revive(asked)("GET", "/v2/account")[1]["last_equity"] == "101999"
+
+
+def test_memory_is_bounded_after_a_restart_too(start: Start, revive: Revive) -> None:
+    """The newest closed orders are read, and leave memory for newer ones."""
+    asked = start(keep_closed=5)
+    for n in range(20):
+        asked.order(client_order_id=f"n{n}")
+    again = revive(asked)
+    (account,) = again.app.exchange.accounts
+    assert [order.client_order_id for order in account.orders._kept.values()] == [
+        f"n{n}" for n in range(15, 20)
+    ]
+    for _ in range(20):
+        again.order()
+        assert len(account.orders._kept) <= 7
+        assert len(account.fills._recent) <= 7
+    assert len(again("GET", "/v2/orders?status=closed&limit=500")[1]) == 40
+
+
 def test_client_order_ids_stay_taken(start: Start, revive: Revive) -> None:
     """Whatever became of the order."""
     asked = start(keep_closed=0)
@@ -301,9 +330,11 @@ def test_expiry(start: Start, revive: Revive) -> None:
     for pause in (4 * 3600, 5 * 86_400):
         again = revive(asked)
         again.later(pause)
-        (order,) = again("GET", "/v2/orders?status=all")[1]
-        assert (order["status"], order["expired_at"] is None) == ("expired", False)
-        again.close()
+        # Nobody has asked: the tick itself has written what it did.
+        for one in (again, revive(again)):
+            (order,) = one("GET", "/v2/orders?status=all")[1]
+            assert (order["status"], order["expired_at"] is None) == ("expired", False)
+            one.close()
 
 
 def test_orders_that_wait_for_the_bell(start: Start, revive: Revive) -> None:
@@ -385,17 +416,20 @@ def test_an_answer_waits_for_the_disk(
     asked = start()
     store = asked.app.exchange.store
     connection = store.connection()
-    connection.execute("PRAGMA query_only=ON")
+    connection.execute("ALTER TABLE progress RENAME TO hidden")
     with caplog.at_level(logging.ERROR):
         status, body = asked.order(client_order_id="a")
         asked.later(0)
     assert (status, body["code"]) == (500, 50010000)
     assert "state_not_written" in caplog.text
-    connection.execute("PRAGMA query_only=OFF")
+    connection.execute("ALTER TABLE hidden RENAME TO progress")
+    assert connection.execute("SELECT count(*) FROM orders").fetchone() == (0,)
     assert asked.order(client_order_id="b")[0] == 200
     again = revive(asked)
     assert everything(again) == everything(asked)
     assert len(again("GET", "/v2/orders?status=all")[1]) == 2
+    rows = again.app.exchange.store.connection().execute("SELECT symbol FROM traded").fetchall()
+    assert rows == [("KO",)]
 
 
 # -- refused files -----------------------------------------------------------------------------
