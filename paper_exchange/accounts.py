@@ -162,10 +162,9 @@ class Account:
 
     def held_qty(self, asset: Asset, *, ignoring: Order | None = None) -> Decimal:
         """How much of a position open orders have already claimed."""
-        price = self.positions[asset.id].avg_entry_price if asset.id in self.positions else ZERO
         return sum(
             (
-                order.remaining(price)
+                order.claim
                 for order in self.open_for(asset)
                 if order.closes and order is not ignoring
             ),

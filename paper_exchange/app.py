@@ -181,7 +181,7 @@ def _run(router: Router, call: Call) -> Reply:
         handler, call.params = router.find(call.scope["method"], call.scope["path"])
         return handler(call)
     except ApiError as refusal:
-        return Reply(refusal.body, refusal.status)
+        return Reply(refusal.body, refusal.status, refusal.headers)
     except Exception:  # a defect of ours must look like a broker's, and not end the connection
         log.exception("request_failed", extra={"path": call.scope["path"]})
         return Reply({"code": 50010000, "message": "internal server error occurred"}, 500)

@@ -248,6 +248,7 @@ class Engine:
             expires_ns=self._expiry(new, now),
             replaces=replaces,
             unit_reserve=terms.unit_reserve,
+            most_qty=terms.most_qty,
         )
         if new.type == "trailing_stop":
             watch(order, self.market.quote(new.asset.symbol, now))

@@ -25,6 +25,13 @@ _INTENTS = frozenset({"buy_to_open", "buy_to_close", "sell_to_open", "sell_to_cl
 _NEEDS_LIMIT = frozenset({"limit", "stop_limit"})
 _NEEDS_STOP = frozenset({"stop", "stop_limit"})
 _LONGEST_CLIENT_ID = 128
+#: What no simple order carries, and how a client may write that it does not.
+_NOT_SIMPLE: Mapping[str, object] = {
+    "take_profit": {},
+    "stop_loss": {},
+    "legs": [],
+    "advanced_instructions": {},
+}
 
 Body = Mapping[str, object]
 
@@ -151,18 +158,20 @@ def _size(body: Body) -> tuple[Decimal | None, Decimal | None]:
 
 def _check_class(body: Body) -> None:
     order_class = _given(body, "order_class")
-    if order_class not in {None, "simple"}:
+    if order_class not in (None, "simple"):
         raise unprocessable(f'order_class "{order_class}" is not supported by this exchange')
-    for name in ("take_profit", "stop_loss", "legs"):
-        if body.get(name):
+    for name, empty in _NOT_SIMPLE.items():
+        if body.get(name) not in (None, "", empty):
             raise unprocessable(f"{name} is not accepted for a simple order")
 
 
 def _intent(body: Body) -> str | None:
     intent = _given(body, "position_intent")
-    if intent is not None and intent not in _INTENTS:
+    if intent is None:
+        return None
+    if not isinstance(intent, str) or intent not in _INTENTS:
         raise invalid("invalid position_intent")
-    return intent if isinstance(intent, str) else None
+    return intent
 
 
 def check_order(order: NewOrder) -> None:

@@ -7,8 +7,24 @@ from paper_exchange.accounts import Configuration, Fill
 from paper_exchange.api.call import Call, Reply, Router
 from paper_exchange.clock import new_york, new_york_midnight
 from paper_exchange.errors import invalid, not_found
+from paper_exchange.ids import is_uuid
 
 _DIRECTIONS = frozenset({"asc", "desc"})
+_ATTRIBUTES = frozenset(
+    {
+        "ptp_no_exception",
+        "ptp_with_exception",
+        "ipo",
+        "has_options",
+        "options_late_close",
+        "fractional_eh_enabled",
+        "overnight_tradable",
+        "overnight_halted",
+    }
+)
+_CATEGORIES = frozenset({"trade_activity", "non_trade_activity"})
+_DATE_TYPES = frozenset({"trading", "settlement"})
+_LONGEST_SETTLEMENT = timedelta(days=10)
 _LARGEST_PAGE = 100
 _FIRST_DAY = date(1970, 1, 1)
 _LAST_DAY = date(2029, 12, 31)
@@ -54,12 +70,14 @@ def _check_configuration(name: str, value: object) -> None:
 
 def get_activities(call: Call) -> Reply:
     """``GET /v2/account/activities[/{type}]``; only executions happen here."""
-    kinds = {call.params["type"]} if "type" in call.params else set(call.names("activity_types"))
-    if kinds and "FILL" not in {kind.upper() for kind in kinds}:
-        return Reply([])
     size = call.number("page_size", _LARGEST_PAGE, _LARGEST_PAGE)
+    descending = call.choice("direction", "desc", _DIRECTIONS) == "desc"
+    trades = call.choice("category", "trade_activity", _CATEGORIES) == "trade_activity"
     fills = _within(call, call.account.fills)
-    if call.choice("direction", "desc", _DIRECTIONS) == "desc":
+    kinds = {call.params["type"]} if "type" in call.params else set(call.names("activity_types"))
+    if not trades or (kinds and "FILL" not in {kind.upper() for kind in kinds}):
+        return Reply([])
+    if descending:
         fills = fills[::-1]
     return Reply([fill.render() for fill in _after_token(call, fills)[:size]])
 
@@ -72,6 +90,8 @@ def _within(call: Call, fills: list[Fill]) -> list[Fill]:
         after = new_york_midnight(day) - 1
         until = new_york_midnight(day + timedelta(days=1))
     order_id = call.query.get("order_id")
+    if order_id is not None and not is_uuid(order_id):
+        raise invalid("invalid order_id")
     return [
         fill
         for fill in fills
@@ -100,6 +120,8 @@ def list_assets(call: Call) -> Reply:
         "exchange": query.get("exchange"),
     }
     attributes = call.names("attributes")
+    if not _ATTRIBUTES.issuperset(attributes):
+        raise invalid("invalid attributes")
     return Reply(
         [
             asset.render()
@@ -138,7 +160,12 @@ def get_calendar(call: Call) -> Reply:
     """``GET /v2/calendar``."""
     start = max(call.day("start", _FIRST_DAY), _FIRST_DAY)
     end = min(call.day("end", _LAST_DAY), _LAST_DAY)
-    return Reply([day.render() for day in call.exchange.hours.calendar(start, end)])
+    hours = call.exchange.hours
+    if call.choice("date_type", "trading", _DATE_TYPES) == "trading":
+        return Reply([day.render() for day in hours.calendar(start, end)])
+    # What settles from start on was traded a few days before it.
+    traded = hours.calendar(start - _LONGEST_SETTLEMENT, end)
+    return Reply([day.render() for day in traded if start <= day.settlement <= end])
 
 
 def add_routes(router: Router) -> None:

@@ -10,6 +10,9 @@ from paper_exchange.clock import new_york, new_york_midnight, stamp
 from paper_exchange.errors import ApiError, not_found
 from paper_exchange.market import DAY_NS, MINUTE_NS, Bar
 
+#: Where latest data may be asked from; all of them tell the same here.
+_LATEST_FEEDS = frozenset({"iex", "sip", "otc", "boats", "delayed_sip", "overnight"})
+
 Row = dict[str, object]
 Render = Callable[[Call, Asset], Row]
 
@@ -95,8 +98,15 @@ _LATEST = (
 )
 
 
+def _check_feed(call: Call) -> None:
+    if call.query.get("feed", "iex") not in _LATEST_FEEDS:
+        raise ApiError(400, 40010000, "invalid feed")
+
+
 def _rows(call: Call, render: Render, *, crypto: bool) -> Row:
     """By symbol as asked for; unknown symbols are left out (choice; observed for crypto)."""
+    if not crypto:
+        _check_feed(call)
     symbols = call.names("symbols")
     if not symbols:
         raise ApiError(400, 40010000, "symbols is required")
@@ -113,6 +123,7 @@ def _multi(kind: _Kind, call: Call, *, crypto: bool) -> Reply:
 
 
 def _stock(call: Call) -> Asset:
+    _check_feed(call)
     asset = call.exchange.assets.find(call.params["symbol"])
     if asset is None or asset.crypto:
         raise not_found(f"asset not found for {call.params['symbol']}")

@@ -8,6 +8,20 @@ from paper_exchange.validation import SIDES, parse_changes, parse_order
 
 _STATUSES = frozenset({"open", "closed", "all"})
 _DIRECTIONS = frozenset({"asc", "desc"})
+_CLASSES = frozenset(
+    {
+        "us_equity",
+        "us_option",
+        "crypto",
+        "crypto_perp",
+        "treasury",
+        "corporate",
+        "global_equity",
+        "us_index",
+        "us_equity_chain",
+        "ipo",
+    }
+)
 _DEFAULT_LIMIT = 50
 _LARGEST_LIMIT = 500
 
@@ -40,6 +54,7 @@ def _order(call: Call) -> Order:
 
 def get(call: Call) -> Reply:
     """``GET /v2/orders/{id}``; ``nested`` changes nothing while all orders are simple."""
+    call.flag("nested")
     return Reply(_order(call).render())
 
 
@@ -93,6 +108,8 @@ class _Filter:
         self._symbols = {asset.symbol for asset in assets if asset is not None}
         self._side = call.choice("side", "buy", SIDES) if "side" in call.query else None
         self._classes = set(call.names("asset_class")) - {"all"}
+        if not _CLASSES.issuperset(self._classes):
+            raise invalid("invalid asset_class")
 
     def __call__(self, order: Order) -> bool:
         return (
@@ -103,6 +120,7 @@ class _Filter:
 
 
 def _filter(call: Call) -> _Filter:
+    call.flag("nested")  # as in get: read so that nonsense is refused
     for name in ("before_order_id", "after_order_id"):
         if name in call.query:
             raise invalid(f"{name} is not supported by this exchange")
