@@ -46,6 +46,8 @@ class Stock:
 
     key: str
     orders: list[str] = field(default_factory=list)
+    #: How many cases it has served.
+    sent: int = 0
 
     @property
     def headers(self) -> dict[str, str]:
