@@ -163,13 +163,12 @@ class Account:
         a ``held`` leg claims nothing, for its position is not there yet or is
         claimed by its sibling.
         """
-        price = self.positions[asset.id].avg_entry_price if asset.id in self.positions else ZERO
         total = ZERO
         groups: dict[str, Decimal] = {}
         for order in self.open_for(asset):
             if order is ignoring or order.status == "held" or not order.closes:
                 continue
-            wanted = order.remaining(price)
+            wanted = order.claim
             group = order.claim_group
             if group is None:
                 total += wanted

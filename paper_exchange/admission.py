@@ -35,6 +35,8 @@ class Terms:
     intent: str
     #: Buying power to hold per unit; zero when the order closes a position.
     unit_reserve: Decimal
+    #: For an order in dollars that closes a position: how much of it that is at most.
+    most_qty: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ def admit(account: Account, order: NewOrder, now: Situation) -> Terms:
     qty = order.qty if order.qty is not None else floor_qty((order.notional or ZERO) / price)
     if closing:
         _check_available(account, order.asset, qty, now.replacing)
-        return Terms(intent, ZERO)
+        return Terms(intent, ZERO, qty if order.qty is None else None)
     _check_opening(account, order, now)
     cost = qty * price if order.qty is not None else order.notional or ZERO
     if order.asset.crypto and cost < _MINIMUM_CRYPTO_COST:

@@ -12,6 +12,13 @@ from paper_exchange.errors import ApiError, invalid, unprocessable
 from paper_exchange.orders import Exits, NewOrder
 
 _CLASSES = frozenset({"", "simple", "bracket", "oco", "oto", "mleg"})
+#: What no simple order carries, and how a client may write that it does not.
+_NOT_SIMPLE: Mapping[str, object] = {
+    "take_profit": {},
+    "stop_loss": {},
+    "legs": [],
+    "advanced_instructions": {},
+}
 _CENT = Decimal("0.01")
 
 
@@ -29,8 +36,8 @@ def parse_class(body: Mapping[str, object]) -> str:
     if name == "mleg":
         raise unprocessable('order_class "mleg" is not supported by this exchange')
     if name in {"", "simple"}:
-        for part in ("take_profit", "stop_loss", "legs"):
-            if body.get(part):
+        for part, empty in _NOT_SIMPLE.items():
+            if body.get(part) not in (None, "", empty):
                 raise unprocessable(f"{part} is not accepted for a simple order")
         return ""
     return name

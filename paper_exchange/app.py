@@ -292,7 +292,7 @@ def _handle(router: Router, call: Call) -> Reply:
         handler, call.params = router.find(call.scope["method"], call.scope["path"])
         return handler(call)
     except ApiError as refusal:
-        return Reply(refusal.body, refusal.status)
+        return Reply(refusal.body, refusal.status, refusal.headers)
     except RecursionError:
         # JSON may be nested more deeply than Python can walk (or quote) it.
         error = malformed_body()

@@ -1,5 +1,6 @@
 """The one exception that becomes an Alpaca error body, and the bodies that recur."""
 
+from collections.abc import Iterable
 from decimal import Decimal
 
 from paper_exchange.decimals import text
@@ -16,7 +17,10 @@ class ApiError(Exception):
     Attributes:
         status: the HTTP status.
         body: what is sent, ``{"code", "message", ...}``.
+        headers: what is sent with it beyond the usual ones.
     """
+
+    headers: tuple[tuple[bytes, bytes], ...] = ()
 
     def __init__(self, status: int, code: int, message: str, **extras: str) -> None:
         super().__init__(message)
@@ -47,6 +51,13 @@ def not_found(message: str) -> ApiError:
 def endpoint_not_found() -> ApiError:
     """404 for a path that nothing serves."""
     return not_found("endpoint not found")
+
+
+def method_not_allowed(allowed: Iterable[str]) -> ApiError:
+    """405 with the methods that the path has, which RFC 9110 demands."""
+    error = ApiError(405, 40510000, "method not allowed")
+    error.headers = ((b"allow", ", ".join(sorted(allowed)).encode()),)
+    return error
 
 
 def malformed_body() -> ApiError:

@@ -319,6 +319,9 @@ class Engine:
         # More has traded meanwhile than the new order would have been for.
         order.status = "partially_filled" if order.filled_qty else "new"
         order.successor_id = None
+        if order.expires_ns is not None:
+            # Its end may have passed while it was to be replaced.
+            self._waiting.set_timer(order.expires_ns, account, order)
         self.floor.leave(account, successor, "rejected", now)
 
     def _put_in_place(self, account: Account, order: Order, successor: Order, now: int) -> None:
@@ -403,6 +406,7 @@ class Engine:
             replaces=replaces,
             unit_reserve=terms.unit_reserve,
             order_class=new.order_class,
+            most_qty=terms.most_qty,
         )
         if new.type == "trailing_stop":
             watch(order, self.market.quote(new.asset.symbol, now))

@@ -101,6 +101,8 @@ class Order:
     replaced_ns: int | None = None
     replaced_by: str | None = None
     replaces: str | None = None
+    #: The most an order in dollars may take of the position it closes: its worth when admitted.
+    most_qty: Decimal | None = None
     cancel_requested_ns: int | None = None
     order_class: str = ""
     #: Of a leg: the order it belongs to. Of a parent: its legs, replaced ones not among them.
@@ -181,7 +183,15 @@ class Order:
         """What is still to be filled; an amount in dollars becomes a quantity at ``price``."""
         if self.qty is not None:
             return self.qty - self.filled_qty
-        return floor_qty(((self.notional or ZERO) - self.filled_value) / price)
+        qty = floor_qty(((self.notional or ZERO) - self.filled_value) / price)
+        # A fallen price must not sell more than is held.
+        return qty if self.most_qty is None else min(qty, self.most_qty - self.filled_qty)
+
+    @property
+    def claim(self) -> Decimal:
+        """How much of a position a closing order keeps from others."""
+        total = self.qty if self.qty is not None else self.most_qty
+        return (total or ZERO) - self.filled_qty
 
     def render(self, legs: Iterable["Order"] | None = None) -> dict[str, object]:
         """The order as the API shows it, with every documented key.

@@ -26,7 +26,6 @@ _INTENTS = frozenset({"buy_to_open", "buy_to_close", "sell_to_open", "sell_to_cl
 _NEEDS_LIMIT = frozenset({"limit", "stop_limit"})
 _NEEDS_STOP = frozenset({"stop", "stop_limit"})
 _LONGEST_CLIENT_ID = 128
-
 Body = Mapping[str, object]
 
 

@@ -1,13 +1,27 @@
 """``/v2/account`` with configurations, ``/v2/assets``, clock and calendar."""
 
 from dataclasses import asdict, fields
-from datetime import date
+from datetime import date, timedelta
 
 from paper_exchange.api.call import Call, Reply, Router
 from paper_exchange.clock import new_york
 from paper_exchange.configuration import Configuration
 from paper_exchange.errors import invalid, not_found
 
+_ATTRIBUTES = frozenset(
+    {
+        "ptp_no_exception",
+        "ptp_with_exception",
+        "ipo",
+        "has_options",
+        "options_late_close",
+        "fractional_eh_enabled",
+        "overnight_tradable",
+        "overnight_halted",
+    }
+)
+_DATE_TYPES = frozenset({"trading", "settlement"})
+_LONGEST_SETTLEMENT = timedelta(days=10)
 _FIRST_DAY = date(1970, 1, 1)
 _LAST_DAY = date(2029, 12, 31)
 _NAMES = frozenset(one.name for one in fields(Configuration))
@@ -58,6 +72,8 @@ def list_assets(call: Call) -> Reply:
         "exchange": query.get("exchange"),
     }
     attributes = call.names("attributes")
+    if not _ATTRIBUTES.issuperset(attributes):
+        raise invalid("invalid attributes")
     return Reply(
         [
             asset.render()
@@ -96,7 +112,12 @@ def get_calendar(call: Call) -> Reply:
     """``GET /v2/calendar``."""
     start = max(call.day("start", _FIRST_DAY), _FIRST_DAY)
     end = min(call.day("end", _LAST_DAY), _LAST_DAY)
-    return Reply([day.render() for day in call.exchange.hours.calendar(start, end)])
+    hours = call.exchange.hours
+    if call.choice("date_type", "trading", _DATE_TYPES) == "trading":
+        return Reply([day.render() for day in hours.calendar(start, end)])
+    # What settles from start on was traded a few days before it.
+    traded = hours.calendar(start - _LONGEST_SETTLEMENT, end)
+    return Reply([day.render() for day in traded if start <= day.settlement <= end])
 
 
 def add_routes(router: Router) -> None:

@@ -10,12 +10,13 @@ from starlette.types import Scope
 
 from paper_exchange.accounts import Account
 from paper_exchange.clock import parse_time
-from paper_exchange.errors import ApiError, invalid
+from paper_exchange.errors import endpoint_not_found, invalid, method_not_allowed
 from paper_exchange.exchange import Exchange
 from paper_exchange.validation import parse_body
 
 _EARLIEST = date(1900, 1, 1)
 _LATEST = date(2199, 12, 31)
+_BOOLEANS = {"true": True, "false": False, "1": True, "0": False, "yes": True, "no": False}
 
 
 class Call:
@@ -106,7 +107,10 @@ class Call:
 
     def flag(self, name: str) -> bool:
         """A boolean query parameter; Python's ``True`` and JavaScript's ``true`` both count."""
-        return self.query.get(name, "false").lower() in {"true", "1", "yes"}
+        value = self.query.get(name, "false").lower()
+        if value not in _BOOLEANS:
+            raise invalid(f"invalid {name}")
+        return _BOOLEANS[value]
 
     def names(self, name: str) -> list[str]:
         """A comma-separated query parameter as a list."""
@@ -166,13 +170,14 @@ class Router:
         for (prefix, suffix, name), candidates in self._patterns.items():
             if path.startswith(prefix) and path.endswith(suffix):
                 value = path[len(prefix) : len(path) - len(suffix)]
-                if value:
+                # With a slash the placeholder may have swallowed a path of its own: 404, not 405.
+                if value and (method in candidates or "/" not in value):
                     return _of_method(candidates, method), {name: value}
-        raise ApiError(404, 40410000, "endpoint not found")
+        raise endpoint_not_found()
 
 
 def _of_method(handlers: dict[str, Handler], method: str) -> Handler:
     handler = handlers.get(method)
     if handler is None:
-        raise ApiError(405, 40510000, "method not allowed")
+        raise method_not_allowed(handlers)
     return handler

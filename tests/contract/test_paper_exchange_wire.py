@@ -336,7 +336,8 @@ def test_unknown_endpoint(http: Http) -> None:
         answer = http("GET", path)
         assert answer.status_code == 404
         assert answer.json() == {"code": 40410000, "message": "endpoint not found"}
-    assert http("PUT", "/v2/orders").status_code == 405
+    wrong = http("PUT", "/v2/orders")
+    assert (wrong.status_code, wrong.headers["Allow"]) == (405, "DELETE, GET, POST")
 
 
 def test_too_large_a_body(http: Http) -> None:

@@ -280,3 +280,47 @@ def test_matcher_outlives_a_failure(site: Site, caplog: pytest.LogCaptureFixture
     site.app.exchange.engine.tick = fail  # type: ignore[method-assign]  # the failure
     assert site.app.matcher._step() == 10**9
     assert "tick_failed" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/v2/orders?nested=maybe",
+        "/v2/orders?asset_class=stamps",
+        "/v2/account/activities?order_id=5",
+        "/v2/account/activities?category=any",
+        "/v2/account/activities/DIV?until=soon",
+        "/v2/assets?attributes=shiny",
+        "/v2/calendar?date_type=birthday",
+    ],
+)
+def test_nonsense_in_a_query_is_refused(target: str) -> None:
+    """It is named, instead of being ignored."""
+    name = target.partition("?")[2].partition("=")[0]
+    status, body = Site().ask("GET", target)
+    assert (status, body) == (422, {"code": 40010001, "message": f"invalid {name}"})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("position_intent", []), ("order_class", {}), ("legs", 5), ("advanced_instructions", [1])],
+)
+def test_fields_of_the_wrong_kind_are_refused(field: str, value: object) -> None:
+    """Whatever JSON a field holds, the answer is a refusal."""
+    assert Site().ask("POST", "/v2/orders", {**ORDER, field: value})[0] == 422
+
+
+def test_calendar_by_settlement() -> None:
+    """The days that settle within the bounds: those before them."""
+    site = Site(session="nyse")
+    bounds = "start=2026-11-24&end=2026-11-25&date_type=SETTLEMENT"
+    days = site.ask("GET", f"/v2/calendar?{bounds}")[1]
+    assert [day["date"] for day in days] == ["2026-11-23", "2026-11-24"]
+
+
+def test_other_paths_below_a_position_do_not_exist() -> None:
+    """A placeholder may hold a slash (BTC/USD), but not make up methods for what is not served."""
+    site = Site()
+    missing = {"code": 40410000, "message": "endpoint not found"}
+    assert site.ask("POST", "/v2/positions/AAPL/exercise") == (404, missing)
+    assert site.ask("POST", "/v2/positions/AAPL")[0] == 405

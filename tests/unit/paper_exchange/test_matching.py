@@ -406,3 +406,27 @@ def test_unknown_order(world: World) -> None:
     other = world.open_account("other")
     refusal = world.refusal(lambda: world.engine.find(other, order.id))
     assert refusal == {"code": 40410000, "message": f"order not found for {order.id}"}
+
+
+def test_dollars_of_a_sale_never_sell_more_than_is_held(make: Make) -> None:
+    """When the price halves before the sale, what was claimed is sold, and nothing is short."""
+    world = make(fill_delay_ms=250)
+    world.send(qty="1", time_in_force="day")
+    world.later(1)
+    order = world.send(qty=None, notional="99.50", side="sell", time_in_force="day")
+    world.price("50")
+    world.later(1)
+    assert (order.status, str(order.filled_qty)) == ("filled", "0.995099509")
+    assert str(world.qty()) == "0.004900491"
+
+
+def test_dollars_of_a_sale_claim_what_they_were_worth(world: World) -> None:
+    """The claim on a position follows from today's price, not from what was once paid."""
+    world.send(qty="2", time_in_force="day")
+    world.price("50")
+    queued = world.send(qty="1", side="sell", type="limit", limit_price="99", time_in_force="gtc")
+    assert world.account.held_qty(queued.asset) == 1
+    refusal = world.refusal(
+        lambda: world.send(qty=None, notional="60", side="sell", time_in_force="day")
+    )
+    assert str(refusal["message"]).endswith("available: 1)")

@@ -1,0 +1,48 @@
+// Runs scenarios one after another, each on an account of its own, and prints what became of them.
+"use strict";
+
+const { randomUUID } = require("node:crypto");
+
+/** Runs `{name: async (keys) => ...}`; the last line of the output is `{name: "passed" | error}`. */
+async function report(scenarios) {
+  const outcome = {};
+  for (const [name, run] of Object.entries(scenarios)) {
+    try {
+      await run({ keyId: `JS${randomUUID()}`, secretKey: "secret" });
+      outcome[name] = "passed";
+    } catch (error) {
+      outcome[name] = String(error.stack || error);
+    }
+  }
+  // Streams may still be connected: what is left of them ends with the process.
+  process.stdout.write(JSON.stringify(outcome) + "\n", () => process.exit(0));
+}
+
+/** Lets a test wait for what a stream tells, each time within `ms`; null when nothing came. */
+class Heard {
+  #items = [];
+  #waiting = [];
+
+  put(item) {
+    const first = this.#waiting.shift();
+    if (first) first(item);
+    else this.#items.push(item);
+  }
+
+  take(ms) {
+    if (this.#items.length) return Promise.resolve(this.#items.shift());
+    return new Promise((resolve) => {
+      const done = (item) => {
+        clearTimeout(timer);
+        resolve(item);
+      };
+      const timer = setTimeout(() => {
+        this.#waiting = this.#waiting.filter((one) => one !== done);
+        resolve(null);
+      }, ms);
+      this.#waiting.push(done);
+    });
+  }
+}
+
+module.exports = { report, Heard, url: process.env.APCA_API_BASE_URL };

@@ -1,0 +1,127 @@
+// The classic npm package, 3.1.3, with nothing but its base URLs changed.
+"use strict";
+
+const assert = require("node:assert/strict");
+const { randomUUID } = require("node:crypto");
+const Alpaca = require("alpaca-v3");
+const { report, Heard, url } = require("./harness.cjs");
+
+const connect = (keys) => new Alpaca({ ...keys, baseUrl: url, dataBaseUrl: url });
+const far = { symbol: "AAPL", qty: 2, side: "buy", type: "limit", limit_price: 1.5, time_in_force: "gtc" };
+const market = (symbol, qty, side = "buy") => ({ symbol, qty, side, type: "market", time_in_force: "day" });
+
+/** The answer that a call is refused with. */
+async function refused(call) {
+  try {
+    await call();
+  } catch (error) {
+    return error.response;
+  }
+  throw new Error("was not refused");
+}
+
+report({
+  async account(keys) {
+    const api = connect(keys);
+    const found = await api.getAccount();
+    assert.equal(found.status, "ACTIVE");
+    assert.equal(found.cash, "100000");
+    assert.equal((await api.updateAccountConfigurations({ no_shorting: true })).no_shorting, true);
+    assert.equal((await api.getAccountConfigurations()).no_shorting, true);
+  },
+
+  async assets(keys) {
+    const api = connect(keys);
+    const found = await api.getAssets({ status: "active", asset_class: "us_equity" });
+    assert.ok(found.some((asset) => asset.symbol === "AAPL"));
+    assert.equal((await api.getAsset("AAPL")).tradable, true);
+    assert.equal((await refused(() => api.getAsset("NOPE"))).data.code, 40410000);
+  },
+
+  async clock_and_calendar(keys) {
+    const api = connect(keys);
+    assert.equal((await api.getClock()).is_open, true);
+    const days = await api.getCalendar({ start: new Date("2026-11-20"), end: new Date("2026-11-21") });
+    assert.deepEqual(days.map((day) => day.date), ["2026-11-20", "2026-11-21"]);
+  },
+
+  async order_life(keys) {
+    const api = connect(keys);
+    const mine = `js-${randomUUID()}`;
+    const order = await api.createOrder({ ...far, client_order_id: mine });
+    assert.equal((await api.getOrder(order.id)).status, "new");
+    assert.equal((await api.getOrderByClientId(mine)).id, order.id);
+    const newer = await api.replaceOrder(order.id, { qty: "3" });
+    assert.equal(newer.replaces, order.id);
+    const open = await api.getOrders({ status: "open", nested: true, symbols: "AAPL" });
+    assert.deepEqual(open.map((one) => one.id), [newer.id]);
+    await api.cancelOrder(newer.id);
+    const closed = await api.getOrders({ status: "closed", direction: "asc", limit: 10 });
+    assert.deepEqual(closed.map((one) => one.status), ["replaced", "canceled"]);
+  },
+
+  async refusals(keys) {
+    const api = connect(keys);
+    const mine = `js-${randomUUID()}`;
+    await api.createOrder({ ...far, client_order_id: mine });
+    const taken = await refused(() => api.createOrder({ ...far, client_order_id: mine }));
+    assert.equal(taken.status, 422);
+    assert.deepEqual(taken.data, { code: 40010001, message: "client_order_id must be unique" });
+    assert.equal((await refused(() => api.createOrder(market("SPY", 1e6)))).data.code, 40310000);
+    const rows = await api.cancelAllOrders();
+    assert.deepEqual(rows.map((row) => row.status), [200]);
+  },
+
+  async positions(keys) {
+    const api = connect(keys);
+    await api.createOrder(market("NVDA", 4));
+    await api.createOrder(market("F", 3, "sell"));
+    const held = await api.getPositions();
+    assert.deepEqual(held.map((one) => one.qty).sort(), ["-3", "4"]);
+    assert.equal((await api.getPosition("F")).side, "short");
+    await api.closePosition("NVDA");
+    const rows = await api.closeAllPositions();
+    assert.deepEqual(rows.map((row) => [row.symbol, row.status]), [["F", 200]]);
+    assert.deepEqual(await api.getPositions(), []);
+  },
+
+  async activities(keys) {
+    const api = connect(keys);
+    await api.createOrder(market("NVDA", 1));
+    const rows = await api.getAccountActivities({ activityTypes: ["FILL"], pageSize: 10 });
+    assert.deepEqual(rows.map((row) => row.type), ["fill"]);
+  },
+
+  async latest_data(keys) {
+    const api = connect(keys);
+    const quote = await api.getLatestQuote("NVDA");
+    assert.ok(quote.BidPrice < quote.AskPrice);
+    assert.ok((await api.getLatestTrade("NVDA")).Price > 0);
+    const bar = await api.getLatestBar("NVDA");
+    assert.ok(bar.LowPrice <= bar.ClosePrice && bar.ClosePrice <= bar.HighPrice);
+    assert.deepEqual([...(await api.getLatestTrades(["NVDA", "F"])).keys()].sort(), ["F", "NVDA"]);
+    assert.equal((await api.getSnapshot("NVDA")).symbol, "NVDA");
+    assert.ok((await api.getLatestCryptoQuotes(["BTC/USD"])).get("BTC/USD").BidPrice > 0);
+  },
+
+  async trade_updates(keys) {
+    const api = connect(keys);
+    const heard = new Heard();
+    const client = api.trade_ws;
+    client.onConnect(() => client.subscribe(["trade_updates"]));
+    client.onOrderUpdate((update) => heard.put(update));
+    client.connect();
+    let first = null;
+    // The SDK does not say when the server has begun to tell: order until it does.
+    for (let tries = 0; !first && tries < 40; tries += 1) {
+      await api.createOrder(market("NVDA", 1));
+      first = await heard.take(250);
+    }
+    assert.equal(first.event, "new");
+    const fill = await heard.take(2000);
+    assert.equal(fill.event, "fill");
+    assert.equal(fill.order.id, first.order.id);
+    assert.equal(fill.price, fill.order.filled_avg_price);
+    client.disconnect();
+  },
+});
