@@ -173,7 +173,7 @@ class App:
                 await send_reply(send, refused, [])
             return
         answer = self.carry_out(request)
-        if answer.traded:
+        if answer.witnessed:
             self.record(request, answer, ANSWERED)
         await send_reply(send, answer.reply, answer.headers)
 
@@ -261,7 +261,7 @@ class App:
             reply = unauthorized(pair)
         else:
             reply = _run(self._data, Call(self.exchange, scope, {}, request.body, who))
-        return Answer(reply, [request_id()], key_id=pair[0] if pair else "")
+        return Answer(reply, [request_id()], witnessed=True, key_id=pair[0] if pair else "")
 
     def _answer_admin(self, request: Request) -> Answer:
         if (refused := self._refused(request.scope)) is not None:

@@ -232,7 +232,7 @@ class HttpFaults:
         self, request: Request, send: Send, line: Line, outcome: str | None, after_s: float
     ) -> None:
         answer = self._desk.carry_out(request)
-        if answer.traded or outcome:
+        if answer.witnessed or outcome:
             self._desk.record(request, answer, outcome or ANSWERED)
         if await line.pause(after_s):
             await send_reply(send, answer.reply, answer.headers)

@@ -28,13 +28,13 @@ class Answer(NamedTuple):
     """What became of a request.
 
     Attributes:
-        traded: it was a trading request, which the witness always records.
+        witnessed: it asked the trading or the data API, which the witness always records.
         key_id: whom it claimed to be from.
     """
 
     reply: Reply
     headers: Headers
-    traded: bool = False
+    witnessed: bool = False
     key_id: str = ""
     client_order_id: str | None = None
 

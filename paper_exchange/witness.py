@@ -1,4 +1,4 @@
-"""A record of every trading request, for tests that want a second opinion.
+"""A record of every request, for tests that want a second opinion.
 
 What was noted is appended to a nameless temporary file in blocks; memory holds
 the newest block and one offset for each of the others, so that a record of

@@ -108,7 +108,7 @@ class RequestLine:
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Counts of trading requests; the outcomes are those of the newest ``sampled``.
+    """Counts of requests; the outcomes are those of the newest ``sampled``.
 
     ``struck`` are those that a fault changed the answer of, whatever their status was.
     """

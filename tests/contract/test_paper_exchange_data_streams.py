@@ -334,3 +334,16 @@ def test_bars() -> None:
         exchange.step(60)
         following, _ = stocks.until(lambda told: len(told) == 2)
         assert following.timestamp == NOON + timedelta(minutes=1)
+
+
+def test_bars_on_a_fast_clock() -> None:
+    """A minute in half a second: bars of following minutes, as the exchange's clock has them."""
+    with running("--speed", "120", "--start", "2026-03-02T15:00:00Z") as exchange:
+        watcher = Watcher(
+            StockDataStream("k", SECRET, url_override=exchange.data_stream_url("iex"))
+        )
+        watcher.stream.subscribe_bars(watcher.take, "KO")
+        with watcher:
+            first, second = watcher.until(lambda told: len(told) == 2)
+    assert second.timestamp - first.timestamp == timedelta(minutes=1)
+    assert first.timestamp >= datetime(2026, 3, 2, 15, tzinfo=UTC)

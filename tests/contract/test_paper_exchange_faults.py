@@ -394,6 +394,34 @@ def test_refused_handshake(exchange: Running, client: Client, status: int) -> No
 # -- orders ----------------------------------------------------------------------------------------
 
 
+def test_market_data_faults(exchange: Running, client: Client) -> None:
+    """The same rules, on the stream of quotes: one comes twice, then the line is cut."""
+    client.fault("data: duplicate event=q symbol=KO next=1")
+    client.fault("data: disconnect event=q symbol=KO skip=1")
+    with connect(exchange.data_stream_url(), open_timeout=5) as connection:
+        connection.send(json.dumps({"action": "auth", "key": client.key, "secret": "s"}))
+        connection.send('{"action":"subscribe","quotes":["KO"]}')
+        quotes = []
+        with pytest.raises(ConnectionClosed) as ended:
+            while True:
+                frame = json.loads(connection.recv(timeout=5))
+                quotes += [(one["t"], one["bp"]) for one in frame if one["T"] == "q"]
+    assert ended.value.rcvd is not None
+    assert ended.value.rcvd.code == 1011
+    assert len(quotes) == 3
+    assert quotes[0] == quotes[1] != quotes[2]
+
+
+def test_refused_market_data(exchange: Running, client: Client) -> None:
+    """The handshake too."""
+    client.fault("data: refuse status=503 next=1")
+    keys = {"APCA-API-KEY-ID": client.key, "APCA-API-SECRET-KEY": "s"}
+    url = exchange.data_stream_url()
+    with pytest.raises(InvalidStatus) as refused, connect(url, additional_headers=keys):
+        pass
+    assert refused.value.response.status_code == 503
+
+
 def test_stuck_cancel(client: Client) -> None:
     """A cancel hangs until it is released."""
     client.fault("orders: stuck_cancel symbol=NVDA")

@@ -38,6 +38,7 @@ CLAIM = (
     "and no signal without a recorded end"
 )
 FOREIGN_NAMES = {
+    "APCA_API_STREAM_URL",  # of Alpaca's old Python SDK
     "NODE_EXTRA_CA_CERTS",  # of Node.js
     "NO_COLOR",  # a convention of terminals
     "PAPER_EXCHANGE_KEYS",  # the exchange's own
