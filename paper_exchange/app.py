@@ -10,7 +10,6 @@ import time
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from paper_exchange.accounts import Account
 from paper_exchange.api import (
     account,
     activities,
@@ -24,15 +23,21 @@ from paper_exchange.api import (
 )
 from paper_exchange.api.call import Call, Reply, Router
 from paper_exchange.api.refusals import too_many_requests, unauthorized
+from paper_exchange.books.accounts import Account
 from paper_exchange.clock import Clock
-from paper_exchange.credentials import credentials
+from paper_exchange.engine.events import Feed
+from paper_exchange.engine.matcher import Matcher
 from paper_exchange.errors import ApiError, endpoint_not_found, malformed_body
-from paper_exchange.events import Feed
 from paper_exchange.exchange import Exchange
-from paper_exchange.fault_spec import DATA, STREAM
-from paper_exchange.guard import Guard
-from paper_exchange.http_faults import HttpFaults, named_order
-from paper_exchange.http_io import (
+from paper_exchange.faults.spec import DATA, STREAM
+from paper_exchange.ids import IdSource
+from paper_exchange.live.faults import StreamFaults, refuse
+from paper_exchange.live.hub import DataStreams
+from paper_exchange.live.trade_updates import TradeUpdates
+from paper_exchange.network.credentials import credentials
+from paper_exchange.network.guard import Guard
+from paper_exchange.network.http_faults import HttpFaults, named_order
+from paper_exchange.network.http_io import (
     Answer,
     BodyTooLarge,
     ClientLeft,
@@ -42,16 +47,11 @@ from paper_exchange.http_io import (
     request_id,
     send_reply,
 )
-from paper_exchange.ids import IdSource
-from paper_exchange.line import has_ended
-from paper_exchange.live.hub import DataStreams
-from paper_exchange.matcher import Matcher
-from paper_exchange.order_log import OrderLog
+from paper_exchange.network.line import has_ended
 from paper_exchange.page.site import EVENTS_URL, Page
 from paper_exchange.rate_limit import Standing
 from paper_exchange.settings import Settings
-from paper_exchange.stream_faults import StreamFaults, refuse
-from paper_exchange.streams import TradeUpdates
+from paper_exchange.storage.order_log import OrderLog
 from paper_exchange.witness import ANSWERED
 
 log = logging.getLogger(__name__)

@@ -9,14 +9,14 @@ from pathlib import Path
 import click
 
 from paper_exchange.clock import parse_time
-from paper_exchange.database import StateError
-from paper_exchange.fault_spec import Spec, parse_text
-from paper_exchange.fault_values import BadFault
+from paper_exchange.faults.spec import Spec, parse_text
+from paper_exchange.faults.values import BadFault
 from paper_exchange.live.feeds import FEEDS
+from paper_exchange.network.tls import Identity, TlsError, identity
 from paper_exchange.replay.errors import ReplayError
 from paper_exchange.server import Secure, listen, serve
 from paper_exchange.settings import Settings
-from paper_exchange.tls import Identity, TlsError, identity
+from paper_exchange.storage.database import StateError
 
 
 def _cash(_: click.Context, __: click.Parameter, value: str) -> Decimal:

@@ -13,9 +13,9 @@ from functools import partial
 import uvicorn
 
 from paper_exchange.app import App
-from paper_exchange.http_protocol import ExchangeHttp
+from paper_exchange.network.http_protocol import ExchangeHttp
+from paper_exchange.network.websocket_protocol import ExchangeWebSocket
 from paper_exchange.settings import Settings
-from paper_exchange.websocket_protocol import ExchangeWebSocket
 
 #: Seconds that open connections get to finish after a signal.
 _GRACE = 1

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from paper_exchange.fault_spec import Spec
+from paper_exchange.faults.spec import Spec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

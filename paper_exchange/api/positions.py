@@ -2,8 +2,8 @@
 
 from decimal import ROUND_DOWN, Decimal
 
-from paper_exchange.accounts import Position
 from paper_exchange.api.call import Call, Reply, Router
+from paper_exchange.books.accounts import Position
 from paper_exchange.clock import new_york, new_york_midnight
 from paper_exchange.decimals import ZERO, floor_qty, parse, text
 from paper_exchange.errors import ApiError, invalid, not_found, unprocessable

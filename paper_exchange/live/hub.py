@@ -8,21 +8,21 @@ from decimal import Decimal
 
 from starlette.websockets import WebSocket
 
-from paper_exchange.accounts import Account
 from paper_exchange.assets import Asset
+from paper_exchange.books.accounts import Account
 from paper_exchange.clock import MILLISECOND, SECOND
-from paper_exchange.connections import Arrival, Connection
 from paper_exchange.exchange import Exchange
-from paper_exchange.fault_spec import DATA
+from paper_exchange.faults.spec import DATA
 from paper_exchange.hours import AlwaysOpen
 from paper_exchange.ids import stable_id
+from paper_exchange.live.faults import StreamFaults
 from paper_exchange.live.feeds import CRYPTO, FEEDS, TEST, DataFeed
 from paper_exchange.live.messages import JSON, MSGPACK
 from paper_exchange.live.publisher import Publisher
 from paper_exchange.live.station import Limits, Station
-from paper_exchange.market import Market
-from paper_exchange.sockets import converse, wants_msgpack
-from paper_exchange.stream_faults import StreamFaults
+from paper_exchange.network.connections import Arrival, Connection
+from paper_exchange.network.sockets import converse, wants_msgpack
+from paper_exchange.prices.market import Market
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from paper_exchange import cli
-from paper_exchange.fault_spec import parse_text
+from paper_exchange.faults.spec import parse_text
 from paper_exchange.settings import Settings
 
 

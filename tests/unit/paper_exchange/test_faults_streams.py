@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable
 import pytest
 from starlette.types import Message
 
-from paper_exchange.fault_spec import parse_text
-from paper_exchange.faults import Faults
+from paper_exchange.faults.rules import Faults
+from paper_exchange.faults.spec import parse_text
+from paper_exchange.live.faults import StreamFaults
 from paper_exchange.live.messages import DataMessage
-from paper_exchange.sockets import HANG_UP, Outlet, json_text
-from paper_exchange.stream_faults import StreamFaults
+from paper_exchange.network.sockets import HANG_UP, Outlet, json_text
 
 
 def trade(number: int, symbol: str = "KO") -> DataMessage:

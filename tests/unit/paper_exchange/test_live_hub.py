@@ -12,11 +12,11 @@ from starlette.types import Message
 
 from paper_exchange.app import App
 from paper_exchange.clock import ManualClock, parse_time, to_datetime
-from paper_exchange.connections import Arrival
 from paper_exchange.live.conversation import Conversation
 from paper_exchange.live.hub import DataStreams
 from paper_exchange.live.messages import JSON
 from paper_exchange.live.publisher import Publisher
+from paper_exchange.network.connections import Arrival
 from paper_exchange.settings import Settings
 from tests.unit.paper_exchange.conftest import NOON
 

@@ -11,12 +11,12 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from paper_exchange.accounts import Account
 from paper_exchange.assets import Asset, AssetBook
-from paper_exchange.database import FORMAT, StateError
-from paper_exchange.fills import Fill
+from paper_exchange.books.accounts import Account
+from paper_exchange.books.fills import Fill
+from paper_exchange.books.records import Codec, Unknown
 from paper_exchange.orders import Order
-from paper_exchange.records import Codec, Unknown
+from paper_exchange.storage.database import FORMAT, StateError
 from tests.unit.paper_exchange.asking import Asked, crashed
 
 BOOK = AssetBook()
