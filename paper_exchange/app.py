@@ -5,6 +5,7 @@ engine some tens of microseconds, and the layers in between would cost more.
 """
 
 import logging
+import sqlite3
 import time
 
 from starlette.types import Receive, Scope, Send
@@ -64,7 +65,12 @@ _NOT_ANSWERED = 0
 
 
 class App:
-    """The exchange on the network."""
+    """The exchange on the network.
+
+    Attributes:
+        lost: why the last changes could not be written to the state file when the exchange
+            ended, None if they were.
+    """
 
     def __init__(
         self,
@@ -73,6 +79,7 @@ class App:
         clock: Clock | None = None,
         new_id: IdSource | None = None,
     ) -> None:
+        self.lost: str | None = None
         self.feed = Feed()
         self.exchange = Exchange(settings, self.feed.publish, clock=clock, new_id=new_id)
         self._stream_faults = StreamFaults(self.exchange.faults)
@@ -127,14 +134,22 @@ class App:
                 self.live.start()
                 await send({"type": "lifespan.startup.complete"})
             else:
-                self._http_faults.stop()
-                await self.live.stop()
-                await self.matcher.stop()
-                if self._order_log is not None:
-                    self._order_log.close()
-                self.exchange.close()
+                await self._stop()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+
+    async def _stop(self) -> None:
+        """End what runs by itself, then write what is left and close the files."""
+        self._http_faults.stop()
+        await self.live.stop()
+        await self.matcher.stop()
+        if self._order_log is not None:
+            self._order_log.close()
+        try:
+            self.exchange.close()
+        except sqlite3.Error as error:
+            log.exception("state_not_written")
+            self.lost = str(error)
 
     async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] in {"/stream", "/stream/"}:
@@ -247,7 +262,7 @@ class App:
         elif not standing.allowed:
             reply = too_many_requests()
         else:
-            reply = _run(self._trading, call)
+            reply = self._run(self._trading, call)
         self.matcher.look()
         headers = _trading_headers(standing)
         return Answer(reply, headers, True, key_id, call.client_order_id)  # noqa: FBT003  -- hot path
@@ -260,31 +275,31 @@ class App:
         if who is None and not open_to_all:
             reply = unauthorized(pair)
         else:
-            reply = _run(self._data, Call(self.exchange, scope, {}, request.body, who))
+            reply = self._run(self._data, Call(self.exchange, scope, {}, request.body, who))
         return Answer(reply, [request_id()], witnessed=True, key_id=pair[0] if pair else "")
 
     def _answer_admin(self, request: Request) -> Answer:
         if (refused := self._refused(request.scope)) is not None:
             return Answer(refused, [])
-        reply = _run(self._admin, Call(self.exchange, request.scope, {}, request.body, None))
+        reply = self._run(self._admin, Call(self.exchange, request.scope, {}, request.body, None))
         self.matcher.look()
         self.live.look()
         return Answer(reply, [])
 
+    def _run(self, router: Router, call: Call) -> Reply:
+        """The answer, which leaves only after everything behind it has been written."""
+        reply = _handle(router, call)
+        try:
+            self.exchange.store.settle()
+        except Exception:  # the client must not believe what a restart would have forgotten
+            log.exception("state_not_written")
+            self.matcher.retry()
+            return _defect()
+        return reply
+
     def _refused(self, scope: Scope) -> Reply | None:
         reason = self._guard.refusal(scope)
         return None if reason is None else Reply({"code": 40310000, "message": reason}, 403)
-
-
-def _run(router: Router, call: Call) -> Reply:
-    """The answer, which leaves only after everything behind it has been written."""
-    reply = _handle(router, call)
-    try:
-        call.exchange.store.settle()
-    except Exception:  # the client must not believe what a restart would have forgotten
-        log.exception("state_not_written")
-        return _defect()
-    return reply
 
 
 def _handle(router: Router, call: Call) -> Reply:

@@ -111,9 +111,13 @@ class Exchange:
         self.engine.tick()
 
     def close(self) -> None:
-        """Write what is left and give up the files; nothing may be asked afterwards."""
-        self.store.close()
+        """Write what is left and give up the files; nothing may be asked afterwards.
+
+        Raises:
+            sqlite3.Error: what was left could not be written.
+        """
         self.witness.close()
+        self.store.close()
 
 
 def _replayed(settings: Settings, assets: AssetBook, start_ns: int) -> dict[str, Replayed]:

@@ -1,60 +1,45 @@
 """The background task that gives the engine time: asleep while nothing rests."""
 
-import asyncio
-import contextlib
-import logging
 from collections.abc import Callable
 
-from paper_exchange.clock import SECOND
 from paper_exchange.engine.matching import Engine
-
-log = logging.getLogger(__name__)
-
-_AFTER_A_FAILURE_NS = SECOND
+from paper_exchange.rounds import Rounds
 
 
 class Matcher:
     """Calls ``Engine.tick`` as often as the engine asks for, and ``settle`` after it.
 
     Events that a tick has told leave only when this task waits again, hence
-    after what they tell has been written.
+    after what they tell has been written, or has been tried to be.
     """
 
     def __init__(self, engine: Engine, settle: Callable[[], None] = lambda: None) -> None:
         self._engine = engine
         self._settle = settle
-        self._news = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._rounds = Rounds(self._round, engine.clock, failure="tick_failed")
 
     def start(self) -> None:
         """Begin; needs a running event loop."""
-        self._task = asyncio.create_task(self._run())
+        self._rounds.start()
 
     async def stop(self) -> None:
         """End at once; orders stay as they are."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await self._rounds.stop()
 
     def look(self) -> None:
         """Something may have changed: wake up if the engine has earlier work than planned."""
         if self._engine.has_news():
-            self._news.set()
+            self._rounds.wake()
 
-    async def _run(self) -> None:
-        while True:
-            self._news.clear()
-            pause = self._step()
-            wait = None if pause is None else self._engine.clock.real_seconds(pause)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), wait)
+    def retry(self) -> None:
+        """What was to be written could not be: go on trying, once a second."""
+        self._rounds.wake()
 
-    def _step(self) -> int | None:
-        try:
-            pause = self._engine.tick()
-            self._settle()
-            return pause
-        except Exception:  # matching goes on for the other orders whatever one of them does
-            log.exception("tick_failed")
-            return _AFTER_A_FAILURE_NS
+    def step(self) -> int | None:
+        """Let the engine work and write what it did; the pause it asks for in nanoseconds."""
+        pause = self._engine.tick()
+        self._settle()
+        return pause
+
+    async def _round(self) -> int | None:
+        return self.step()

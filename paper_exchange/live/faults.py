@@ -49,6 +49,7 @@ class StreamTamper:
         #: Delayed messages and what queues behind them: (due on the loop's clock, payload).
         self._waiting: deque[tuple[float, object]] = deque()
         self._held: list[object] = []
+        self._held_until: asyncio.TimerHandle | None = None
         self._silence: tuple[Rule, float | None] | None = None
         self._ended = False
 
@@ -82,7 +83,8 @@ class StreamTamper:
                 self._queue(payload, rule.delay_s())
             case "reorder":
                 self._held.append(payload)
-                asyncio.get_running_loop().call_later(rule.delay_s(), self._release)
+                loop = asyncio.get_running_loop()
+                self._held_until = loop.call_later(rule.delay_s(), self._release)
             case "disconnect":
                 self._disconnect(rule, payload)
             case "silence":
@@ -111,6 +113,9 @@ class StreamTamper:
             self._outlet.post(self._outlet.encode(self._waiting.popleft()[1]))
 
     def _release(self) -> None:
+        if self._held_until is not None:
+            # Left running, it would cut short the wait of an event held later.
+            self._held_until.cancel()
         held, self._held = self._held, []
         if not self._ended:
             for payload in held:

@@ -134,10 +134,16 @@ class Store:
             self._try_to_archive()
 
     def close(self) -> None:
-        """Write what is left and close the database."""
+        """Write what is left and close the database.
+
+        Raises:
+            sqlite3.Error: it could not be written, and now is lost.
+        """
         if self._connection is not None:
-            self.settle()
-            self._close()
+            try:
+                self.settle()
+            finally:
+                self._close()
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

@@ -128,6 +128,21 @@ def test_delayed_messages_keep_their_order() -> None:
     on_a_loop(scene)
 
 
+def test_each_reordered_message_waits_its_own_time() -> None:
+    """The timer of the one before it does not let it go early."""
+
+    async def scene() -> None:
+        wire = Wire("reorder ms=40 next=1", "reorder ms=500 next=1")
+        wire.push(1, 2, 3)
+        assert wire.left == [2, 1]
+        await asyncio.sleep(0.06)
+        assert wire.left == []
+        wire.push(4)
+        assert wire.left == [4, 3]
+
+    on_a_loop(scene)
+
+
 def test_a_disconnect_sends_what_was_delayed_first() -> None:
     """A close comes after what was said before it."""
 
