@@ -2,7 +2,7 @@
 
 import click
 
-from paper_exchange.clock import parse_time
+from paper_exchange.instants import parse_time
 from paper_exchange.options.groups import together, under
 
 _option = under("Clock")

@@ -169,6 +169,16 @@ def test_closing_positions(site: Site) -> None:
     )
 
 
+def test_bounds_of_a_list_are_exclusive_to_the_nanosecond(site: Site) -> None:
+    """With the time that an order itself says, as a client that pages through its orders does."""
+    site.clock.ns += 123_456_789
+    first, second = site.order(client_order_id="a"), site.order(client_order_id="b")
+    later = site.ask("GET", f"/v2/orders?status=all&after={first['submitted_at']}")
+    assert ids(later) == ["b"]
+    earlier = site.ask("GET", f"/v2/orders?status=all&until={second['submitted_at']}")
+    assert ids(earlier) == ["a"]
+
+
 def test_close_all_reports_what_orders_hold(site: Site) -> None:
     """Without cancel_orders a held position is an error row."""
     site.order()

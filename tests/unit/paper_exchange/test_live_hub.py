@@ -11,7 +11,8 @@ import pytest
 from starlette.types import Message
 
 from paper_exchange.app import App
-from paper_exchange.clock import ManualClock, parse_time, to_datetime
+from paper_exchange.clock import ManualClock, to_datetime
+from paper_exchange.instants import parse_time
 from paper_exchange.live.conversation import Conversation
 from paper_exchange.live.hub import DataStreams
 from paper_exchange.live.messages import JSON
