@@ -27,11 +27,7 @@ SECRET = "secret"
 FAR = {"symbol": "AAPL", "qty": "2", "type": "limit", "limit_price": "1.5", "time_in_force": "gtc"}
 
 
-@pytest.fixture(scope="module")
-def exchange() -> Iterator[Running]:
-    """One exchange for the file; every test trades on an account of its own, but one key only."""
-    with running("--rate-limit", "0", "--seed", "9") as started:
-        yield started
+OPTIONS = ("--seed", "9")
 
 
 def _connect(kind: str, url: str, key: str) -> Client:

@@ -7,13 +7,12 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 import requests
 
 from paper_exchange.settings import Settings
-from paper_exchange.testing import Running, running
+from paper_exchange.testing import Running
 from solution.alpaca_api_client import AlpacaAPIClient
 from solution.alpaca_api_wrapper import account_of
 from solution.book.assets import Asset
@@ -23,6 +22,7 @@ from solution.domain.records import State
 from solution.errors import DuplicateOrder, NotFound, Rejected
 from solution.feeds.price_poller import quotes_from_snapshots
 from solution.feeds.trade_updates import TradeUpdates
+from tests.contract.raw_http import Http
 from tests.helpers.fault_http_server import FaultHTTPServer, answer
 from tests.unit.paper_exchange.conftest import NOON, World
 
@@ -79,41 +79,37 @@ def differences(sample: object, found: object, also: list[str], at: str = "") ->
 # --- the exchange -----------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def exchange() -> Iterator[Running]:
-    """One exchange for the file; every sample has an account of its own."""
-    with running("--rate-limit", "0", "--seed", "3") as started:
-        yield started
+OPTIONS = ("--seed", "3")
 
 
 class Caller:
     """Sends a sample's requests on a fresh account."""
 
     def __init__(self, url: str) -> None:
-        self._url = url
-        self._headers = {"APCA-API-KEY-ID": f"K{uuid4().hex}", "APCA-API-SECRET-KEY": "s"}
+        self.http = Http(url)
         self.order = ""
 
     def send(self, request: Sample) -> requests.Response:
         """One request; ``{order}`` is the order made last, unless a request said to keep it."""
         path = request["path"].replace("{order}", self.order)
-        found = requests.request(
-            request["method"],
-            self._url + path,
-            json=request.get("body"),
-            headers=self._headers,
-            timeout=5,
-        )
+        found = self.http(request["method"], path, json=request.get("body"))
         content = found.json() if found.content else None
         if isinstance(content, dict) and "id" in content and not request.get("keep"):
             self.order = content["id"]
         return found
 
 
+@pytest.fixture
+def caller(exchange: Running) -> Iterator[Caller]:
+    """One whose connection ends with the test."""
+    made = Caller(exchange.url)
+    yield made
+    made.http.session.close()
+
+
 @pytest.mark.parametrize("sample", _samples("errors"))
-def test_exchange_refuses_in_the_same_words(exchange: Running, sample: Sample) -> None:
+def test_exchange_refuses_in_the_same_words(caller: Caller, sample: Sample) -> None:
     """Status, code, message and the fields beside them are the sample's, to the letter."""
-    caller = Caller(exchange.url)
     for request in sample["given"]:
         caller.send(request).raise_for_status()
     before = caller.order
@@ -123,9 +119,8 @@ def test_exchange_refuses_in_the_same_words(exchange: Running, sample: Sample) -
 
 
 @pytest.mark.parametrize("sample", _samples("answers"))
-def test_exchange_answers_in_the_same_form(exchange: Running, sample: Sample) -> None:
+def test_exchange_answers_in_the_same_form(caller: Caller, sample: Sample) -> None:
     """Keys, types and formats are the sample's."""
-    caller = Caller(exchange.url)
     for request in sample["given"]:
         caller.send(request).raise_for_status()
     found = caller.send(sample["request"])

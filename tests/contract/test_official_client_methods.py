@@ -5,7 +5,7 @@ must work, and give the model that alpaca-py promises. A method that a new versi
 adds fails here until it has a line.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -28,18 +28,14 @@ from alpaca.trading.requests import (
     UpdateWatchlistRequest,
 )
 
-from paper_exchange.testing import Running, running
+from paper_exchange.testing import Running
 from tests.contract.openapi.documents import documented_as_not_served
 
 #: Methods every alpaca-py client has for requests of one's own.
 _PLUMBING = {"get", "post", "put", "patch", "delete", "response_wrapper"}
 
 
-@pytest.fixture(scope="module")
-def exchange() -> Iterator[Running]:
-    """One exchange for the file."""
-    with running("--rate-limit", "0", "--seed", "7") as started:
-        yield started
+OPTIONS = ("--seed", "7")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,40 +14,17 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from paper_exchange.testing import Running, running
+from tests.contract.raw_http import LIMIT, MARKET, PATIENCE, Http
 
-ORDER: dict[str, Any] = {
-    "symbol": "NVDA",
-    "qty": "1",
-    "side": "buy",
-    "type": "market",
-    "time_in_force": "ioc",
-}
-LIMIT = {**ORDER, "type": "limit", "limit_price": "1.5", "time_in_force": "gtc"}
-PATIENCE = 5.0
+OPTIONS = ("--seed", "7")
 
 
-@pytest.fixture(scope="module")
-def exchange() -> Iterator[Running]:
-    """One exchange for the file."""
-    with running("--rate-limit", "0", "--seed", "7") as started:
-        yield started
-
-
-class Client:
+class Client(Http):
     """One account, which may be met by faults, and the admin routes, which are not."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.key = f"K{uuid4().hex}"
-        self.session = requests.Session()
-        self.session.headers.update({"APCA-API-KEY-ID": self.key, "APCA-API-SECRET-KEY": "s"})
-
-    def __call__(self, method: str, path: str, **options: Any) -> requests.Response:
-        return self.session.request(method, self.url + path, **{"timeout": PATIENCE, **options})
-
-    def order(self, coid: str = "c", **options: Any) -> requests.Response:
+    def place(self, coid: str = "c", **options: Any) -> requests.Response:
         """POST a market IOC for one NVDA."""
-        return self("POST", "/v2/orders", json={**ORDER, "client_order_id": coid}, **options)
+        return self("POST", "/v2/orders", json={**MARKET, "client_order_id": coid}, **options)
 
     def fault(self, text: str) -> str:
         """Add a rule for this account alone; returns its id."""
@@ -111,7 +88,7 @@ def eventually(holds: Callable[[], bool]) -> None:
 def test_another_answer(client: Client, fault: str, status: int, taken: bool) -> None:
     """The client reads one thing, the witness knows whether there is an order."""
     rule = client.fault(f"POST /v2/orders: {fault}")
-    assert client.order().status_code == status
+    assert client.place().status_code == status
     assert client.seen() == [(fault.split(maxsplit=1)[0], status, "c", taken)]
     assert client.held() == ["c"] * taken
     assert client.rule(rule)["hits"] == 1
@@ -144,10 +121,10 @@ def test_resets(client: Client, fault: str, taken: bool) -> None:
     """The connection is reset, not closed; the order exists or not as the rule says."""
     client.fault(f"POST /v2/orders: {fault} next=1")
     with pytest.raises(requests.ConnectionError, match="reset by peer"):
-        client.order()
+        client.place()
     assert client.seen() == [(fault, 0, "c", taken)]
     assert client.held() == ["c"] * taken
-    assert client.order().status_code == (422 if taken else 200)
+    assert client.place().status_code == (422 if taken else 200)
     assert client.held() == ["c"]
 
 
@@ -156,7 +133,7 @@ def test_silence_on_the_line(client: Client, fault: str, taken: bool) -> None:
     """Nothing comes until the client gives up, and others are served meanwhile."""
     client.fault(f"POST /v2/orders: {fault} next=1")
     with pytest.raises(requests.ReadTimeout):
-        client.order(timeout=0.1)
+        client.place(timeout=0.1)
     assert client.seen() == [(fault, 0, "c", taken)]
     assert client.held() == ["c"] * taken
 
@@ -165,7 +142,7 @@ def test_cut_body(client: Client) -> None:
     """The whole length is announced, half of it comes, and the order is taken."""
     client.fault("POST /v2/orders: cut next=1")
     with pytest.raises(requests.exceptions.ChunkedEncodingError, match="IncompleteRead"):
-        client.order()
+        client.place()
     assert client.seen() == [("cut", 200, "c", True)]
     resting = client("POST", "/v2/orders", json=LIMIT).json()["id"]
     client.fault("DELETE *: cut next=1")
@@ -179,7 +156,7 @@ def test_late_acceptance(client: Client, answer: str, status: int) -> None:
     """An error now, and the order only afterwards; the entry says so in the end."""
     client.fault(f"POST /v2/orders: late ms=150 answer={answer} next=1")
     with contextlib.suppress(requests.RequestException):
-        assert client.order(timeout=0.1).status_code == status
+        assert client.place(timeout=0.1).status_code == status
     assert client.seen() == [("late", status, "c", False)]
     assert client.held() == []
     eventually(lambda: client.held() == ["c"])
@@ -191,13 +168,13 @@ def test_latency(client: Client) -> None:
     client.fault("POST /v2/orders: latency ms=200 next=1")
     before = time.monotonic()
     with pytest.raises(requests.ReadTimeout):
-        client.order("slow", timeout=0.05)
+        client.place("slow", timeout=0.05)
     assert client.held() == []
     eventually(lambda: client.held() == ["slow"])
     assert time.monotonic() - before > 0.2
     client.fault("POST /v2/orders: latency ms=200 when=after next=1")
     with pytest.raises(requests.ReadTimeout):
-        client.order("quick", timeout=0.05)
+        client.place("quick", timeout=0.05)
     assert client.held() == ["slow", "quick"]
     client.fault("GET /v2/clock: latency ms=20-40")
     client.fault("GET /v2/clock: latency ms=30 when=after")
@@ -320,15 +297,15 @@ def told(stream: ClientConnection, count: int) -> list[str]:
 def test_events(client: Client, stream: ClientConnection, fault: str, events: list[str]) -> None:
     """What arrives of two filled orders, and in which order."""
     client.fault(f"stream: {fault}")
-    client.order("a")
-    client.order("b")
+    client.place("a")
+    client.place("b")
     assert told(stream, len(events)) == events
 
 
 def test_reordered_last_event_arrives(client: Client, stream: ClientConnection) -> None:
     """An event that waits for a successor is sent when none comes."""
     client.fault("stream: reorder event=fill ms=50")
-    client.order("a")
+    client.place("a")
     assert told(stream, 2) == ["a new", "a fill"]
 
 
@@ -336,7 +313,7 @@ def test_delay(client: Client, stream: ClientConnection) -> None:
     """The delay is there."""
     client.fault("stream: delay ms=100 event=fill")
     begun = time.monotonic()
-    client.order("a")
+    client.place("a")
     assert told(stream, 2) == ["a new", "a fill"]
     assert time.monotonic() - begun > 0.1
 
@@ -344,13 +321,13 @@ def test_delay(client: Client, stream: ClientConnection) -> None:
 def test_silence(client: Client, stream: ClientConnection) -> None:
     """Connected, pings are answered, nothing is said; it ends with the rule."""
     rule = client.fault("stream: silence")
-    client.order("a")
+    client.place("a")
     assert stream.ping().wait(2)
     stream.send('{"action":"listen","data":{"streams":["trade_updates"]}}')
     with pytest.raises(TimeoutError):
         stream.recv(timeout=0.05)
     requests.delete(f"{client.url}/admin/faults/{rule}", timeout=PATIENCE)
-    client.order("b")
+    client.place("b")
     assert told(stream, 2) == ["b new", "b fill"]
 
 
@@ -368,7 +345,7 @@ def test_disconnects(
 ) -> None:
     """Before or after an event, with a close frame or a reset."""
     client.fault(f"stream: disconnect {fault}")
-    client.order("a")
+    client.place("a")
     assert told(stream, len(events)) == events
     with pytest.raises(ConnectionClosed) as closed:
         stream.recv(timeout=2)
@@ -445,7 +422,7 @@ def test_slow_cancel(client: Client) -> None:
 def test_rejection_after_acceptance(client: Client, stream: ClientConnection) -> None:
     """POST answers 200, the stream says rejected."""
     client.fault("orders: reject next=1")
-    assert client.order("a").json()["status"] == "pending_new"
+    assert client.place("a").json()["status"] == "pending_new"
     assert told(stream, 1) == ["a rejected"]
-    assert client.order("b").status_code == 200
+    assert client.place("b").status_code == 200
     assert told(stream, 2) == ["b new", "b fill"]

@@ -17,6 +17,7 @@ import requests
 from websockets.sync.client import connect
 
 from paper_exchange.testing import Running, running
+from tests.contract.raw_http import LIMIT, Http
 
 #: Required properties in the published OpenAPI documents, and those alpaca-py insists on.
 ORDER_KEYS = {
@@ -50,40 +51,6 @@ TRADE_KEYS = {"t", "i", "x", "p", "s", "c", "z"}
 SUB_PENNY = (
     "invalid limit_price 290.123. sub-penny increment does not fulfill minimum pricing criteria"
 )
-
-MARKET: dict[str, Any] = {
-    "symbol": "NVDA",
-    "qty": "1",
-    "side": "buy",
-    "type": "market",
-    "time_in_force": "ioc",
-}
-LIMIT: dict[str, Any] = {**MARKET, "type": "limit", "limit_price": "1.5", "time_in_force": "gtc"}
-
-
-@pytest.fixture(scope="module")
-def exchange() -> Iterator[Running]:
-    """One exchange for the file."""
-    with running("--rate-limit", "0") as started:
-        yield started
-
-
-class Http:
-    """Raw requests as one account."""
-
-    def __init__(self, url: str, key: str | None = None) -> None:
-        self.url = url
-        self.key = key or f"K{uuid4().hex}"
-        self.session = requests.Session()
-        self.session.headers.update({"APCA-API-KEY-ID": self.key, "APCA-API-SECRET-KEY": "s"})
-
-    def __call__(self, method: str, path: str, **options: Any) -> requests.Response:
-        return self.session.request(method, self.url + path, timeout=5, **options)
-
-    def order(self, **changes: Any) -> requests.Response:
-        """POST a market IOC for one NVDA, with changes; a change to None removes the field."""
-        body = {k: v for k, v in {**MARKET, **changes}.items() if v is not None}
-        return self("POST", "/v2/orders", json=body)
 
 
 @pytest.fixture
