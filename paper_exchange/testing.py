@@ -66,7 +66,7 @@ def running(
     try:
         url = _ready_url(process, start_within)
         secure_url = certificate = None
-        if "--tls-port" in options:
+        if any(one.partition("=")[0] == "--tls-port" for one in options):
             secure_url, certificate = _secure_part(process)
         yield Running(url, process, secure_url, certificate, errors)
     finally:
