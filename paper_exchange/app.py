@@ -1,8 +1,4 @@
-"""The ASGI application: authentication, limits, headers and the record around the handlers.
-
-Plain ASGI instead of Starlette's routing and middleware: an order costs the
-engine some tens of microseconds, and the layers in between would cost more.
-"""
+"""The ASGI application: which connection goes where, and what runs beside them."""
 
 import logging
 import sqlite3
@@ -11,24 +7,12 @@ import time
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from paper_exchange.api import (
-    account,
-    activities,
-    admin,
-    data,
-    faults,
-    history,
-    orders,
-    portfolio,
-    positions,
-)
-from paper_exchange.api.call import Call, Reply, Router
-from paper_exchange.api.refusals import too_many_requests, unauthorized
-from paper_exchange.books.accounts import Account
+from paper_exchange.api.call import Reply
 from paper_exchange.clock import Clock
+from paper_exchange.desk import DATA_PREFIXES, TRADING_PREFIXES, Desk
 from paper_exchange.engine.events import Feed
 from paper_exchange.engine.matcher import Matcher
-from paper_exchange.errors import ApiError, endpoint_not_found, malformed_body
+from paper_exchange.errors import ApiError
 from paper_exchange.exchange import Exchange
 from paper_exchange.faults.spec import DATA, STREAM
 from paper_exchange.ids import IdSource
@@ -36,32 +20,24 @@ from paper_exchange.live.faults import StreamFaults, refuse
 from paper_exchange.live.hub import DataStreams
 from paper_exchange.live.trade_updates import TradeUpdates
 from paper_exchange.network.credentials import credentials
-from paper_exchange.network.guard import Guard
-from paper_exchange.network.http_faults import HttpFaults, named_order
+from paper_exchange.network.http_faults import HttpFaults
 from paper_exchange.network.http_io import (
-    Answer,
     BodyTooLarge,
     ClientLeft,
-    Headers,
     Request,
     read_body,
-    request_id,
     send_reply,
 )
 from paper_exchange.network.line import has_ended
 from paper_exchange.page.site import EVENTS_URL, Page
-from paper_exchange.rate_limit import Standing
 from paper_exchange.settings import Settings
 from paper_exchange.storage.order_log import OrderLog
 from paper_exchange.witness import ANSWERED
 
 log = logging.getLogger(__name__)
 
-_DATA_PREFIXES = ("/v2/stocks/", "/v1beta3/")
-_TRADING_PREFIXES = ("/v2/", "/v2beta1/", "/v3/")
 #: What faults may strike: everything but the exchange's own pages.
-_API_PREFIXES = (*_DATA_PREFIXES, *_TRADING_PREFIXES)
-_NOT_ANSWERED = 0
+_API_PREFIXES = (*DATA_PREFIXES, *TRADING_PREFIXES)
 
 
 class App:
@@ -83,9 +59,11 @@ class App:
         self.feed = Feed()
         self.exchange = Exchange(settings, self.feed.publish, clock=clock, new_id=new_id)
         self._stream_faults = StreamFaults(self.exchange.faults)
-        self._http_faults = HttpFaults(self.exchange.faults, self)
+        self.matcher = Matcher(self.exchange.engine, self.exchange.store.settle)
+        self.desk = Desk(self.exchange, self.matcher, self._look)
+        self._http_faults = HttpFaults(self.exchange.faults, self.desk)
         self.updates = TradeUpdates(
-            self._authenticate,
+            self.desk.authenticate,
             frames=settings.stream_frames,
             connections_each=settings.stream_connections,
             faults=self._stream_faults,
@@ -95,22 +73,13 @@ class App:
         self._order_log = OrderLog(settings.order_log) if settings.order_log else None
         if self._order_log is not None:
             self.feed.subscribe(self._order_log.write)
-        self.matcher = Matcher(self.exchange.engine, self.exchange.store.settle)
-        self.live = DataStreams(self.exchange, self._authenticate, faults=self._stream_faults)
-        self._trading, self._data, self._admin = Router(), Router(), Router()
-        for module in (orders, positions, account, activities, portfolio):
-            module.add_routes(self._trading)
-        for module in (data, history):
-            module.add_routes(self._data)
-        admin.add_routes(self._admin)
-        faults.add_routes(self._admin)
-        self._guard = Guard(settings.host)
+        self.live = DataStreams(self.exchange, self.desk.authenticate, faults=self._stream_faults)
         self.page = Page(self.exchange, self.feed, hubs=(self.updates, self.live))
-        self.page.add_routes(self._admin)
+        self.page.add_routes(self.desk.admin)
 
-    def _authenticate(self, key_id: str, secret: str) -> Account | None:
-        now = self.exchange.clock.now_ns()
-        return self.exchange.accounts.authenticate(key_id, secret, now)
+    def _look(self) -> None:
+        """The clock or a price has been set."""
+        self.live.look()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection of any kind."""
@@ -182,144 +151,19 @@ class App:
             await self._http_faults.serve(request, send)
             return
         if scope["path"] == EVENTS_URL and scope["method"] == "GET":
-            if (refused := self._refused(scope)) is None:
+            if (refused := self.desk.refused(scope)) is None:
                 await self.page.live.serve(receive, send)
             else:
                 await send_reply(send, refused, [])
             return
-        answer = self.carry_out(request)
+        answer = self.desk.carry_out(request)
         if answer.witnessed:
-            self.record(request, answer, ANSWERED)
+            self.desk.record(request, answer, ANSWERED)
         await send_reply(send, answer.reply, answer.headers)
 
     async def _refuse_body(self, request: Request, send: Send, error: BodyTooLarge) -> None:
         refusal = ApiError(413, 41300000, str(error))
-        if request.scope["path"].startswith(_TRADING_PREFIXES):
-            self.record(request, None, ANSWERED, refusal.status)
+        if request.scope["path"].startswith(TRADING_PREFIXES):
+            self.desk.record(request, None, ANSWERED, refusal.status)
         headers = [] if error.drained else [(b"connection", b"close")]
         await send_reply(send, Reply(refusal.body, refusal.status), headers)
-
-    # -- the desk: what a request does, and what the witness is told -----------------------------
-
-    def carry_out(self, request: Request) -> Answer:
-        """Do what a request asks."""
-        path: str = request.scope["path"]
-        if path.startswith(_DATA_PREFIXES):
-            return self._answer_data(request)
-        if path.startswith(_TRADING_PREFIXES):
-            return self._answer_trading(request)
-        if path.startswith("/admin/") or path == "/":
-            return self._answer_admin(request)
-        error = endpoint_not_found()
-        return Answer(Reply(error.body, error.status), [])
-
-    def record(
-        self, request: Request, answer: Answer | None, outcome: str, status: int | None = None
-    ) -> int:
-        """Tell the witness of a request; without an answer it was not carried out.
-
-        ``status`` is what the client is told if that is not the answer, 0 for
-        nothing. Returns the entry's index.
-        """
-        scope = request.scope
-        if answer is None:
-            pair = credentials(dict(scope["headers"]))
-            key_id, order_id = pair[0] if pair else "", named_order(request)
-        else:
-            key_id, order_id = answer.key_id, answer.client_order_id
-        if status is None:
-            status = answer.reply.status if answer else _NOT_ANSWERED
-        return self.exchange.witness.note(
-            arrived=request.arrived,
-            at_ns=self.exchange.clock.now_ns(),
-            key_id=key_id,
-            method=scope["method"],
-            path=scope["path"],
-            status=status,
-            client_order_id=order_id,
-            outcome=outcome,
-            taken=answer is not None and answer.reply.status < 300,
-        )
-
-    def amend(self, index: int, answer: Answer) -> None:
-        """Tell the witness that a recorded request was carried out after all."""
-        self.exchange.witness.amend(
-            index, taken=answer.reply.status < 300, client_order_id=answer.client_order_id
-        )
-
-    def _who(self, scope: Scope) -> tuple[tuple[str, str] | None, Account | None]:
-        pair = credentials(dict(scope["headers"]))
-        return pair, self._authenticate(*pair) if pair else None
-
-    def _answer_trading(self, request: Request) -> Answer:
-        scope = request.scope
-        pair, who = self._who(scope)
-        call = Call(self.exchange, scope, {}, request.body, who)
-        key_id = pair[0] if pair else ""
-        standing = self.exchange.limiter.take(key_id) if who else None
-        if standing is None:
-            reply = unauthorized(pair)
-        elif not standing.allowed:
-            reply = too_many_requests()
-        else:
-            reply = self._run(self._trading, call)
-        self.matcher.look()
-        headers = _trading_headers(standing)
-        return Answer(reply, headers, True, key_id, call.client_order_id)  # noqa: FBT003  -- hot path
-
-    def _answer_data(self, request: Request) -> Answer:
-        """Crypto data is open to all, but a wrong key is refused even there (observed)."""
-        scope = request.scope
-        pair, who = self._who(scope)
-        open_to_all = scope["path"].startswith("/v1beta3/crypto/") and pair is None
-        if who is None and not open_to_all:
-            reply = unauthorized(pair)
-        else:
-            reply = self._run(self._data, Call(self.exchange, scope, {}, request.body, who))
-        return Answer(reply, [request_id()], witnessed=True, key_id=pair[0] if pair else "")
-
-    def _answer_admin(self, request: Request) -> Answer:
-        if (refused := self._refused(request.scope)) is not None:
-            return Answer(refused, [])
-        reply = self._run(self._admin, Call(self.exchange, request.scope, {}, request.body, None))
-        self.matcher.look()
-        self.live.look()
-        return Answer(reply, [])
-
-    def _run(self, router: Router, call: Call) -> Reply:
-        """The answer, which leaves only after everything behind it has been written."""
-        reply = _handle(router, call)
-        try:
-            self.exchange.store.settle()
-        except Exception:  # the client must not believe what a restart would have forgotten
-            log.exception("state_not_written")
-            self.matcher.retry()
-            return _defect()
-        return reply
-
-    def _refused(self, scope: Scope) -> Reply | None:
-        reason = self._guard.refusal(scope)
-        return None if reason is None else Reply({"code": 40310000, "message": reason}, 403)
-
-
-def _handle(router: Router, call: Call) -> Reply:
-    try:
-        handler, call.params = router.find(call.scope["method"], call.scope["path"])
-        return handler(call)
-    except ApiError as refusal:
-        return Reply(refusal.body, refusal.status, refusal.headers)
-    except RecursionError:
-        # JSON may be nested more deeply than Python can walk (or quote) it.
-        error = malformed_body()
-        return Reply(error.body, error.status)
-    except Exception:  # a defect of ours must look like a broker's, and not end the connection
-        log.exception("request_failed", extra={"path": call.scope["path"]})
-        return _defect()
-
-
-def _defect() -> Reply:
-    return Reply({"code": 50010000, "message": "internal server error occurred"}, 500)
-
-
-def _trading_headers(standing: Standing | None) -> Headers:
-    return [request_id()] + (standing.headers() if standing else [])

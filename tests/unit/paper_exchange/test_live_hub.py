@@ -263,7 +263,9 @@ def test_who_does_not_authenticate_in_time_is_shown_out() -> None:
     """With 404, and the connection is closed."""
 
     async def scene(stage: Stage) -> None:
-        stage.app.live = DataStreams(stage.app.exchange, stage.app._authenticate, auth_within=0.01)
+        stage.app.live = DataStreams(
+            stage.app.exchange, stage.app.desk.authenticate, auth_within=0.01
+        )
         client = await stage.connect(headers=[])
         assert await client.hear() == [{"T": "error", "code": 404, "msg": "auth timeout"}]
         assert (await client.frame())["type"] == "websocket.close"

@@ -59,7 +59,7 @@ def _routes(router: Router) -> set[tuple[str, str]]:
 def test_every_route_is_documented_and_every_documented_route_is_served() -> None:
     """But for the page's own, which nobody else calls."""
     app = App(Settings())
-    served = _routes(app._trading) | _routes(app._data) | _routes(app._admin)
+    served = _routes(app.desk.trading) | _routes(app.desk.data) | _routes(app.desk.admin)
     own = {(method, path) for method, path in served if path.startswith("/admin/page/")}
     assert _documented() == served - own - {("GET", "/")}
     app.exchange.close()
