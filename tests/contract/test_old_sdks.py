@@ -2,7 +2,8 @@
 
 The old Python one (alpaca-trade-api 3.2.0), and the npm package in its classic and its TypeScript
 line (3.1.3 and 4.0.2). The first run installs them, which takes some ten seconds for either
-language; see ``sdk/kits.py``.
+language; see ``sdk/kits.py``. Without a Node.js on the PATH that of the development environment
+is used.
 """
 
 import sys
@@ -70,7 +71,7 @@ def reports(exchange: Running, fast: Running) -> Callable[[str], dict[str, str]]
             command = [sys.executable, str(_SCRIPTS / "python" / "scenarios.py")]
             env = {"PYTHONPATH": str(kits.old_python_sdk())}
         else:
-            command = ["node", str(_SCRIPTS / "js" / f"{sdk}.cjs")]
+            command = [kits.node().executable, str(_SCRIPTS / "js" / f"{sdk}.cjs")]
             env = {"NODE_PATH": str(kits.node_sdks())}
         found = kits.report(command, exchange.url, **env, **places[sdk])
         assert list(found) == list(SCENARIOS), "no scenario may go unseen"
