@@ -6,6 +6,7 @@ language; see ``sdk/kits.py``. Without a Node.js on the PATH that of the develop
 is used.
 """
 
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -30,6 +31,7 @@ SCENARIOS = (
     "trade_updates",
 )
 _SCRIPTS = Path(kits.__file__).parent
+_GUIDE = Path(__file__).parents[2] / "docs" / "paper-exchange.md"
 
 
 @pytest.fixture(scope="module")
@@ -86,3 +88,58 @@ def test_sdk(reports: Callable[[str], dict[str, str]], sdk: str, scenario: str) 
     """Every scenario of ``sdk/python/scenarios.py``, ``sdk/js/v3.cjs`` and ``v4.cjs`` passes."""
     outcome = reports(sdk)[scenario]
     assert outcome == "passed", outcome
+
+
+def guide(title: str, exchange: Running) -> str:
+    """The code that the guide gives under a title, with the addresses of this exchange."""
+    assert exchange.secure_url is not None
+    _, _, rest = _GUIDE.read_text().partition(f"**{title}**")
+    code = rest.split("```", 2)[1].partition("\n")[2]
+    for port, url in ((8787, exchange.url), (8788, exchange.secure_url)):
+        code = code.replace(f"127.0.0.1:{port}", url.partition("://")[2])
+    return code
+
+
+def exported(exchange: Running) -> dict[str, str]:
+    """The variables that the guide exports."""
+    words = shlex.split(guide("alpaca-trade-api for Python", exchange))
+    return dict(word.split("=", 1) for word in words if word != "export")
+
+
+def test_guide_python(fast: Running) -> None:
+    """The old Python SDK needs the guide's variables and nothing else."""
+    command = [sys.executable, str(_SCRIPTS / "python" / "guided.py")]
+    found = kits.said(command, PYTHONPATH=str(kits.old_python_sdk()), **exported(fast))
+    assert found == ["ACTIVE", True, "streams"]
+
+
+def run_guided(version: str, code: str, folder: Path, **env: str) -> object:
+    """Run code that makes a client of the npm package, and then what uses it."""
+    program = folder / "program.cjs"
+    code = code.replace("@alpacahq/alpaca-trade-api", f"alpaca-{version}")
+    program.write_text(code + (_SCRIPTS / "js" / f"guided-{version}.cjs").read_text())
+    modules = str(kits.node_sdks())
+    return kits.said([kits.node().executable, str(program)], NODE_PATH=modules, **env)
+
+
+def test_guide_v3(fast: Running, tmp_path: Path) -> None:
+    """The classic npm package with the guide's options and the certificate."""
+    code = guide("@alpacahq/alpaca-trade-api 3 for Node.js", fast)
+    found = run_guided("v3", code, tmp_path, NODE_EXTRA_CA_CERTS=str(fast.certificate))
+    assert found == ["ACTIVE", True, "streams"]
+
+
+def test_guide_v3_variables(fast: Running, tmp_path: Path) -> None:
+    """It reads the variables too, with the two differences that the guide names."""
+    env = exported(fast)
+    env["APCA_DATA_BASE_URL"] = env.pop("APCA_API_DATA_URL")
+    env["APCA_API_STREAM_URL"] = str(fast.secure_url)
+    code = 'const Alpaca = require("alpaca-v3");\nconst alpaca = new Alpaca();\n'
+    found = run_guided("v3", code, tmp_path, NODE_EXTRA_CA_CERTS=str(fast.certificate), **env)
+    assert found == ["ACTIVE", True, "streams"]
+
+
+def test_guide_v4(fast: Running, tmp_path: Path) -> None:
+    """The whole client of the TypeScript package, by the way in which it makes requests."""
+    code = guide("@alpacahq/alpaca-trade-api 4 for Node.js", fast)
+    assert run_guided("v4", code, tmp_path) == ["ACTIVE", True, "streams", "filled"]

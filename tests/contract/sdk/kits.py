@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -138,14 +139,19 @@ def report(command: list[str], url: str, **env: str) -> dict[str, str]:
         "APCA_API_STREAM_URL": url,
         "APCA_RETRY_MAX": "0",
     }
+    found: dict[str, str] = said(command, **(addresses | env))
+    return found
+
+
+def said(command: list[str], **env: str) -> Any:
+    """What a script prints as its last line, which is JSON."""
     done = subprocess.run(
         command,
-        env={**os.environ, **addresses, **env},
+        env={**os.environ, **env},
         capture_output=True,
         text=True,
         timeout=_RUN_WITHIN,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    found: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return json.loads(done.stdout.splitlines()[-1])
