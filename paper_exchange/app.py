@@ -5,12 +5,12 @@ engine some tens of microseconds, and the layers in between would cost more.
 """
 
 import logging
+import sqlite3
 import time
 
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from paper_exchange.accounts import Account
 from paper_exchange.api import (
     account,
     activities,
@@ -24,15 +24,21 @@ from paper_exchange.api import (
 )
 from paper_exchange.api.call import Call, Reply, Router
 from paper_exchange.api.refusals import too_many_requests, unauthorized
+from paper_exchange.books.accounts import Account
 from paper_exchange.clock import Clock
-from paper_exchange.credentials import credentials
+from paper_exchange.engine.events import Feed
+from paper_exchange.engine.matcher import Matcher
 from paper_exchange.errors import ApiError, endpoint_not_found, malformed_body
-from paper_exchange.events import Feed
 from paper_exchange.exchange import Exchange
-from paper_exchange.fault_spec import DATA, STREAM
-from paper_exchange.guard import Guard
-from paper_exchange.http_faults import HttpFaults, named_order
-from paper_exchange.http_io import (
+from paper_exchange.faults.spec import DATA, STREAM
+from paper_exchange.ids import IdSource
+from paper_exchange.live.faults import StreamFaults, refuse
+from paper_exchange.live.hub import DataStreams
+from paper_exchange.live.trade_updates import TradeUpdates
+from paper_exchange.network.credentials import credentials
+from paper_exchange.network.guard import Guard
+from paper_exchange.network.http_faults import HttpFaults, named_order
+from paper_exchange.network.http_io import (
     Answer,
     BodyTooLarge,
     ClientLeft,
@@ -42,16 +48,11 @@ from paper_exchange.http_io import (
     request_id,
     send_reply,
 )
-from paper_exchange.ids import IdSource
-from paper_exchange.line import has_ended
-from paper_exchange.live.hub import DataStreams
-from paper_exchange.matcher import Matcher
-from paper_exchange.order_log import OrderLog
+from paper_exchange.network.line import has_ended
 from paper_exchange.page.site import EVENTS_URL, Page
 from paper_exchange.rate_limit import Standing
 from paper_exchange.settings import Settings
-from paper_exchange.stream_faults import StreamFaults, refuse
-from paper_exchange.streams import TradeUpdates
+from paper_exchange.storage.order_log import OrderLog
 from paper_exchange.witness import ANSWERED
 
 log = logging.getLogger(__name__)
@@ -64,7 +65,12 @@ _NOT_ANSWERED = 0
 
 
 class App:
-    """The exchange on the network."""
+    """The exchange on the network.
+
+    Attributes:
+        lost: why the last changes could not be written to the state file when the exchange
+            ended, None if they were.
+    """
 
     def __init__(
         self,
@@ -73,6 +79,7 @@ class App:
         clock: Clock | None = None,
         new_id: IdSource | None = None,
     ) -> None:
+        self.lost: str | None = None
         self.feed = Feed()
         self.exchange = Exchange(settings, self.feed.publish, clock=clock, new_id=new_id)
         self._stream_faults = StreamFaults(self.exchange.faults)
@@ -127,14 +134,22 @@ class App:
                 self.live.start()
                 await send({"type": "lifespan.startup.complete"})
             else:
-                self._http_faults.stop()
-                await self.live.stop()
-                await self.matcher.stop()
-                if self._order_log is not None:
-                    self._order_log.close()
-                self.exchange.close()
+                await self._stop()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+
+    async def _stop(self) -> None:
+        """End what runs by itself, then write what is left and close the files."""
+        self._http_faults.stop()
+        await self.live.stop()
+        await self.matcher.stop()
+        if self._order_log is not None:
+            self._order_log.close()
+        try:
+            self.exchange.close()
+        except sqlite3.Error as error:
+            log.exception("state_not_written")
+            self.lost = str(error)
 
     async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] in {"/stream", "/stream/"}:
@@ -247,7 +262,7 @@ class App:
         elif not standing.allowed:
             reply = too_many_requests()
         else:
-            reply = _run(self._trading, call)
+            reply = self._run(self._trading, call)
         self.matcher.look()
         headers = _trading_headers(standing)
         return Answer(reply, headers, True, key_id, call.client_order_id)  # noqa: FBT003  -- hot path
@@ -260,31 +275,31 @@ class App:
         if who is None and not open_to_all:
             reply = unauthorized(pair)
         else:
-            reply = _run(self._data, Call(self.exchange, scope, {}, request.body, who))
+            reply = self._run(self._data, Call(self.exchange, scope, {}, request.body, who))
         return Answer(reply, [request_id()], witnessed=True, key_id=pair[0] if pair else "")
 
     def _answer_admin(self, request: Request) -> Answer:
         if (refused := self._refused(request.scope)) is not None:
             return Answer(refused, [])
-        reply = _run(self._admin, Call(self.exchange, request.scope, {}, request.body, None))
+        reply = self._run(self._admin, Call(self.exchange, request.scope, {}, request.body, None))
         self.matcher.look()
         self.live.look()
         return Answer(reply, [])
 
+    def _run(self, router: Router, call: Call) -> Reply:
+        """The answer, which leaves only after everything behind it has been written."""
+        reply = _handle(router, call)
+        try:
+            self.exchange.store.settle()
+        except Exception:  # the client must not believe what a restart would have forgotten
+            log.exception("state_not_written")
+            self.matcher.retry()
+            return _defect()
+        return reply
+
     def _refused(self, scope: Scope) -> Reply | None:
         reason = self._guard.refusal(scope)
         return None if reason is None else Reply({"code": 40310000, "message": reason}, 403)
-
-
-def _run(router: Router, call: Call) -> Reply:
-    """The answer, which leaves only after everything behind it has been written."""
-    reply = _handle(router, call)
-    try:
-        call.exchange.store.settle()
-    except Exception:  # the client must not believe what a restart would have forgotten
-        log.exception("state_not_written")
-        return _defect()
-    return reply
 
 
 def _handle(router: Router, call: Call) -> Reply:

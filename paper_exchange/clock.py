@@ -113,17 +113,6 @@ def stamp_or_none(ns: int | None) -> str | None:
     return None if ns is None else stamp(ns)
 
 
-def parse_time(text: str) -> int:
-    """RFC 3339 time or a bare date (midnight UTC) as nanoseconds.
-
-    Raises:
-        ValueError: when the text is neither.
-    """
-    # A "+" that a client left unescaped in a query string arrives as a space.
-    at = datetime.fromisoformat(text.strip().replace(" ", "+"))
-    return to_ns(at if at.tzinfo else at.replace(tzinfo=UTC))
-
-
 def new_york(ns: int) -> datetime:
     """The New York wall-clock time of an instant."""
     return to_datetime(ns).astimezone(NEW_YORK)

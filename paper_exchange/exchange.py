@@ -2,20 +2,20 @@
 
 from random import Random
 
-from paper_exchange.accounts import Accounts
 from paper_exchange.assets import AssetBook
+from paper_exchange.books.accounts import Accounts
 from paper_exchange.clock import MILLISECOND, SECOND, Clock, ManualClock, SystemClock, make_clock
-from paper_exchange.events import EventSink, TradeEvent
-from paper_exchange.faults import Faults
+from paper_exchange.engine.events import EventSink, TradeEvent
+from paper_exchange.engine.matching import Behaviour, Engine
+from paper_exchange.faults.orders import FaultyConduct
+from paper_exchange.faults.rules import Faults
 from paper_exchange.hours import make_hours
 from paper_exchange.ids import IdSource, SeededIds, random_id
-from paper_exchange.market import DAY_NS, Market, Replayed
-from paper_exchange.matching import Behaviour, Engine
-from paper_exchange.order_faults import FaultyConduct
+from paper_exchange.prices.market import DAY_NS, Market, Replayed
 from paper_exchange.rate_limit import RateLimiter
-from paper_exchange.recovery import recover
 from paper_exchange.settings import Settings
-from paper_exchange.store import Parts, Store
+from paper_exchange.storage.recovery import recover
+from paper_exchange.storage.store import Parts, Store
 from paper_exchange.witness import Witness
 
 #: The longest way a stepped clock moves at once.
@@ -113,9 +113,13 @@ class Exchange:
         self.engine.tick()
 
     def close(self) -> None:
-        """Write what is left and give up the files; nothing may be asked afterwards."""
-        self.store.close()
+        """Write what is left and give up the files; nothing may be asked afterwards.
+
+        Raises:
+            sqlite3.Error: what was left could not be written.
+        """
         self.witness.close()
+        self.store.close()
 
 
 def _replayed(settings: Settings, assets: AssetBook, start_ns: int) -> dict[str, Replayed]:

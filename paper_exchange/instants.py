@@ -8,6 +8,8 @@ from paper_exchange.clock import SECOND
 _FRACTION = re.compile(r"\.(\d{1,9})(?!\d)")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+# A "+" that a client left unescaped in a query string arrives as a space.
+_LOST_PLUS = re.compile(r"(?<=[\d.]) (?=\d\d:?\d\d$)")
 
 
 def parse_date(text: str) -> date | None:
@@ -36,3 +38,24 @@ def parse_instant(text: str) -> int:
     at = datetime.fromisoformat(text)
     since = (at if at.tzinfo else at.replace(tzinfo=UTC)) - _EPOCH
     return (since.days * 86_400 + since.seconds) * SECOND + nanoseconds
+
+
+def parse_asked(text: str) -> int:
+    """What ``parse_instant`` reads, out of a query string.
+
+    Raises:
+        ValueError, OverflowError: as ``parse_instant``.
+    """
+    return parse_instant(_LOST_PLUS.sub("+", text))
+
+
+def parse_time(text: str) -> int:
+    """A time as somebody asks for it, or a bare date (midnight UTC), in nanoseconds.
+
+    Raises:
+        ValueError: when the text is neither.
+    """
+    try:
+        return parse_asked(text.strip())
+    except OverflowError:
+        raise ValueError(text) from None

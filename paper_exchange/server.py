@@ -13,9 +13,10 @@ from functools import partial
 import uvicorn
 
 from paper_exchange.app import App
-from paper_exchange.http_protocol import ExchangeHttp
+from paper_exchange.network.http_protocol import ExchangeHttp
+from paper_exchange.network.websocket_protocol import ExchangeWebSocket
 from paper_exchange.settings import Settings
-from paper_exchange.websocket_protocol import ExchangeWebSocket
+from paper_exchange.storage.database import StateError
 
 #: Seconds that open connections get to finish after a signal.
 _GRACE = 1
@@ -138,7 +139,12 @@ async def serve(
     ready: Callable[[], None],
     secure: Secure | None = None,
 ) -> None:
-    """Run until SIGTERM or SIGINT; ``ready`` is called once requests are served."""
+    """Run until SIGTERM or SIGINT; ``ready`` is called once requests are served.
+
+    Raises:
+        ReplayError, StateError: before anything is served, when a file cannot be used.
+        StateError: at the end, when the last changes could not be written.
+    """
     logging.basicConfig(level=settings.log_level.upper())
     allow_many_files()
     app = App(settings)
@@ -153,3 +159,5 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     await server.serve(sockets=[listener])
+    if app.lost is not None:
+        raise StateError(f"the last changes are not in {settings.state}: {app.lost}")

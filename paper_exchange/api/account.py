@@ -4,8 +4,8 @@ from dataclasses import asdict, fields
 from datetime import date, timedelta
 
 from paper_exchange.api.call import Call, Reply, Router
+from paper_exchange.books.configuration import Configuration
 from paper_exchange.clock import new_york
-from paper_exchange.configuration import Configuration
 from paper_exchange.errors import invalid, not_found
 
 _ATTRIBUTES = frozenset(

@@ -3,12 +3,12 @@
 from datetime import date, timedelta
 from itertools import islice
 
-from paper_exchange.activity_types import ACTIVITY_TYPES
+from paper_exchange.api.activity_types import ACTIVITY_TYPES
 from paper_exchange.api.call import Call, Reply, Router
+from paper_exchange.books.selection import ExecutionSelection
 from paper_exchange.clock import new_york_midnight
 from paper_exchange.errors import invalid
 from paper_exchange.ids import is_uuid
-from paper_exchange.selection import ExecutionSelection
 
 _DIRECTIONS = frozenset({"asc", "desc"})
 _CATEGORIES = frozenset({"trade_activity", "non_trade_activity"})

@@ -3,10 +3,11 @@
 import orjson
 
 from paper_exchange.api.call import Call, Reply, Router, is_whole_number
-from paper_exchange.clock import SECOND, ManualClock, parse_time, stamp
+from paper_exchange.clock import SECOND, ManualClock, stamp
 from paper_exchange.decimals import parse, text
 from paper_exchange.errors import invalid, not_found, unprocessable
 from paper_exchange.exchange import LONGEST_STEP_NS
+from paper_exchange.instants import parse_time
 from paper_exchange.witness import LARGEST_PAGE
 
 _JSON = (b"content-type", b"application/json; charset=UTF-8")

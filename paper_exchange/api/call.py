@@ -8,11 +8,11 @@ from urllib.parse import parse_qsl
 
 from starlette.types import Scope
 
-from paper_exchange.accounts import Account
-from paper_exchange.clock import parse_time
+from paper_exchange.books.accounts import Account
+from paper_exchange.engine.validation import parse_body
 from paper_exchange.errors import endpoint_not_found, invalid, method_not_allowed
 from paper_exchange.exchange import Exchange
-from paper_exchange.validation import parse_body
+from paper_exchange.instants import parse_time
 
 _EARLIEST = date(1900, 1, 1)
 _LATEST = date(2199, 12, 31)

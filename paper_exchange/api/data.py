@@ -14,8 +14,7 @@ from paper_exchange.api.data_query import (
 )
 from paper_exchange.assets import Asset
 from paper_exchange.prices.history import latest_bars
-from paper_exchange.prices.timeframes import Timeframe
-from paper_exchange.rows import (
+from paper_exchange.prices.rows import (
     Row,
     bar_json,
     last_trade,
@@ -23,6 +22,7 @@ from paper_exchange.rows import (
     quote_json,
     trade_json,
 )
+from paper_exchange.prices.timeframes import Timeframe
 
 #: A row, or None when there is nothing yet.
 Render = Callable[[Call, Asset], Row | None]

@@ -11,7 +11,7 @@ from paper_exchange.api.call import Call
 from paper_exchange.assets import Asset
 from paper_exchange.clock import new_york, new_york_midnight, to_datetime, to_ns
 from paper_exchange.errors import ApiError, endpoint_not_found, not_found
-from paper_exchange.instants import parse_date, parse_instant
+from paper_exchange.instants import parse_asked, parse_date
 from paper_exchange.prices.history import Place, Window
 from paper_exchange.prices.tape import TICK_NS
 from paper_exchange.prices.timeframes import Timeframe, parse_timeframe
@@ -24,8 +24,6 @@ _ADJUSTMENTS = frozenset({"raw", "split", "dividend", "spin-off", "all"})
 _SORTS = frozenset({"asc", "desc"})
 _LOCATIONS = frozenset({"us", "us-1", "us-2", "eu-1", "bs-1"})
 _SHOWN = 100
-# A "+" that a client left unescaped in a query string arrives as a space.
-_LOST_PLUS = re.compile(r"(?<=[\d.]) (?=\d\d:?\d\d$)")
 _TOKEN = re.compile(r"([^|]{1,40})\|([BTQ])\|([0-9]{1,19})\|([0-9]{1,19})")
 
 
@@ -124,7 +122,7 @@ def _instant(call: Call, name: str, of_date: Callable[[date], int]) -> int | Non
         return None
     try:
         day = parse_date(text)
-        return parse_instant(_LOST_PLUS.sub("+", text)) if day is None else of_date(day)
+        return parse_asked(text) if day is None else of_date(day)
     except (ValueError, OverflowError):
         raise bad(name, text, " (RFC 3339 or YYYY-MM-DD)") from None
 

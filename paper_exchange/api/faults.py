@@ -2,8 +2,8 @@
 
 from paper_exchange.api.call import Call, Reply, Router
 from paper_exchange.errors import invalid, not_found
-from paper_exchange.fault_spec import parse_json, parse_text
-from paper_exchange.fault_values import BadFault
+from paper_exchange.faults.spec import parse_json, parse_text
+from paper_exchange.faults.values import BadFault
 
 
 def list_faults(call: Call) -> Reply:

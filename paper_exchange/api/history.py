@@ -17,8 +17,8 @@ from paper_exchange.api.data_query import (
 from paper_exchange.assets import Asset
 from paper_exchange.prices import history
 from paper_exchange.prices.history import Place, Window
+from paper_exchange.prices.rows import Row, bar_json, offer_json, trade_json
 from paper_exchange.prices.series import Series
-from paper_exchange.rows import Row, bar_json, offer_json, trade_json
 
 #: Work that one page may cost, in bars of a minute. A page that would cost more ends early, with
 #: a token, as Alpaca's may: the engine waits while a page is made.

@@ -3,12 +3,12 @@
 from itertools import islice
 
 from paper_exchange.api.call import Call, Reply, Router
+from paper_exchange.books.selection import OrderSelection
+from paper_exchange.engine.families import legs_of
+from paper_exchange.engine.validation import SIDES, parse_changes, parse_order
 from paper_exchange.errors import ApiError, invalid, not_found
-from paper_exchange.families import legs_of
 from paper_exchange.ids import is_uuid
 from paper_exchange.orders import Order
-from paper_exchange.selection import OrderSelection
-from paper_exchange.validation import SIDES, parse_changes, parse_order
 
 _STATUSES = frozenset({"open", "closed", "all"})
 _DIRECTIONS = frozenset({"asc", "desc"})

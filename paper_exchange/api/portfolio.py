@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from paper_exchange.activity_types import ACTIVITY_TYPES
+from paper_exchange.api.activity_types import ACTIVITY_TYPES
 from paper_exchange.api.call import Call, Reply, Router
 from paper_exchange.clock import SECOND, new_york, to_ns
 from paper_exchange.decimals import ZERO
-from paper_exchange.equity import equities
 from paper_exchange.errors import invalid
-from paper_exchange.windows import TIMEFRAMES, Point, Span, points
+from paper_exchange.portfolio.equity import equities
+from paper_exchange.portfolio.windows import TIMEFRAMES, Point, Span, points
 
 _PERIOD = re.compile(r"([1-9][0-9]{0,3})([DWMA])", re.ASCII)
 #: Days of a unit, where only the length of a period counts.

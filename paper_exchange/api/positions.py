@@ -1,9 +1,10 @@
 """``/v2/positions``."""
 
+import contextlib
 from decimal import ROUND_DOWN, Decimal
 
-from paper_exchange.accounts import Position
 from paper_exchange.api.call import Call, Reply, Router
+from paper_exchange.books.accounts import Position
 from paper_exchange.clock import new_york, new_york_midnight
 from paper_exchange.decimals import ZERO, floor_qty, parse, text
 from paper_exchange.errors import ApiError, invalid, not_found, unprocessable
@@ -113,7 +114,9 @@ def close_all(call: Call) -> Reply:
     account, engine = call.account, call.exchange.engine
     if call.flag("cancel_orders"):
         for order in list(account.open_orders.values()):
-            engine.cancel(account, order)
+            # One that is being replaced stays, as in ``DELETE /v2/orders``.
+            with contextlib.suppress(ApiError):
+                engine.cancel(account, order)
     rows: list[dict[str, object]] = []
     for position in list(account.positions.values()):
         status = 200

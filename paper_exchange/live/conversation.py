@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from paper_exchange.accounts import Account
+from paper_exchange.books.accounts import Account
 from paper_exchange.live.feeds import ALL_CHANNELS, WITH_TRADES, DataFeed
 
 Answer = dict[str, object]

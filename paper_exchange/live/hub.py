@@ -1,30 +1,27 @@
 """All market data websockets: finds the feed of a path, and gives the feeds their time."""
 
 import asyncio
-import contextlib
-import logging
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 
 from starlette.websockets import WebSocket
 
-from paper_exchange.accounts import Account
 from paper_exchange.assets import Asset
-from paper_exchange.clock import MILLISECOND, SECOND
-from paper_exchange.connections import Arrival, Connection
+from paper_exchange.books.accounts import Account
+from paper_exchange.clock import MILLISECOND
 from paper_exchange.exchange import Exchange
-from paper_exchange.fault_spec import DATA
+from paper_exchange.faults.spec import DATA
 from paper_exchange.hours import AlwaysOpen
 from paper_exchange.ids import stable_id
+from paper_exchange.live.faults import StreamFaults
 from paper_exchange.live.feeds import CRYPTO, FEEDS, TEST, DataFeed
 from paper_exchange.live.messages import JSON, MSGPACK
 from paper_exchange.live.publisher import Publisher
 from paper_exchange.live.station import Limits, Station
-from paper_exchange.market import Market
-from paper_exchange.sockets import converse, wants_msgpack
-from paper_exchange.stream_faults import StreamFaults
-
-log = logging.getLogger(__name__)
+from paper_exchange.network.connections import Arrival, Connection
+from paper_exchange.network.sockets import converse, wants_msgpack
+from paper_exchange.prices.market import Market
+from paper_exchange.rounds import Rounds
 
 #: Seconds a client has to authenticate (documented).
 AUTH_WITHIN = 10.0
@@ -32,7 +29,6 @@ AUTH_WITHIN = 10.0
 _MARGIN_NS = MILLISECOND
 #: Seconds of real time that rounds are apart at least, however fast the exchange's clock runs.
 _SHORTEST_S = 0.02
-_AFTER_A_FAILURE_NS = SECOND
 #: Per year; the price of the test symbol moves with nearly every tick.
 _TEST_VOLATILITY = 4.0
 
@@ -66,8 +62,9 @@ class DataStreams:
         self._faults = faults
         self._clock = exchange.clock
         self._auth_within = auth_within
-        self._news = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._rounds = Rounds(
+            self._round, exchange.clock, failure="publishing_failed", shortest_s=_SHORTEST_S
+        )
         self._stations = [_station(feed, exchange, authenticate) for feed in FEEDS]
         self._by_path = {path: one for one in self._stations for path in one.feed.paths}
 
@@ -87,18 +84,15 @@ class DataStreams:
 
     def start(self) -> None:
         """Begin to publish; needs a running event loop."""
-        self._task = asyncio.create_task(self._run())
+        self._rounds.start()
 
     async def stop(self) -> None:
         """End at once."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await self._rounds.stop()
 
     def look(self) -> None:
         """Something may have changed, the time for instance: publish now what is due."""
-        self._news.set()
+        self._rounds.wake()
 
     async def serve(self, socket: WebSocket, credentials: tuple[str, str] | None) -> None:
         """One client from handshake to close; ``credentials`` are those of the handshake."""
@@ -118,26 +112,11 @@ class DataStreams:
             timer.cancel()
             station.leave(client)
 
-    async def _run(self) -> None:
-        while True:
-            self._news.clear()
-            pause = await self._round()
-            wait = None if pause is None else self._clock.real_seconds(pause)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(
-                    self._news.wait(), None if wait is None else max(wait, _SHORTEST_S)
-                )
-
     async def _round(self) -> int | None:
         """Publish what is due; returns the nanoseconds until there is more, None if never."""
-        busy = [station for station in self._stations if station.demand]
-        try:
-            for station in busy:
-                for _ in station.publish(self._clock.now_ns()):
-                    await asyncio.sleep(0)
-        except Exception:  # one bad round must not silence the feeds for good
-            log.exception("publishing_failed")
-            return _AFTER_A_FAILURE_NS
+        for station in [one for one in self._stations if one.demand]:
+            for _ in station.publish(self._clock.now_ns()):
+                await asyncio.sleep(0)
         now = self._clock.now_ns()
         pauses = [station.pause_ns(now) for station in self._stations if station.demand]
         return min(pauses) + _MARGIN_NS if pauses else None

@@ -11,7 +11,7 @@ from paper_exchange.assets import Asset
 from paper_exchange.clock import SECOND
 from paper_exchange.prices.history import BarRow, TradeRow
 from paper_exchange.prices.quotes import Quote
-from paper_exchange.rows import Row, bar_json, orderbook_json, quote_json, trade_json
+from paper_exchange.prices.rows import Row, bar_json, orderbook_json, quote_json, trade_json
 
 
 class Codec(Protocol):

@@ -8,10 +8,10 @@ from paper_exchange.clock import SECOND, new_york, new_york_midnight
 from paper_exchange.hours import Hours, Phase
 from paper_exchange.live import messages
 from paper_exchange.live.messages import DataMessage
-from paper_exchange.market import DAY_NS, MINUTE_NS, TICK_NS, Market, Quote
 from paper_exchange.prices.history import BarRow, Place, TradeRow, Window, bars, trades
+from paper_exchange.prices.market import DAY_NS, MINUTE_NS, TICK_NS, Market, Quote
+from paper_exchange.prices.rows import last_trade
 from paper_exchange.prices.timeframes import Timeframe
-from paper_exchange.rows import last_trade
 
 #: Half a minute after its end a bar is computed anew, as Alpaca does for late trades.
 _SECOND_LOOK_NS = 30 * SECOND

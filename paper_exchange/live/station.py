@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 from starlette.types import Message
 
-from paper_exchange.accounts import Account
 from paper_exchange.assets import Asset
+from paper_exchange.books.accounts import Account
 from paper_exchange.clock import Clock
-from paper_exchange.connections import Arrival, Connection
 from paper_exchange.live.conversation import Answer, Conversation, House, error
 from paper_exchange.live.feeds import BAR_CHANNELS, TICK_CHANNELS, DataFeed
 from paper_exchange.live.messages import Codec, DataMessage
 from paper_exchange.live.publisher import Demand, Publisher
-from paper_exchange.sockets import Outlet, read
+from paper_exchange.network.connections import Arrival, Connection
+from paper_exchange.network.sockets import Outlet, read
 
 log = logging.getLogger(__name__)
 

@@ -2,8 +2,8 @@
 
 from paper_exchange.errors import invalid, not_found
 from paper_exchange.exchange import Exchange
-from paper_exchange.fault_spec import KINDS, parse_text
-from paper_exchange.fault_values import BadFault
+from paper_exchange.faults.spec import KINDS, parse_text
+from paper_exchange.faults.values import BadFault
 from paper_exchange.page.faults import FaultKind, FaultRule, FaultState
 
 #: Options that every kind takes; what else it takes to narrow a rule down, its errors list.

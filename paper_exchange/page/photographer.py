@@ -9,10 +9,10 @@ from heapq import nlargest
 from itertools import chain, islice
 from operator import attrgetter
 
-from paper_exchange.accounts import Account
-from paper_exchange.connections import Hub
+from paper_exchange.books.accounts import Account
 from paper_exchange.exchange import Exchange
 from paper_exchange.ids import stable_id
+from paper_exchange.network.connections import Hub
 from paper_exchange.orders import Order
 from paper_exchange.page.fault_rules import FaultRules
 from paper_exchange.page.recent import Recent

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from heapq import nlargest
 from itertools import islice
 
-from paper_exchange.accounts import Account
-from paper_exchange.events import Execution, TradeEvent
-from paper_exchange.fills import Fill
+from paper_exchange.books.accounts import Account
+from paper_exchange.books.fills import Fill
+from paper_exchange.books.selection import ExecutionSelection, OrderSelection
+from paper_exchange.engine.events import Execution, TradeEvent
 from paper_exchange.orders import Order
-from paper_exchange.selection import ExecutionSelection, OrderSelection
 
 _ENDINGS = frozenset({"fill", "canceled", "expired", "rejected", "replaced"})
 _CLOSED = OrderSelection(status="closed", descending=True)

@@ -8,10 +8,10 @@ import orjson
 
 from paper_exchange.api import admin
 from paper_exchange.api.call import Call, Handler, Reply, Router
-from paper_exchange.connections import Hub
+from paper_exchange.engine.events import Feed
 from paper_exchange.errors import ApiError, invalid
-from paper_exchange.events import Feed
 from paper_exchange.exchange import Exchange
+from paper_exchange.network.connections import Hub
 from paper_exchange.page import document as doc
 from paper_exchange.page.fault_rules import FaultRules
 from paper_exchange.page.live import Live, Picture, picture_of

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Generic, TypeVar
 
-from paper_exchange.connections import Connection
-from paper_exchange.events import TradeEvent
+from paper_exchange.engine.events import TradeEvent
 from paper_exchange.hours import Phase
-from paper_exchange.market import Quote
+from paper_exchange.network.connections import Connection
 from paper_exchange.orders import Order
 from paper_exchange.page.faults import FaultState
+from paper_exchange.prices.market import Quote
 from paper_exchange.witness import Seen
 
 Row = TypeVar("Row")

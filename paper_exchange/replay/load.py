@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from paper_exchange.assets import Asset, AssetBook
-from paper_exchange.market import Replayed
+from paper_exchange.prices.market import Replayed
 from paper_exchange.prices.trading_days import TradingDays
 from paper_exchange.replay import schedule
 from paper_exchange.replay.bar_tape import BarColumns, BarTape

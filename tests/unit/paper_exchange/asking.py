@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -17,6 +17,60 @@ from tests.unit.paper_exchange.conftest import NOON
 Answer = tuple[int, Any]
 
 
+class Raw(NamedTuple):
+    """An answer as it was sent."""
+
+    status: int
+    headers: dict[bytes, bytes]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body decoded, None for an empty one."""
+        return orjson.loads(self.body) if self.body else None
+
+
+def request(
+    app: App,
+    method: str,
+    target: str,
+    *headers: tuple[bytes, bytes],
+    body: bytes = b"",
+    client: str = "127.0.0.1",
+) -> Raw:
+    """One request, from this machine unless told otherwise."""
+    path, _, query = target.partition("?")
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "query_string": query.encode(),
+        "headers": list(headers),
+        "client": (client, 1),
+        "scheme": "http",
+    }
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    drive(app(scope, receive, send))
+    return Raw(sent[0]["status"], dict(sent[0]["headers"]), sent[1]["body"])
+
+
+def keys(key: str = "k") -> tuple[tuple[bytes, bytes], ...]:
+    """The headers of a key pair."""
+    return (b"apca-api-key-id", key.encode()), (b"apca-api-secret-key", b"s")
+
+
+def json_body(body: object) -> bytes:
+    """What is sent for a value, nothing for None."""
+    return b"" if body is None else orjson.dumps(body)
+
+
 class Asked:
     """One application; every key is an account."""
 
@@ -27,26 +81,8 @@ class Asked:
 
     def __call__(self, method: str, target: str, body: object = None, key: str = "k") -> Answer:
         """Status and decoded body of one request."""
-        path, _, query = target.partition("?")
-        scope = {
-            "type": "http",
-            "method": method,
-            "path": path,
-            "query_string": query.encode(),
-            "headers": [(b"apca-api-key-id", key.encode()), (b"apca-api-secret-key", b"s")],
-            "client": ("127.0.0.1", 1),
-        }
-        sent: list[dict[str, Any]] = []
-        content = b"" if body is None else orjson.dumps(body)
-
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": content}
-
-        async def send(message: Any) -> None:
-            sent.append(message)
-
-        drive(self.app(scope, receive, send))
-        return sent[0]["status"], orjson.loads(sent[1]["body"]) if sent[1]["body"] else None
+        answer = request(self.app, method, target, *keys(key), body=json_body(body))
+        return answer.status, answer.json
 
     def order(self, key: str = "k", **fields: Any) -> Answer:
         """POST a market IOC for ten KO, with changes."""
@@ -62,7 +98,7 @@ class Asked:
     def later(self, seconds: float) -> None:
         """Let time pass and the matcher work."""
         self.clock.advance(seconds)
-        self.app.matcher._step()
+        self.app.matcher.step()
 
     def close(self) -> None:
         """End it in order."""

@@ -9,7 +9,7 @@ from collections import defaultdict
 from decimal import Decimal
 from typing import Any
 
-from paper_exchange.admission import CRYPTO_FEE
+from paper_exchange.engine.admission import CRYPTO_FEE
 from paper_exchange.orders import TERMINAL
 
 ZERO = Decimal(0)

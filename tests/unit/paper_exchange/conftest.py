@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from paper_exchange.accounts import Account
+from paper_exchange.books.accounts import Account
 from paper_exchange.clock import ManualClock
+from paper_exchange.engine.events import TradeEvent
+from paper_exchange.engine.validation import parse_changes, parse_order
 from paper_exchange.errors import ApiError
-from paper_exchange.events import TradeEvent
 from paper_exchange.exchange import Exchange
 from paper_exchange.ids import seeded_ids
 from paper_exchange.orders import Order
 from paper_exchange.settings import Settings
-from paper_exchange.validation import parse_changes, parse_order
 
 #: A Friday, 12:00 in New York: the exchange is open under both calendars.
 NOON = datetime(2026, 11, 20, 17, 0, tzinfo=UTC)

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from paper_exchange.accounts import Accounts
+from paper_exchange.books.accounts import Accounts
 from tests.unit.paper_exchange.conftest import Make, World
 
 

@@ -1,23 +1,20 @@
 """Endpoints through the ASGI application, without a network."""
 
-import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import orjson
 import pytest
 
 from paper_exchange.app import App
 from paper_exchange.clock import ManualClock
 from paper_exchange.settings import Settings
+from tests.unit.paper_exchange.asking import Answer, json_body, keys, request
 from tests.unit.paper_exchange.conftest import NOON
 
-KEYS = [(b"apca-api-key-id", b"k"), (b"apca-api-secret-key", b"s")]
 ORDER = {"symbol": "KO", "qty": "10", "side": "buy", "type": "market", "time_in_force": "ioc"}
 
-Answer = tuple[int, Any]
 Ask = Callable[..., Answer]
 
 
@@ -32,27 +29,8 @@ class Site:
         self, method: str, target: str, body: object = None, client: str = "127.0.0.1"
     ) -> Answer:
         """Status and decoded body of one request."""
-        path, _, query = target.partition("?")
-        scope = {
-            "type": "http",
-            "method": method,
-            "path": path,
-            "query_string": query.encode(),
-            "headers": KEYS,
-            "client": (client, 1),
-        }
-        sent: list[dict[str, Any]] = []
-        chunks = [b"" if body is None else orjson.dumps(body)]
-
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": chunks.pop()}
-
-        async def send(message: Any) -> None:
-            sent.append(message)
-
-        asyncio.run(self.app(scope, receive, send))
-        content = sent[1]["body"]
-        return sent[0]["status"], orjson.loads(content) if content else None
+        answer = request(self.app, method, target, *keys(), body=json_body(body), client=client)
+        return answer.status, answer.json
 
     def order(self, **changes: Any) -> Any:
         """POST an order and return the answer's body; one second passes."""
@@ -191,6 +169,16 @@ def test_closing_positions(site: Site) -> None:
     )
 
 
+def test_bounds_of_a_list_are_exclusive_to_the_nanosecond(site: Site) -> None:
+    """With the time that an order itself says, as a client that pages through its orders does."""
+    site.clock.ns += 123_456_789
+    first, second = site.order(client_order_id="a"), site.order(client_order_id="b")
+    later = site.ask("GET", f"/v2/orders?status=all&after={first['submitted_at']}")
+    assert ids(later) == ["b"]
+    earlier = site.ask("GET", f"/v2/orders?status=all&until={second['submitted_at']}")
+    assert ids(earlier) == ["a"]
+
+
 def test_close_all_reports_what_orders_hold(site: Site) -> None:
     """Without cancel_orders a held position is an error row."""
     site.order()
@@ -198,6 +186,21 @@ def test_close_all_reports_what_orders_hold(site: Site) -> None:
     status, rows = site.ask("DELETE", "/v2/positions")
     assert (status, rows[0]["status"], rows[0]["body"]["held_for_orders"]) == (207, 403, "10")
     assert site.ask("DELETE", "/v2/positions?cancel_orders=True")[1][0]["status"] == 200
+
+
+def test_close_all_goes_on_past_an_order_that_cannot_be_canceled() -> None:
+    """One that is being replaced costs its position an error row, and no other anything."""
+    site = Site(cancel_delay_ms=60_000)
+    site.ask("POST", "/admin/prices", {"KO": 100, "NVDA": 100})
+    site.order()
+    site.order(symbol="NVDA")
+    order = site.order(side="sell", type="limit", limit_price="200", time_in_force="gtc")
+    assert site.ask("PATCH", f"/v2/orders/{order['id']}", {"limit_price": "201"})[0] == 200
+    status, rows = site.ask("DELETE", "/v2/positions?cancel_orders=true")
+    assert (status, [(row["symbol"], row["status"]) for row in rows]) == (
+        207,
+        [("KO", 403), ("NVDA", 200)],
+    )
 
 
 @pytest.mark.parametrize(
@@ -269,17 +272,6 @@ def test_credentials_never_reach_the_log(site: Site) -> None:
     site.order()
     assert '"s"' not in str(site.ask("GET", "/admin/log")[1]["entries"])
     assert "secret" not in str(site.ask("GET", "/admin/log")[1]["entries"])
-
-
-def test_matcher_outlives_a_failure(site: Site, caplog: pytest.LogCaptureFixture) -> None:
-    """A tick that fails is logged and tried again a second later."""
-
-    def fail() -> None:
-        raise ValueError("bad tick")
-
-    site.app.exchange.engine.tick = fail  # type: ignore[method-assign]  # the failure
-    assert site.app.matcher._step() == 10**9
-    assert "tick_failed" in caplog.text
 
 
 @pytest.mark.parametrize(

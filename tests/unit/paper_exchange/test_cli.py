@@ -1,14 +1,17 @@
 """Options become settings, or one line that names the mistake."""
 
+import re
+from dataclasses import fields
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from paper_exchange import cli
-from paper_exchange.fault_spec import parse_text
+from paper_exchange.faults.spec import parse_text
 from paper_exchange.settings import Settings
 
 
@@ -26,6 +29,54 @@ def served(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
 
     monkeypatch.setattr(cli, "serve", serve)
     return seen
+
+
+def test_defaults_are_those_of_the_settings(served: list[Settings]) -> None:
+    """An exchange made in Python is the one that the command starts."""
+    assert CliRunner().invoke(cli.main, ["--port", "0"]).exit_code == 0
+    assert served == [Settings(port=0)]
+
+
+def test_options_and_settings_are_in_one_order() -> None:
+    """None is missing on either side, so nobody has to search twice."""
+    assert [one.name for one in cli.main.params] == [one.name for one in fields(Settings)]
+
+
+def test_help_has_a_heading_for_each_group() -> None:
+    """All options stand below one, in the order of the groups."""
+    shown = CliRunner().invoke(cli.main, ["--help"]).output
+    assert re.findall(r"^(\w.*):$", shown, re.MULTILINE) == [
+        "Connections",
+        "Accounts",
+        "Orders",
+        "Prices",
+        "Clock",
+        "Websockets",
+        "Files and logs",
+        "Faults",
+        "Other options",
+    ]
+
+
+def _documented(option: click.Parameter) -> tuple[str, str]:
+    """Name and default as the reference writes them."""
+    default = option.to_info_dict()["default"]
+    if default is None or default is False or default == "":
+        return option.opts[0], "–"
+    return option.opts[0], f"`{default:g}`" if isinstance(default, float) else f"`{default}`"
+
+
+def test_the_reference_has_every_option_with_its_default() -> None:
+    """In the order of ``--help``; an option of several in one row has the default at its place."""
+    page = (Path(__file__).parents[3] / "docs/reference/paper-exchange.md").read_text()
+    section = page.split("\n## Options\n")[1].split("\n## ")[0]
+    documented: list[tuple[str, str]] = []
+    for row in re.findall(r"^\| `--.*$", section, re.MULTILINE):
+        _, names, defaults, *_ = (cell.strip() for cell in row.split("|"))
+        each = names.split(", ")
+        values = defaults.split(", ") if defaults != "–" else ["–"] * len(each)
+        documented += zip((name.strip("`") for name in each), values, strict=True)
+    assert documented == [_documented(one) for one in cli.main.params]
 
 
 def test_options_become_settings(served: list[Settings]) -> None:

@@ -27,11 +27,12 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from paper_exchange.clock import SECOND, parse_time
+from paper_exchange.clock import SECOND
 from paper_exchange.decimals import cents, is_whole
+from paper_exchange.engine.matching import TICK_NS
 from paper_exchange.errors import ApiError
 from paper_exchange.hours import Phase
-from paper_exchange.matching import TICK_NS
+from paper_exchange.instants import parse_time
 from paper_exchange.orders import TERMINAL
 from paper_exchange.settings import Settings
 from tests.unit.paper_exchange.books import Books

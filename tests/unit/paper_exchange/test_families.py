@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from paper_exchange.families import legs_of
+from paper_exchange.engine.families import legs_of
 from paper_exchange.orders import Order
 from tests.unit.paper_exchange.conftest import Make, World
 

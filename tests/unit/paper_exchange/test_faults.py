@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from paper_exchange.clock import MILLISECOND
-from paper_exchange.conduct import GoodConduct
-from paper_exchange.fault_spec import parse_text
-from paper_exchange.faults import Facts, Faults, Rule, first
-from paper_exchange.order_faults import FaultyConduct
+from paper_exchange.engine.conduct import GoodConduct
+from paper_exchange.faults.orders import FaultyConduct
+from paper_exchange.faults.rules import Facts, Faults, Rule, first
+from paper_exchange.faults.spec import parse_text
 from paper_exchange.witness import Witness
 from tests.unit.paper_exchange.conftest import World
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from paper_exchange.fault_spec import KINDS, parse_json, parse_text
-from paper_exchange.fault_values import BadFault
+from paper_exchange.faults.spec import KINDS, parse_json, parse_text
+from paper_exchange.faults.values import BadFault
 
 TEXTS = [
     "POST /v2/orders: reset_after p=0.1",

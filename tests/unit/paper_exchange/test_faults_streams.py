@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable
 import pytest
 from starlette.types import Message
 
-from paper_exchange.fault_spec import parse_text
-from paper_exchange.faults import Faults
+from paper_exchange.faults.rules import Faults
+from paper_exchange.faults.spec import parse_text
+from paper_exchange.live.faults import StreamFaults
 from paper_exchange.live.messages import DataMessage
-from paper_exchange.sockets import HANG_UP, Outlet, json_text
-from paper_exchange.stream_faults import StreamFaults
+from paper_exchange.network.sockets import HANG_UP, Outlet, json_text
 
 
 def trade(number: int, symbol: str = "KO") -> DataMessage:
@@ -124,6 +124,21 @@ def test_delayed_messages_keep_their_order() -> None:
         assert got == [1, 2, 3, 0]
         wire.push(4)
         assert wire.left == [4]
+
+    on_a_loop(scene)
+
+
+def test_each_reordered_message_waits_its_own_time() -> None:
+    """The timer of the one before it does not let it go early."""
+
+    async def scene() -> None:
+        wire = Wire("reorder ms=40 next=1", "reorder ms=500 next=1")
+        wire.push(1, 2, 3)
+        assert wire.left == [2, 1]
+        await asyncio.sleep(0.06)
+        assert wire.left == []
+        wire.push(4)
+        assert wire.left == [4, 3]
 
     on_a_loop(scene)
 

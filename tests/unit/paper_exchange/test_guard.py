@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from paper_exchange.guard import Guard
+from paper_exchange.network.guard import Guard
 
 HOST = (b"host", b"127.0.0.1:8787")
 OWN = (b"origin", b"http://127.0.0.1:8787")

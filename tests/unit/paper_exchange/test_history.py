@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from paper_exchange.assets import AssetBook
 from paper_exchange.clock import SECOND, new_york, new_york_midnight, to_datetime, to_ns
-from paper_exchange.market import Market
 from paper_exchange.prices import history
 from paper_exchange.prices.history import BarRow, Place, Window
+from paper_exchange.prices.market import Market
 from paper_exchange.prices.series import Series
 from paper_exchange.prices.tape import DAY_NS, MINUTE_NS, TICK_NS, Stretch
 from paper_exchange.prices.timeframes import parse_timeframe

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from paper_exchange.accounts import Account
+from paper_exchange.books.accounts import Account
 from paper_exchange.live.conversation import Answer, Conversation, House
 from paper_exchange.live.feeds import CRYPTO, IEX, DataFeed
 from tests.unit.paper_exchange.conftest import World

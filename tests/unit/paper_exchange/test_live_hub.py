@@ -11,12 +11,13 @@ import pytest
 from starlette.types import Message
 
 from paper_exchange.app import App
-from paper_exchange.clock import ManualClock, parse_time, to_datetime
-from paper_exchange.connections import Arrival
+from paper_exchange.clock import ManualClock, to_datetime
+from paper_exchange.instants import parse_time
 from paper_exchange.live.conversation import Conversation
 from paper_exchange.live.hub import DataStreams
 from paper_exchange.live.messages import JSON
 from paper_exchange.live.publisher import Publisher
+from paper_exchange.network.connections import Arrival
 from paper_exchange.settings import Settings
 from tests.unit.paper_exchange.conftest import NOON
 
@@ -337,7 +338,8 @@ def test_one_bad_round_is_not_the_end(
         with monkeypatch.context() as patch:
             patch.setattr(Publisher, "due", fail)
             await client.ask(QUOTES)
-            assert await stage.live._round()
+            with pytest.raises(LookupError):
+                await stage.live._round()
         stage.step(1)
         assert (await client.hear())[0]["T"] == "q"
         await client.leave()

@@ -10,9 +10,9 @@ import pytest
 from paper_exchange.assets import Asset
 from paper_exchange.live import messages
 from paper_exchange.live.messages import JSON, MSGPACK, DataMessage
-from paper_exchange.market import Quote
 from paper_exchange.prices.history import BarRow
-from paper_exchange.rows import last_trade
+from paper_exchange.prices.market import Quote
+from paper_exchange.prices.rows import last_trade
 from tests.unit.paper_exchange.conftest import World
 
 AT = 1_700_000_000_250_000_001

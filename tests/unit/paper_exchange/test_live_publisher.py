@@ -8,8 +8,8 @@ from paper_exchange.clock import SECOND, to_ns
 from paper_exchange.hours import NyseHours
 from paper_exchange.live.messages import DataMessage
 from paper_exchange.live.publisher import MISSED_MINUTES, Demand, Publisher
-from paper_exchange.market import MINUTE_NS
 from paper_exchange.prices.history import Window, trades
+from paper_exchange.prices.market import MINUTE_NS
 from tests.unit.paper_exchange.conftest import NOON, Make, World
 
 #: A Friday: the bell rings at 16:00 in New York, and the evening session ends at 20:00.

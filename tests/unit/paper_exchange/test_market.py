@@ -10,7 +10,7 @@ import pytest
 
 from paper_exchange.assets import AssetBook
 from paper_exchange.clock import SECOND, to_ns
-from paper_exchange.market import DAY_NS, MINUTE_NS, TICK_NS, Market
+from paper_exchange.prices.market import DAY_NS, MINUTE_NS, TICK_NS, Market
 
 START = to_ns(datetime(2026, 11, 20, 17, 0, tzinfo=UTC))
 

@@ -1,9 +1,6 @@
 """The page's endpoints through the application: document, files, forms, and who is let in."""
 
-import asyncio
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlencode
 
 import orjson
@@ -12,6 +9,7 @@ import pytest
 from paper_exchange.app import App
 from paper_exchange.clock import ManualClock
 from paper_exchange.settings import Settings
+from tests.unit.paper_exchange.asking import Raw, request
 from tests.unit.paper_exchange.conftest import NOON
 
 HOST = (b"host", b"localhost:8787")
@@ -21,52 +19,17 @@ SCRIPT = (b"accept", b"application/json")
 FOREIGN = (b"origin", b"https://elsewhere.example")
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What came back."""
-
-    status: int
-    headers: dict[bytes, bytes]
-    body: bytes
-
-    @property
-    def said(self) -> Any:
-        """What the script shows."""
-        return orjson.loads(self.body)["said"]
-
-
 class Site:
     """One application; forms are sent as the page's script sends them."""
 
     def __init__(self, state: Path | None = None) -> None:
         self.app = App(Settings(rate_limit=0, state=state), clock=ManualClock(NOON))
 
-    def ask(
-        self, method: str, path: str, *headers: tuple[bytes, bytes], body: bytes = b""
-    ) -> Answer:
+    def ask(self, method: str, path: str, *headers: tuple[bytes, bytes], body: bytes = b"") -> Raw:
         """One request from this machine."""
-        path, _, query = path.partition("?")
-        scope = {
-            "type": "http",
-            "method": method,
-            "path": path,
-            "query_string": query.encode(),
-            "headers": [HOST, *headers],
-            "client": ("127.0.0.1", 1),
-            "scheme": "http",
-        }
-        sent: list[Any] = []
+        return request(self.app, method, path, HOST, *headers, body=body)
 
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": body}
-
-        async def send(message: Any) -> None:
-            sent.append(message)
-
-        asyncio.run(self.app(scope, receive, send))
-        return Answer(sent[0]["status"], dict(sent[0]["headers"]), sent[1]["body"])
-
-    def post(self, path: str, *headers: tuple[bytes, bytes], **fields: str) -> Answer:
+    def post(self, path: str, *headers: tuple[bytes, bytes], **fields: str) -> Raw:
         """A form of the page's own, answered to the script unless told otherwise."""
         body = urlencode(fields).encode()
         return self.ask("POST", path, FORM, OWN, *(headers or (SCRIPT,)), body=body)
@@ -151,9 +114,9 @@ def test_after_a_restart_the_page_knows_what_was(tmp_path: Path) -> None:
 def test_a_price_is_held_and_let_go(site: Site) -> None:
     """As the endpoint for programs does it."""
     answer = site.post("/admin/page/prices", symbol=" ko ", price="1,070.5")
-    assert (answer.status, answer.said) == (200, "KO is held at 1070.5.")
+    assert (answer.status, answer.json["said"]) == (200, "KO is held at 1070.5.")
     assert site.held() == {"KO": "1070.50"}
-    assert site.post("/admin/page/prices", symbol="KO", price="").said == "KO moves again."
+    assert site.post("/admin/page/prices", symbol="KO", price="").json["said"] == "KO moves again."
     assert site.held() == {}
 
 
@@ -168,7 +131,7 @@ def test_a_price_is_held_and_let_go(site: Site) -> None:
 def test_a_price_that_cannot_be(site: Site, fields: dict[str, str], status: int, said: str) -> None:
     """The form is told why in the same words, and nothing changes."""
     answer = site.post("/admin/page/prices", **fields)
-    assert (answer.status, answer.said) == (status, said)
+    assert (answer.status, answer.json["said"]) == (status, said)
     assert site.held() == {}
 
 
@@ -180,13 +143,13 @@ def test_a_fault_is_added_and_removed(site: Site) -> None:
     answer = site.post(
         "/admin/page/faults", kind="latency", target="POST /v2/orders", options="ms=100 p=0.5"
     )
-    assert (answer.status, answer.said) == (200, "latency on POST /v2/orders is in force.")
+    assert (answer.status, answer.json["said"]) == (200, "latency on POST /v2/orders is in force.")
     assert site.rules() == ["POST /v2/orders: latency p=0.5 ms=100 when=before"]
     (rule,) = list(site.app.exchange.faults)
     assert site.post("/admin/page/faults/remove", id=rule.id).status == 200
     assert site.rules() == []
     answer = site.post("/admin/page/faults/remove", id=rule.id)
-    assert (answer.status, answer.said) == (404, f"fault not found for {rule.id}")
+    assert (answer.status, answer.json["said"]) == (404, f"fault not found for {rule.id}")
 
 
 @pytest.mark.parametrize(
@@ -204,7 +167,7 @@ def test_a_fault_is_added_and_removed(site: Site) -> None:
 def test_a_fault_that_cannot_be(site: Site, fields: dict[str, str], said: str) -> None:
     """One sentence, and no rule."""
     answer = site.post("/admin/page/faults", **fields)
-    assert (answer.status, answer.said) == (422, said)
+    assert (answer.status, answer.json["said"]) == (422, said)
     assert site.rules() == []
 
 
@@ -213,9 +176,9 @@ def test_all_faults_at_once(site: Site) -> None:
     for _ in range(3):
         site.post("/admin/page/faults", kind="drop", target="stream")
     assert len(site.rules()) == 3
-    assert site.post("/admin/page/faults/clear").said == "All rules are removed."
+    assert site.post("/admin/page/faults/clear").json["said"] == "All rules are removed."
     assert site.rules() == []
-    assert site.post("/admin/page/release-cancels").said == "0 cancels released."
+    assert site.post("/admin/page/release-cancels").json["said"] == "0 cancels released."
 
 
 # -- without the script ----------------------------------------------------------------------------

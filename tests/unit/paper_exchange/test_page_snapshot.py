@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from paper_exchange.connections import Arrival, Connection
+from paper_exchange.network.connections import Arrival, Connection
 from paper_exchange.page.document import document
 from paper_exchange.page.facts import facts_of
 from paper_exchange.page.fault_rules import FaultRules

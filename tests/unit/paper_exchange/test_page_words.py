@@ -5,8 +5,8 @@ from decimal import Decimal
 import pytest
 
 from paper_exchange.clock import MILLISECOND, SECOND
-from paper_exchange.market import DAY_NS
 from paper_exchange.page import words
+from paper_exchange.prices.market import DAY_NS
 
 NOON_NS = 1_795_194_000 * SECOND  # 2026-11-20 17:00:00 UTC
 

@@ -34,7 +34,7 @@ class Desk(Asked):
     def at(self, month: int, day: int, hour: int, minute: int = 0) -> None:
         """Go to a New York wall-clock time."""
         self.clock.ns = new_york(month, day, hour, minute) * 10**9
-        self.app.matcher._step()
+        self.app.matcher.step()
 
     def history(self, query: str = "") -> dict[str, Any]:
         """The answer's body."""

@@ -15,7 +15,7 @@ from pyarrow import parquet
 from paper_exchange.assets import AssetBook
 from paper_exchange.clock import SECOND, new_york, new_york_midnight, to_datetime, to_ns
 from paper_exchange.exchange import Exchange
-from paper_exchange.market import Market
+from paper_exchange.prices.market import Market
 from paper_exchange.prices.series import Series
 from paper_exchange.prices.tape import DAY_NS, MINUTE_NS, summed
 from paper_exchange.replay.bar_tape import BarColumns, BarTape, turning_points

@@ -12,11 +12,11 @@ from paper_exchange.clock import (
     ManualClock,
     SystemClock,
     new_york_midnight,
-    parse_time,
     stamp,
     to_ns,
 )
 from paper_exchange.errors import ApiError
+from paper_exchange.instants import parse_time
 from paper_exchange.rate_limit import RateLimiter, Standing
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -76,8 +76,17 @@ def test_stamp_and_back() -> None:
     assert stamp(to_ns(NOON) + 5) == "2026-11-20T12:00:00.000000005Z"
     for text in ("2026-11-20T12:00:00Z", "2026-11-20T12:00:00 00:00", "2026-11-20T07:00:00-05:00"):
         assert parse_time(text) == to_ns(NOON)
+    # To the nanosecond: a bound that a client has out of an answer excludes just that one.
+    assert parse_time(stamp(to_ns(NOON) + 123_456_789)) == to_ns(NOON) + 123_456_789
     assert parse_time("2026-11-20") == to_ns(NOON) - 12 * 3600 * SECOND
     assert new_york_midnight(NOON.date()) == to_ns(NOON) - 7 * 3600 * SECOND
+
+
+@pytest.mark.parametrize("text", ["", "noon", "2026-13-01", "2026-11-20T12:00:00.Z", "1.5"])
+def test_what_is_no_time(text: str) -> None:
+    """Nothing is made up for it."""
+    with pytest.raises(ValueError):
+        parse_time(text)
 
 
 def test_clocks() -> None:

@@ -9,8 +9,8 @@ import pytest
 from starlette.types import Message
 from starlette.websockets import WebSocket
 
-from paper_exchange import sockets
-from paper_exchange.sockets import Outlet, converse, json_text, read
+from paper_exchange.network import sockets
+from paper_exchange.network.sockets import Outlet, converse, json_text, read
 
 FAREWELL: Message = {"type": "websocket.send", "text": "too slow"}
 

@@ -1,5 +1,6 @@
 """A state file: all of it comes back, and a wrong one is refused."""
 
+import asyncio
 import logging
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -11,12 +12,12 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from paper_exchange.accounts import Account
 from paper_exchange.assets import Asset, AssetBook
-from paper_exchange.database import FORMAT, StateError
-from paper_exchange.fills import Fill
+from paper_exchange.books.accounts import Account
+from paper_exchange.books.fills import Fill
+from paper_exchange.books.records import Codec, Unknown
 from paper_exchange.orders import Order
-from paper_exchange.records import Codec, Unknown
+from paper_exchange.storage.database import FORMAT, StateError
 from tests.unit.paper_exchange.asking import Asked, crashed
 
 BOOK = AssetBook()
@@ -419,7 +420,8 @@ def test_an_answer_waits_for_the_disk(
     connection.execute("ALTER TABLE progress RENAME TO hidden")
     with caplog.at_level(logging.ERROR):
         status, body = asked.order(client_order_id="a")
-        asked.later(0)
+        with pytest.raises(sqlite3.OperationalError):
+            asked.later(0)
     assert (status, body["code"]) == (500, 50010000)
     assert "state_not_written" in caplog.text
     connection.execute("ALTER TABLE hidden RENAME TO progress")
@@ -430,6 +432,45 @@ def test_an_answer_waits_for_the_disk(
     assert len(again("GET", "/v2/orders?status=all")[1]) == 2
     rows = again.app.exchange.store.connection().execute("SELECT symbol FROM traded").fetchall()
     assert rows == [("KO",)]
+
+
+def test_what_could_not_be_written_is_tried_again(start: Start, revive: Revive) -> None:
+    """By the matcher, although nothing rests and nobody asks for anything more."""
+    asked = start()
+    connection = asked.app.exchange.store.connection()
+    connection.execute("ALTER TABLE progress RENAME TO hidden")
+
+    async def scene() -> None:
+        matcher = asked.app.matcher
+        matcher.start()
+        await asyncio.sleep(0)
+        assert asked.app.exchange.journal.pending
+        connection.execute("ALTER TABLE hidden RENAME TO progress")
+        matcher.retry()
+        while asked.app.exchange.journal.pending:
+            await asyncio.sleep(0.001)
+        await matcher.stop()
+
+    assert asked.order(client_order_id="a")[0] == 500
+    asyncio.run(asyncio.wait_for(scene(), 5))
+    assert len(revive(asked)("GET", "/v2/orders?status=all")[1]) == 1
+
+
+def test_changes_that_are_lost_at_the_end_are_not_passed_over(tmp_path: Path) -> None:
+    """The exchange ends, and knows that its file lacks something."""
+    asked = Asked(state=tmp_path / "state.db")
+    asked("GET", "/v2/account")
+    asyncio.run(asked.app._stop())
+    assert asked.app.lost is None
+
+    asked = Asked(state=tmp_path / "state.db")
+    connection = asked.app.exchange.store.connection()
+    connection.execute("DROP TABLE progress")
+    assert asked.order()[0] == 500
+    asyncio.run(asked.app._stop())
+    assert asked.app.lost == "no such table: progress"
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        connection.execute("SELECT 1")
 
 
 # -- refused files -----------------------------------------------------------------------------

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import msgpack  # type: ignore[import-untyped]  # ships no stubs
 import pytest
 
-from paper_exchange import streams
-from paper_exchange.accounts import Account
-from paper_exchange.sockets import Outlet, json_binary
-from paper_exchange.streams import Conversation
+from paper_exchange.books.accounts import Account
+from paper_exchange.live import trade_updates as streams
+from paper_exchange.live.trade_updates import Conversation
+from paper_exchange.network.sockets import Outlet, json_binary
 from tests.unit.paper_exchange.conftest import World
 
 LISTEN = {"action": "listen", "data": {"streams": ["trade_updates"]}}

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
+from paper_exchange.network.tls import Identity, TlsError, identity, own_identity
 from paper_exchange.settings import Settings
-from paper_exchange.tls import Identity, TlsError, identity, own_identity
 
 NOW = datetime(2026, 11, 20, 17, tzinfo=UTC)
 

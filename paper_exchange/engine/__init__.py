@@ -1,0 +1,1 @@
+"""The venue: which orders are taken, and what becomes of them in the market. No I/O."""

@@ -1,0 +1,1 @@
+"""What an account was worth over time."""
