@@ -91,6 +91,8 @@ def _top(asset: Asset, at: str, bid: tuple[float, float], ask: tuple[float, floa
 
 #: Price levels of an order book, on each side.
 LEVELS = 10
+#: The decimals that a quantity may have (documented).
+_SIZE_DECIMALS = 9
 
 
 def orderbook_json(asset: Asset, one: Quote) -> Row:
@@ -100,9 +102,14 @@ def orderbook_json(asset: Asset, one: Quote) -> Row:
     return {
         "t": short_stamp(one.at_ns),
         "b": [
-            {"p": float(one.bid - step * n), "s": one.bid_size * (n + 1)}
+            {"p": float(one.bid - step * n), "s": _times(one.bid_size, n + 1)}
             for n in levels
             if one.bid > step * n
         ],
-        "a": [{"p": float(one.ask + step * n), "s": one.ask_size * (n + 1)} for n in levels],
+        "a": [{"p": float(one.ask + step * n), "s": _times(one.ask_size, n + 1)} for n in levels],
     }
+
+
+def _times(size: float, n: int) -> float:
+    """A multiple of a size, without the digits that floats add: 3 times 0.05 is 0.15."""
+    return round(size * n, _SIZE_DECIMALS)

@@ -24,8 +24,10 @@ from alpaca.data.requests import (
 from alpaca.trading.client import TradingClient
 from alpaca.trading.enums import (
     AssetClass,
+    OrderClass,
     OrderSide,
     OrderStatus,
+    OrderType,
     QueryOrderStatus,
     TimeInForce,
 )
@@ -42,7 +44,9 @@ from alpaca.trading.requests import (
     OrderRequest,
     ReplaceOrderRequest,
     StopLimitOrderRequest,
+    StopLossRequest,
     StopOrderRequest,
+    TakeProfitRequest,
     TrailingStopOrderRequest,
 )
 from alpaca.trading.stream import TradingStream
@@ -370,6 +374,191 @@ def test_resting_order_fills_when_the_price_comes(exchange: Running, key: str, c
         updates = watcher.take(2)
     assert [update.event for update in updates] == ["new", "fill"]
     assert updates[1].price == 164.51
+
+
+def set_price(exchange: Running, symbol: str, price: str) -> None:
+    """Hold a price by hand; orders that it reaches are dealt with before this returns."""
+    answer = requests.post(f"{exchange.url}/admin/prices", json={symbol: price}, timeout=5)
+    answer.raise_for_status()
+
+
+def exits(**more: Any) -> dict[str, Any]:
+    """A take-profit at 110 and a stop-loss at 90."""
+    return {
+        "time_in_force": TimeInForce.GTC,
+        "take_profit": TakeProfitRequest(limit_price=110),
+        "stop_loss": StopLossRequest(stop_price=90),
+    } | more
+
+
+def bracket(symbol: str, **more: Any) -> LimitOrderRequest:
+    """A purchase of ten at 95 with its exits."""
+    order = exits(order_class=OrderClass.BRACKET, limit_price=95) | more
+    return LimitOrderRequest(symbol=symbol, qty=10, side=OrderSide.BUY, **order)
+
+
+def nested_orders(client: Any, symbol: str) -> list[Any]:
+    """All orders of a symbol, oldest first, legs under their parents."""
+    return client.get_orders(  # type: ignore[no-any-return]
+        GetOrdersRequest(
+            status=QueryOrderStatus.ALL, symbols=[symbol], nested=True, direction=Sort.ASC
+        )
+    )
+
+
+def heard(updates: list[TradeUpdate], names: dict[Any, str]) -> list[tuple[str, str]]:
+    """Whose order each event was about."""
+    return [(names[update.order.id], str(update.event)) for update in updates]
+
+
+@pytest.mark.parametrize(
+    ("symbol", "price", "winner", "proceeds"),
+    [("INTC", "111", "target", 110.99), ("CSCO", "89", "stop", 88.99)],
+)
+def test_bracket(
+    exchange: Running, key: str, client: Any, symbol: str, price: str, winner: str, proceeds: float
+) -> None:
+    """Entry filled, legs new, and the exit that is reached cancels the other one."""
+    set_price(exchange, symbol, "100")
+    with Watcher(exchange, key) as watcher:
+        entry = client.submit_order(bracket(symbol))
+        assert entry.order_class is OrderClass.BRACKET
+        target, stop = entry.legs
+        assert (target.type, target.limit_price) == (OrderType.LIMIT, "110")
+        assert (stop.type, stop.stop_price) == (OrderType.STOP, "90")
+        assert {leg.status for leg in entry.legs} == {OrderStatus.HELD}
+        assert {leg.side for leg in entry.legs} == {OrderSide.SELL}
+        names = {entry.id: "entry", target.id: "target", stop.id: "stop"}
+        set_price(exchange, symbol, "94")
+        started = watcher.take(4)
+        assert heard(started[:2], names) == [("entry", "new"), ("entry", "fill")]
+        assert sorted(heard(started[2:], names)) == [("stop", "new"), ("target", "new")]
+        assert (started[1].qty, started[1].position_qty) == (10, 10)
+        [seen] = nested_orders(client, symbol)
+        assert [leg.status for leg in seen.legs] == [OrderStatus.NEW, OrderStatus.NEW]
+        # Both exits close the same ten shares.
+        position = client.get_open_position(symbol)
+        assert (position.qty, position.qty_available) == ("10", "0")
+        set_price(exchange, symbol, price)
+        ended = watcher.take(2)
+    loser = "stop" if winner == "target" else "target"
+    assert sorted(heard(ended, names)) == sorted([(winner, "fill"), (loser, "canceled")])
+    [fill] = [update for update in ended if str(update.event) == "fill"]
+    assert (fill.qty, fill.position_qty, fill.price) == (10, 0, proceeds)
+    assert client.get_all_positions() == []
+    [seen] = nested_orders(client, symbol)
+    assert {names[leg.id]: leg.status for leg in seen.legs} == {
+        winner: OrderStatus.FILLED,
+        loser: OrderStatus.CANCELED,
+    }
+
+
+def test_nested_orders(exchange: Running, client: Any) -> None:
+    """With ``nested`` legs stand under their parent, without by themselves."""
+    set_price(exchange, "ORCL", "100")
+    entry = client.submit_order(bracket("ORCL"))
+    [seen] = nested_orders(client, "ORCL")
+    legs = [leg.id for leg in entry.legs]
+    assert (seen.id, [leg.id for leg in seen.legs]) == (entry.id, legs)
+    flat = client.get_orders(GetOrdersRequest(symbols=["ORCL"]))
+    assert {order.id for order in flat} == {entry.id, *legs}
+    assert all(not order.legs for order in flat)
+    alone = client.get_order_by_id(entry.id, GetOrderByIdRequest(nested=True))
+    assert [leg.id for leg in alone.legs] == legs
+    assert not client.get_order_by_id(entry.id).legs
+    client.cancel_order_by_id(entry.id)
+    [seen] = nested_orders(client, "ORCL")
+    assert {order.status for order in (seen, *seen.legs)} == {OrderStatus.CANCELED}
+
+
+def test_replacing_a_leg(exchange: Running, key: str, client: Any) -> None:
+    """A stop-loss is moved; its successor takes its place in the family and still ends it."""
+    set_price(exchange, "CRM", "100")
+    with Watcher(exchange, key) as watcher:
+        entry = client.submit_order(bracket("CRM", limit_price=101))
+        assert len(watcher.take(4)) == 4
+        target, stop = entry.legs
+        moved = client.replace_order_by_id(stop.id, ReplaceOrderRequest(stop_price=95))
+        assert (moved.replaces, moved.stop_price, moved.qty) == (stop.id, "95", "10")
+        [seen] = nested_orders(client, "CRM")
+        assert {leg.id for leg in seen.legs} >= {target.id, moved.id}
+        with pytest.raises(APIError) as caught:
+            client.replace_order_by_id(moved.id, ReplaceOrderRequest(qty=5))
+        assert (caught.value.status_code, caught.value.code) == (422, 42210000)
+        set_price(exchange, "CRM", "94.5")
+        updates = watcher.take(4)
+    names = {target.id: "target", stop.id: "stop", moved.id: "moved"}
+    told = heard(updates, names)
+    assert sorted(told[:2]) == [("moved", "new"), ("stop", "replaced")]
+    assert sorted(told[2:]) == [("moved", "fill"), ("target", "canceled")]
+    assert client.get_all_positions() == []
+
+
+def test_one_cancels_the_other(exchange: Running, key: str, client: Any) -> None:
+    """Two ends of a position that is held; they are live at once."""
+    set_price(exchange, "IBM", "100")
+    client.submit_order(market_order("IBM", qty=10))
+    with Watcher(exchange, key) as watcher:
+        target = client.submit_order(
+            LimitOrderRequest(
+                symbol="IBM", qty=10, side=OrderSide.SELL, order_class=OrderClass.OCO, **exits()
+            )
+        )
+        assert (target.order_class, target.limit_price) == (OrderClass.OCO, "110")
+        [stop] = target.legs
+        names = {target.id: "target", stop.id: "stop"}
+        assert sorted(heard(watcher.take(2), names)) == [("stop", "new"), ("target", "new")]
+        set_price(exchange, "IBM", "112")
+        updates = watcher.take(2)
+    assert sorted(heard(updates, names)) == [("stop", "canceled"), ("target", "fill")]
+    assert client.get_all_positions() == []
+
+
+def test_one_triggers_the_other(exchange: Running, key: str, client: Any) -> None:
+    """An entry with a stop-loss alone, which becomes a stop-limit by its limit."""
+    set_price(exchange, "PFE", "100")
+    loss = StopLossRequest(stop_price=90, limit_price=89)
+    with Watcher(exchange, key) as watcher:
+        entry = client.submit_order(
+            market_order(
+                "PFE", qty=3, time_in_force=TimeInForce.DAY, order_class=OrderClass.OTO,
+                stop_loss=loss,
+            )
+        )  # fmt: skip
+        [stop] = entry.legs
+        assert (stop.type, stop.stop_price, stop.limit_price) == (OrderType.STOP_LIMIT, "90", "89")
+        names = {entry.id: "entry", stop.id: "stop"}
+        set_price(exchange, "PFE", "89.50")
+        updates = watcher.take(4)
+    told = heard(updates, names)
+    assert told == [("entry", "new"), ("entry", "fill"), ("stop", "new"), ("stop", "fill")]
+    assert updates[-1].price == 89.49
+    assert client.get_all_positions() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"stop_loss": StopLossRequest(stop_price=110)},
+            "take_profit.limit_price must be > stop_loss.stop_price",
+        ),
+        (
+            {"stop_loss": StopLossRequest(stop_price=95)},
+            "stop_loss.stop_price must be <= base_price - 0.01",
+        ),
+        ({"time_in_force": TimeInForce.IOC}, "bracket orders must be DAY or GTC orders"),
+    ],
+)
+def test_bracket_refusals(
+    exchange: Running, client: Any, changes: dict[str, Any], message: str
+) -> None:
+    """What is wrong with a bracket is told in the exception's message, and nothing is placed."""
+    set_price(exchange, "WMT", "100")
+    with pytest.raises(APIError) as caught:
+        client.submit_order(bracket("WMT", **changes))
+    assert (caught.value.status_code, caught.value.message) == (422, message)
+    assert nested_orders(client, "WMT") == []
 
 
 def test_portfolio_history(client: Any) -> None:

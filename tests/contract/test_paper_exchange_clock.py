@@ -57,6 +57,27 @@ def test_equal_seeds_write_equal_order_logs(tmp_path: Path) -> None:
     assert first != _play(tmp_path / "c", 8)
 
 
+def test_ids_go_on_after_a_restart(tmp_path: Path) -> None:
+    """Seeded as they are, none comes twice in the life of a state file; and so it does again."""
+
+    def lives(folder: Path) -> list[str]:
+        options = ("--stepped", "--seed", "7", "--state", str(folder / "state.db"))
+        ids: list[str] = []
+        for _ in range(2):
+            with running(*options) as exchange:
+                client = _client(exchange)
+                answers = [
+                    _ask(client, exchange, "POST", "/v2/orders", json=_ORDER) for _ in range(3)
+                ]
+                ids += [answer["id"] for answer in answers]
+        return ids
+
+    first = lives(tmp_path)
+    assert len(set(first)) == 6
+    (tmp_path / "again").mkdir()
+    assert lives(tmp_path / "again") == first
+
+
 def test_the_engine_works_on_the_way() -> None:
     """A long step fills a resting order at the price of the moment, not at that of the end."""
     with running("--stepped", "--start", "2026-03-02T15:00:00Z", "--volatility", "3") as exchange:

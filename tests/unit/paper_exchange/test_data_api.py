@@ -1,6 +1,7 @@
 """Market data requests through the ASGI application: paging, parameters, refusals."""
 
 import base64
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
@@ -256,6 +257,10 @@ def test_orderbooks(site: Site) -> None:
     assert [level["p"] for level in one["b"]] == sorted(
         (level["p"] for level in one["b"]), reverse=True
     )
+    for side in "ab":
+        first = Decimal(str(one[side][0]["s"]))
+        sizes = [Decimal(str(level["s"])) for level in one[side]]
+        assert sizes == [first * n for n in range(1, 11)], "no digits that floats have added"
 
 
 def test_before_the_first_bar(site: Site) -> None:

@@ -43,6 +43,34 @@ class Heard {
       this.#waiting.push(done);
     });
   }
+
+  /** Of items `[kind, one]`, the first of each kind as `{kind: one}`, all of them within `ms`. */
+  async firstOfEach(kinds, ms = 5000) {
+    const found = {};
+    const deadline = Date.now() + ms;
+    while (kinds.some((kind) => !(kind in found))) {
+      const item = await this.take(Math.max(0, deadline - Date.now()));
+      if (item === null) throw new Error(`only ${Object.keys(found)} came`);
+      found[item[0]] ??= item[1];
+    }
+    return found;
+  }
 }
 
-module.exports = { report, Heard, url: process.env.APCA_API_BASE_URL };
+/** All that an asynchronous iterator yields. */
+async function all(iterator) {
+  const items = [];
+  for await (const item of iterator) items.push(item);
+  return items;
+}
+
+const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
+
+module.exports = {
+  report,
+  Heard,
+  all,
+  sum,
+  url: process.env.APCA_API_BASE_URL,
+  streamUrl: process.env.APCA_API_STREAM_URL,
+};

@@ -4,9 +4,9 @@
 const assert = require("node:assert/strict");
 const { randomUUID } = require("node:crypto");
 const Alpaca = require("alpaca-v3");
-const { report, Heard, url } = require("./harness.cjs");
+const { report, Heard, all, sum, url, streamUrl } = require("./harness.cjs");
 
-const connect = (keys) => new Alpaca({ ...keys, baseUrl: url, dataBaseUrl: url });
+const connect = (keys) => new Alpaca({ ...keys, baseUrl: url, dataBaseUrl: url, dataStreamUrl: streamUrl });
 const far = { symbol: "AAPL", qty: 2, side: "buy", type: "limit", limit_price: 1.5, time_in_force: "gtc" };
 const market = (symbol, qty, side = "buy") => ({ symbol, qty, side, type: "market", time_in_force: "day" });
 
@@ -102,6 +102,101 @@ report({
     assert.deepEqual([...(await api.getLatestTrades(["NVDA", "F"])).keys()].sort(), ["F", "NVDA"]);
     assert.equal((await api.getSnapshot("NVDA")).symbol, "NVDA");
     assert.ok((await api.getLatestCryptoQuotes(["BTC/USD"])).get("BTC/USD").BidPrice > 0);
+  },
+
+  async history(keys) {
+    const api = connect(keys);
+    const minute = api.newTimeframe(1, api.timeframeUnit.MIN);
+    const day = api.newTimeframe(1, api.timeframeUnit.DAY);
+    const date = { start: "2024-03-04", end: "2024-03-04" };
+    // The SDK takes the options apart: each call gets its own.
+    const minutes = await all(api.getBarsV2("AAPL", { ...date, timeframe: minute, pageLimit: 500 }));
+    assert.equal(minutes.length, 1440);
+    assert.equal(new Set(minutes.map((bar) => bar.Timestamp)).size, 1440);
+    const [whole] = await all(api.getBarsV2("AAPL", { ...date, timeframe: day }));
+    assert.equal(whole.OpenPrice, minutes[0].OpenPrice);
+    assert.equal(whole.ClosePrice, minutes.at(-1).ClosePrice);
+    assert.equal(whole.HighPrice, Math.max(...minutes.map((bar) => bar.HighPrice)));
+    assert.equal(whole.Volume, sum(minutes.map((bar) => bar.Volume)));
+    const both = await api.getMultiBarsV2(["AAPL", "F"], { ...date, timeframe: minute, pageLimit: 1000 });
+    assert.deepEqual(both.get("AAPL").map(({ Symbol, ...bar }) => bar), minutes);
+    assert.equal(both.get("F").length, 1440);
+
+    const start = "2024-03-04T15:00:00Z";
+    const end = "2024-03-04T15:59:59.999Z";
+    const trades = await all(api.getTradesV2("AAPL", { start, end, pageLimit: 500 }));
+    const wanted = minutes.filter((bar) => bar.Timestamp >= start && bar.Timestamp < end);
+    assert.equal(trades.length, sum(wanted.map((bar) => bar.TradeCount)));
+    assert.equal(sum(trades.map((one) => one.Size)), sum(wanted.map((bar) => bar.Volume)));
+    const soon = { start, end: "2024-03-04T15:00:59.999Z" };
+    const quotes = await all(api.getQuotesV2("AAPL", { ...soon, pageLimit: 100 }));
+    assert.equal(quotes.length, 240);
+    assert.ok(quotes.every((one) => one.BidPrice < one.AskPrice));
+    assert.deepEqual([...(await api.getMultiTradesV2(["F", "AAPL"], { ...soon })).keys()].sort(), ["AAPL", "F"]);
+
+    const pair = ["BTC/USD", "ETH/USD"];
+    const coins = await api.getCryptoBars(pair, { ...date, timeframe: minute, pageLimit: 1000 });
+    assert.deepEqual(pair.map((symbol) => coins.get(symbol).length), [1440, 1440]);
+    assert.equal(coins.get("BTC/USD")[0].Timestamp, "2024-03-04T00:00:00Z");
+    const days = await api.getCryptoBars(pair, { start: date.start, end: "2024-03-08", timeframe: day });
+    assert.equal(days.get("ETH/USD").length, 5);
+    assert.ok((await api.getCryptoTrades(pair, { ...soon })).get("BTC/USD")[0].Size > 0);
+    assert.equal((await api.getCryptoQuotes(pair, { ...soon })).get("BTC/USD").length, 240);
+
+    const shots = await api.getSnapshots(["AAPL", "F"]);
+    assert.deepEqual(shots.map((one) => one.symbol).sort(), ["AAPL", "F"]);
+    assert.ok(shots.every((one) => one.PrevDailyBar.Timestamp < one.DailyBar.Timestamp));
+    const coin = (await api.getCryptoSnapshots(["BTC/USD"])).get("BTC/USD");
+    assert.ok(coin.LatestQuote.BidPrice < coin.LatestQuote.AskPrice);
+  },
+
+  async data_stream(keys) {
+    const api = connect(keys);
+    const heard = new Heard();
+    const hear = (kind) => (one) => heard.put([kind, one]);
+    const stocks = api.data_stream_v2;
+    stocks.onConnect(() => {
+      stocks.subscribeForTrades(["AAPL"]);
+      stocks.subscribeForQuotes(["AAPL"]);
+      stocks.subscribeForBars(["AAPL"]);
+      stocks.subscribeForDailyBars(["AAPL"]);
+    });
+    stocks.onStockTrade(hear("trade"));
+    stocks.onStockQuote(hear("quote"));
+    stocks.onStockBar(hear("bar"));
+    stocks.onStockDailyBar(hear("day"));
+    const coins = api.crypto_stream_v1beta3;
+    coins.onConnect(() => {
+      coins.subscribeForTrades(["BTC/USD"]);
+      coins.subscribeForQuotes(["BTC/USD"]);
+      coins.subscribeForBars(["BTC/USD"]);
+      coins.subscribeForOrderbooks(["BTC/USD"]);
+    });
+    coins.onCryptoTrade(hear("coin trade"));
+    coins.onCryptoQuote(hear("coin quote"));
+    coins.onCryptoBar(hear("coin bar"));
+    coins.onCryptoOrderbook(hear("book"));
+    const errors = [];
+    for (const client of [stocks, coins]) {
+      client.onError((error) => errors.push(error));
+      client.connect();
+    }
+    const found = await heard
+      .firstOfEach(["trade", "quote", "bar", "day", "coin trade", "coin quote", "coin bar", "book"])
+      .catch((error) => assert.fail(`${error.message}; errors: ${errors}`));
+    for (const kind of ["trade", "quote", "bar", "day"]) assert.equal(found[kind].Symbol, "AAPL");
+    assert.ok(found.trade.Price > 0 && found["coin trade"].Price > 0);
+    assert.ok(found.quote.BidPrice < found.quote.AskPrice);
+    assert.ok(found.bar.LowPrice <= found.bar.ClosePrice && found.bar.ClosePrice <= found.bar.HighPrice);
+    assert.equal(found.bar.Timestamp.getTime() % 60_000, 0);
+    assert.ok(found.day.Volume > found.bar.Volume);
+    assert.ok(found["coin quote"].BidPrice < found["coin quote"].AskPrice);
+    assert.ok(found["coin bar"].TradeCount > 0);
+    assert.ok(found.book.Bids[0].Price < found.book.Asks[0].Price);
+    assert.deepEqual(stocks.getSubscriptions().bars, ["AAPL"]);
+    assert.deepEqual(errors, []);
+    stocks.disconnect();
+    coins.disconnect();
   },
 
   async trade_updates(keys) {

@@ -3,8 +3,8 @@
 
 const assert = require("node:assert/strict");
 const { randomUUID } = require("node:crypto");
-const { trading, marketData, streaming } = require("alpaca-v4");
-const { report, Heard, url } = require("./harness.cjs");
+const { trading, marketData, streaming, pagination, TimeFrame } = require("alpaca-v4");
+const { report, Heard, sum, url, streamUrl } = require("./harness.cjs");
 
 const far = { symbol: "AAPL", qty: "2", side: "buy", type: "limit", limitPrice: "1.50", timeInForce: "gtc" };
 const market = (symbol, qty, side = "buy") => ({ symbol, qty, side, type: "market", timeInForce: "day" });
@@ -118,6 +118,104 @@ report({
     const crypto = api(keys, "CryptoApi", marketData);
     const snapshots = await crypto.cryptoSnapshots({ loc: "us", symbols: "BTC/USD" });
     assert.ok(snapshots.snapshots["BTC/USD"].latestTrade.p > 0);
+  },
+
+  async history(keys) {
+    const stocks = api(keys, "StockApi", marketData);
+    const crypto = api(keys, "CryptoApi", marketData);
+    // The SDK's own way through pages: once for lists, once for maps by symbol.
+    const list = (kind, ask) =>
+      pagination.collect(async (pageToken) => {
+        const page = await ask(pageToken);
+        return { items: page[kind], nextPageToken: page.nextPageToken };
+      });
+    const bySymbol = (kind, ask) =>
+      pagination.collectBySymbol(async (pageToken) => {
+        const page = await ask(pageToken);
+        return { data: page[kind], nextPageToken: page.nextPageToken };
+      });
+
+    const date = { start: new Date("2024-03-04T05:00:00Z"), end: new Date("2024-03-05T04:59:59Z") };
+    const window = { ...date, timeframe: TimeFrame.Minute };
+    const minutes = await list("bars", (pageToken) =>
+      stocks.stockBarSingle({ symbol: "AAPL", ...window, limit: 500, pageToken }));
+    assert.equal(minutes.length, 1440);
+    const days = await stocks.stockBars({ symbols: "AAPL,F", ...date, timeframe: TimeFrame.Day });
+    const [whole] = days.bars.AAPL;
+    assert.deepEqual([whole.o, whole.c], [minutes[0].o, minutes.at(-1).c]);
+    assert.equal(whole.h, Math.max(...minutes.map((bar) => bar.h)));
+    assert.equal(whole.v, sum(minutes.map((bar) => bar.v)));
+    const both = await bySymbol("bars", (pageToken) =>
+      stocks.stockBars({ symbols: "AAPL,F", ...window, limit: 1000, pageToken }));
+    assert.deepEqual([both.AAPL.length, both.F.length], [1440, 1440]);
+    assert.deepEqual(both.AAPL.map((bar) => bar.c), minutes.map((bar) => bar.c));
+
+    const start = new Date("2024-03-04T15:00:00Z");
+    const hour = { start, end: new Date("2024-03-04T15:59:59.999Z") };
+    const trades = await list("trades", (pageToken) =>
+      stocks.stockTradeSingle({ symbol: "AAPL", ...hour, limit: 500, pageToken }));
+    const wanted = minutes.filter((bar) => hour.start <= new Date(bar.t) && new Date(bar.t) <= hour.end);
+    assert.equal(wanted.length, 60);
+    assert.equal(trades.length, sum(wanted.map((bar) => bar.n)));
+    assert.equal(sum(trades.map((one) => one.s)), sum(wanted.map((bar) => bar.v)));
+    const minute = { start, end: new Date("2024-03-04T15:00:59.999Z") };
+    const quotes = await bySymbol("quotes", (pageToken) =>
+      stocks.stockQuotes({ symbols: "AAPL,F", ...minute, limit: 100, pageToken }));
+    assert.deepEqual([quotes.AAPL.length, quotes.F.length], [240, 240]);
+    assert.ok(quotes.AAPL.every((one) => one.bp < one.ap));
+
+    const pair = { loc: "us", symbols: "BTC/USD,ETH/USD" };
+    const coins = await bySymbol("bars", (pageToken) =>
+      crypto.cryptoBars({ ...pair, ...window, limit: 1000, pageToken }));
+    assert.deepEqual([coins["BTC/USD"].length, coins["ETH/USD"].length], [1440, 1440]);
+    assert.ok((await crypto.cryptoTrades({ ...pair, ...minute })).trades["BTC/USD"][0].s > 0);
+    assert.equal((await crypto.cryptoQuotes({ ...pair, ...minute })).quotes["BTC/USD"].length, 240);
+
+    const shots = await stocks.stockSnapshots({ symbols: "AAPL,F" });
+    assert.ok(shots.F.prevDailyBar.t < shots.F.dailyBar.t);
+    const shot = await stocks.stockSnapshotSingle({ symbol: "AAPL" });
+    assert.equal(shot.symbol, "AAPL");
+    assert.ok(shot.latestQuote.bp < shot.latestQuote.ap);
+  },
+
+  async data_stream(keys) {
+    const credentials = { keyId: keys.keyId, secret: keys.secretKey };
+    const stocks = new streaming.StockDataStream({ credentials, url: `${streamUrl}/v2/iex` });
+    const coins = new streaming.CryptoDataStream({ credentials, url: `${streamUrl}/v1beta3/crypto/us` });
+    const heard = new Heard();
+    const errors = [];
+    for (const [prefix, stream, symbols] of [["", stocks, ["AAPL"]], ["coin ", coins, ["BTC/USD"]]]) {
+      const hear = (kind) => (one) => heard.put([prefix + kind, one]);
+      stream.onTrade(hear("trade")).onQuote(hear("quote")).onBar(hear("bar")).onDailyBar(hear("day"));
+      stream.onOrderbook(hear("book"));
+      stream.onError((error) => errors.push(error));
+      stream.subscribeForTrades(symbols);
+      stream.subscribeForQuotes(symbols);
+      stream.subscribeForBars(symbols);
+      stream.onConnect(() => stream.subscribeForDailyBars(symbols));
+      stream.connect();
+    }
+    coins.subscribeForOrderbooks(["BTC/USD"]);
+    const ready = await stocks.whenAuthenticated();
+    assert.ok(ready.authenticated, `${ready.status} ${ready.message}`);
+    const kinds = ["trade", "quote", "bar", "day"];
+    const found = await heard
+      .firstOfEach([...kinds, ...kinds.map((kind) => `coin ${kind}`), "coin book"])
+      .catch((error) => assert.fail(`${error.message}; errors: ${errors}`));
+    for (const [prefix, symbol] of [["", "AAPL"], ["coin ", "BTC/USD"]]) {
+      const [trade, quote, bar, day] = kinds.map((kind) => found[prefix + kind]);
+      assert.deepEqual([trade, quote, bar, day].map((one) => one.symbol), Array(4).fill(symbol));
+      assert.ok(trade.price > 0);
+      assert.ok(quote.bidPrice < quote.askPrice);
+      assert.ok(bar.low <= bar.close && bar.close <= bar.high && bar.tradeCount > 0);
+      assert.equal(bar.timestamp.getTime() % 60_000, 0);
+      assert.ok(day.volume > bar.volume);
+    }
+    assert.equal(found["coin book"].reset, true);
+    assert.ok(found["coin book"].bids[0].price < found["coin book"].asks[0].price);
+    assert.deepEqual(errors, []);
+    stocks.disconnect();
+    coins.disconnect();
   },
 
   async trade_updates(keys) {

@@ -8,12 +8,13 @@ import json
 import os
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from queue import Empty, Queue
 from uuid import uuid4
 
-from alpaca_trade_api import REST, Stream
+from alpaca_trade_api import REST, Stream, TimeFrame
 from alpaca_trade_api.rest import APIError
 
 SCENARIOS: dict[str, Callable[[REST], None]] = {}
@@ -139,6 +140,102 @@ def latest_data(api: REST) -> None:
     assert set(api.get_latest_bars(["NVDA", "F"])) == {"NVDA", "F"}
     assert api.get_snapshot("NVDA").daily_bar.v > 0
     assert set(api.get_snapshots(["NVDA", "F"])) == {"NVDA", "F"}
+
+
+@scenario
+def history(api: REST) -> None:
+    """Bars, trades and quotes of a day in the past agree with each other, over several pages."""
+    day = ("2024-03-04", "2024-03-04")
+    minutes = api.get_bars("AAPL", TimeFrame.Minute, *day).df
+    # Without a limit the SDK follows the pages, which have 1,000 rows.
+    assert len(minutes) == 1440
+    assert minutes.index.is_monotonic_increasing
+    assert minutes.index.is_unique
+    [whole] = api.get_bars("AAPL", TimeFrame.Day, *day)
+    assert (whole.o, whole.c) == (minutes["open"].iloc[0], minutes["close"].iloc[-1])
+    assert (whole.h, whole.l) == (minutes["high"].max(), minutes["low"].min())
+    assert whole.v == minutes["volume"].sum()
+    both = api.get_bars(["AAPL", "F"], TimeFrame.Minute, *day).df
+    assert both["symbol"].value_counts().to_dict() == {"AAPL": 1440, "F": 1440}
+    assert both[both["symbol"] == "AAPL"].drop(columns="symbol").equals(minutes)
+    assert len(api.get_bars("AAPL", TimeFrame.Minute, *day, limit=1200)) == 1200
+
+    hour = ("2024-03-04T15:00:00Z", "2024-03-04T15:59:59.999Z")
+    trades = api.get_trades("AAPL", *hour).df
+    wanted = minutes.loc["2024-03-04 15:00":"2024-03-04 15:59"]
+    assert len(trades) == wanted["trade_count"].sum() > 1000
+    assert trades["size"].sum() == wanted["volume"].sum()
+    assert trades["price"].max() == wanted["high"].max()
+    quotes = api.get_quotes("AAPL", hour[0], "2024-03-04T15:04:59.999Z").df
+    assert len(quotes) == 5 * 60 * 4
+    assert (quotes["bid_price"] < quotes["ask_price"]).all()
+
+    coins = api.get_crypto_bars("BTC/USD", TimeFrame.Minute, *day).df
+    assert (len(coins), str(coins.index[0])) == (1440, "2024-03-04 00:00:00+00:00")
+    days = api.get_crypto_bars(["BTC/USD", "ETH/USD"], TimeFrame.Day, day[0], "2024-03-08")
+    assert [bar.S for bar in days] == ["BTC/USD"] * 5 + ["ETH/USD"] * 5
+    assert api.get_crypto_trades("BTC/USD", *hour).df["size"].min() > 0
+    assert len(api.get_crypto_quotes("BTC/USD", hour[0], "2024-03-04T15:00:59.999Z")) == 240
+
+    shots = api.get_snapshots(["AAPL", "F"])
+    assert shots["F"].prev_daily_bar.t < shots["F"].daily_bar.t < shots["F"].latest_trade.t
+    coin = api.get_crypto_snapshots(["BTC/USD"])["BTC/USD"]
+    # The SDK tells times in New York's; days of crypto begin at midnight UTC.
+    days_begin = [bar.t.tz_convert("UTC").hour for bar in (coin.daily_bar, coin.prev_daily_bar)]
+    assert days_begin == [0, 0]
+    assert coin.latest_quote.bp < coin.latest_quote.ap
+
+
+@scenario
+def data_stream(api: REST) -> None:
+    """Trades, quotes and bars of a stock and of a coin; later those of one more symbol."""
+    told: Queue = Queue()
+    stream = Stream(api._key_id, api._secret_key)
+
+    def hear(kind: str) -> Callable[[object], object]:
+        async def put(one: object) -> None:
+            told.put((kind, one))
+
+        return put
+
+    stream.subscribe_trades(hear("trade"), "AAPL")
+    stream.subscribe_quotes(hear("quote"), "AAPL")
+    stream.subscribe_bars(hear("bar"), "AAPL")
+    stream.subscribe_daily_bars(hear("day"), "AAPL")
+    stream.subscribe_crypto_trades(hear("coin trade"), "BTC/USD")
+    stream.subscribe_crypto_quotes(hear("coin quote"), "BTC/USD")
+    stream.subscribe_crypto_bars(hear("coin bar"), "BTC/USD")
+    stream.subscribe_crypto_orderbooks(hear("book"), "BTC/USD")
+    threading.Thread(target=stream.run, daemon=True).start()
+    stocks = {"trade", "quote", "bar", "day"}
+    coins = {"coin trade", "coin quote", "coin bar", "book"}
+    found = _first_of_each(told, stocks | coins)
+    assert {found[kind].symbol for kind in stocks} == {"AAPL"}
+    assert {found[kind].symbol for kind in coins} == {"BTC/USD"}
+    assert found["trade"].price > 0
+    assert found["quote"].bid_price < found["quote"].ask_price
+    assert found["book"].bids[0].p < found["book"].asks[0].p
+    for kind in ("bar", "coin bar"):
+        bar = found[kind]
+        assert bar.low <= bar.close <= bar.high
+        assert bar.trade_count > 0
+        assert bar.timestamp % 60_000_000_000 == 0
+    assert found["day"].volume > found["bar"].volume
+    stream.subscribe_quotes(hear("another"), "F")
+    assert _first_of_each(told, {"another"})["another"].symbol == "F"
+
+
+def _first_of_each(told: Queue, kinds: set[str], within: float = 5) -> dict[str, object]:
+    """What is told first of each kind."""
+    found: dict[str, object] = {}
+    deadline = time.monotonic() + within
+    while kinds - found.keys():
+        try:
+            kind, one = told.get(timeout=max(0.0, deadline - time.monotonic()))
+        except Empty:
+            raise AssertionError(f"only {sorted(found)} came") from None
+        found.setdefault(kind, one)
+    return found
 
 
 @scenario
