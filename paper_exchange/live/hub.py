@@ -68,11 +68,6 @@ class DataStreams:
         self._stations = [_station(feed, exchange, authenticate) for feed in FEEDS]
         self._by_path = {path: one for one in self._stations for path in one.feed.paths}
 
-    @property
-    def connections(self) -> int:
-        """How many sockets are open."""
-        return sum(station.connections for station in self._stations)
-
     def connected(self) -> Iterator[Connection]:
         """The open sockets, oldest first."""
         every = (one for station in self._stations for one in station.connected())

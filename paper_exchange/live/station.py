@@ -136,11 +136,6 @@ class Station:
         )
         self.demand = Demand({})
 
-    @property
-    def connections(self) -> int:
-        """How many sockets are open."""
-        return len(self._clients)
-
     def connected(self) -> Iterator[Connection]:
         """The open sockets, in no order."""
         for client in self._clients:

@@ -116,11 +116,6 @@ class TradeUpdates:
         self._clients: dict[Outlet, Conversation] = {}
         self._arrivals: dict[Outlet, Arrival] = {}
 
-    @property
-    def connections(self) -> int:
-        """How many sockets are open."""
-        return len(self._clients)
-
     def connected(self) -> Iterator[Connection]:
         """The open sockets, oldest first."""
         for outlet, conversation in self._clients.items():

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from paper_exchange.assets import Asset
 from paper_exchange.clock import SECOND, new_york
-from paper_exchange.prices.quotes import Bar, Book, Quote, Top
+from paper_exchange.prices.quotes import Book, Quote, Top
 from paper_exchange.prices.series import Series
 from paper_exchange.prices.tape import DAY_NS, MINUTE_NS, TICK_NS, TICKS_PER_SECOND, Tape
 from paper_exchange.prices.trading_days import TradingDays
@@ -21,7 +21,6 @@ __all__ = [
     "MINUTE_NS",
     "TICKS_PER_SECOND",
     "TICK_NS",
-    "Bar",
     "Book",
     "Market",
     "Quote",
@@ -134,28 +133,3 @@ class Market:
             for symbol, (one, price) in found.items()
             if price is not None
         }
-
-    def minute_bar(self, symbol: str, minute_ns: int) -> Bar:
-        """The whole one-minute bar that contains ``minute_ns``, even if it is not over yet."""
-        start = minute_ns // MINUTE_NS * MINUTE_NS
-        return self.span_bar(symbol, start, start + MINUTE_NS)
-
-    def span_bar(self, symbol: str, start_ns: int, end_ns: int) -> Bar:
-        """One bar over ``[start_ns, end_ns)``, both taken down to the minute."""
-        one = self.series(symbol)
-        grid = one.grid
-        found = one.tape.span(start_ns // MINUTE_NS, end_ns // MINUTE_NS)
-        if found is None:
-            price = one.price_at(start_ns)
-            stands = grid.decimal(price)
-            return Bar(start_ns, stands, stands, stands, stands, 0, 0, float(stands))
-        return Bar(
-            start_ns=start_ns,
-            open=grid.decimal(found.open),
-            high=grid.decimal(found.high),
-            low=grid.decimal(found.low),
-            close=grid.decimal(found.close),
-            volume=grid.size(found.volume),
-            trades=found.trades,
-            vwap=grid.average(found),
-        )

@@ -32,23 +32,6 @@ class Quote:
         return self.at_ns // TICK_NS
 
 
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """The trades of a stretch of time that begins at ``start_ns``; ``vwap`` is in dollars.
-
-    Without trades all prices are the one that stands, and ``trades`` is 0.
-    """
-
-    start_ns: int
-    open: Decimal
-    high: Decimal
-    low: Decimal
-    close: Decimal
-    volume: float
-    trades: int
-    vwap: float = 0.0
-
-
 class Top(NamedTuple):
     """One row of a recorded book; sizes in units of the asset's grid."""
 

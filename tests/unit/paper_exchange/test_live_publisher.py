@@ -111,8 +111,10 @@ def test_bars_at_the_end_of_the_minute(listener: Listener) -> None:
     assert starts([minute], "b") == ["2026-11-20T17:00:00Z"]
     assert starts([day], "d") == ["2026-11-20T05:00:00Z"]
     midnight = to_ns(datetime(2026, 11, 20, 5, tzinfo=UTC))
-    so_far = listener.world.market.span_bar("KO", midnight, to_ns(NOON) + MINUTE_NS)
-    assert day.row["v"] == so_far.volume
+    series = listener.world.market.series("KO")
+    so_far = series.tape.span(midnight // MINUTE_NS, to_ns(NOON) // MINUTE_NS + 1)
+    assert so_far is not None
+    assert day.row["v"] == series.grid.size(so_far.volume)
     assert listener.hear() == []
 
 

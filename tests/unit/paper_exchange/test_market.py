@@ -11,6 +11,7 @@ import pytest
 from paper_exchange.assets import AssetBook
 from paper_exchange.clock import SECOND, to_ns
 from paper_exchange.prices.market import DAY_NS, MINUTE_NS, TICK_NS, Market
+from paper_exchange.prices.tape import Stretch
 
 START = to_ns(datetime(2026, 11, 20, 17, 0, tzinfo=UTC))
 
@@ -107,14 +108,22 @@ def test_unknown_symbol() -> None:
     assert 20 <= added.quote("ZZZZ", START).last <= 600
 
 
+def bar_of(one: Market, start_ns: int, end_ns: int) -> Stretch:
+    """NVDA from one whole minute to another."""
+    found = one.series("NVDA").tape.span(start_ns // MINUTE_NS, end_ns // MINUTE_NS)
+    assert found is not None
+    return found
+
+
 def test_bars_agree_with_quotes() -> None:
     """A minute's bar is made of that minute's ticks."""
     one = market()
     minute = START // MINUTE_NS * MINUTE_NS
     ticks = [one.quote("NVDA", minute + n * TICK_NS).last for n in range(240)]
-    bar = one.minute_bar("NVDA", minute + 30 * SECOND)
-    assert (bar.start_ns, bar.open) == (minute, ticks[0])
-    assert bar.low <= min(ticks) <= max(ticks) <= bar.high
+    bar = bar_of(one, minute, minute + MINUTE_NS)
+    decimal = one.series("NVDA").grid.decimal
+    assert decimal(bar.open) == ticks[0]
+    assert decimal(bar.low) <= min(ticks) <= max(ticks) <= decimal(bar.high)
     assert bar.volume > bar.trades > 0
 
 
@@ -122,10 +131,11 @@ def test_span_bar_covers_days() -> None:
     """A bar over midnight opens and closes with the prices of its ends."""
     one = market()
     start, end = START - DAY_NS, START
-    bar = one.span_bar("NVDA", start, end)
-    assert bar.open == one.price_at("NVDA", start)
-    assert bar.close == one.price_at("NVDA", end)
+    bar = bar_of(one, start, end)
+    decimal = one.series("NVDA").grid.decimal
+    assert decimal(bar.open) == one.price_at("NVDA", start)
+    assert decimal(bar.close) == one.price_at("NVDA", end)
     assert bar.low <= bar.open <= bar.high
     one.set_price("NVDA", Decimal(10), START)
-    held = one.minute_bar("NVDA", START)
-    assert {held.open, held.high, held.low, held.close} == {Decimal(10)}
+    held = bar_of(one, START, START + MINUTE_NS)
+    assert {held.open, held.high, held.low, held.close} == {10}
