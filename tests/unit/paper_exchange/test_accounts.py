@@ -43,6 +43,17 @@ def test_no_order_goes_through_zero(world: World) -> None:
     assert (refusal["available"], refusal["existing_qty"]) == ("5", "-5")
 
 
+def test_beyond_six_times_equity_only_closing_is_allowed(world: World) -> None:
+    """Whatever the buying power: a fall of the price has eaten the equity."""
+    world.send(qty="3900")
+    world.price("80")
+    refusal = world.refusal(lambda: world.send(symbol="NVDA", qty="1"))
+    assert refusal["message"] == (
+        "account is restricted to closing trades: positions exceed 600% of equity"
+    )
+    assert world.send(side="sell", qty="1").status == "filled"
+
+
 def test_average_entry_price(world: World) -> None:
     """Averaged over purchases, untouched by sales, started anew after zero."""
     world.send(qty="10")

@@ -188,6 +188,51 @@ def test_close_all_reports_what_orders_hold(site: Site) -> None:
     assert site.ask("DELETE", "/v2/positions?cancel_orders=True")[1][0]["status"] == 200
 
 
+def test_cancel_all_says_which_it_could_not_cancel() -> None:
+    """An order that is being replaced has a row of its own, with the status of its refusal."""
+    site = Site(cancel_delay_ms=60_000)
+    orders = [
+        site.order(type="limit", limit_price="1", time_in_force="gtc", symbol=symbol)
+        for symbol in ("KO", "NVDA")
+    ]
+    assert site.ask("PATCH", f"/v2/orders/{orders[0]['id']}", {"limit_price": "2"})[0] == 200
+    status, rows = site.ask("DELETE", "/v2/orders")
+    told = {row["id"]: row["status"] for row in rows}
+    assert (status, told[orders[0]["id"]], told[orders[1]["id"]]) == (207, 422, 200)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({}, "give either advance (seconds) or to (a time)"),
+        ({"advance": 1, "to": "2026-11-21"}, "give either advance (seconds) or to (a time)"),
+        ({"advance": -1}, "the clock moves forward, by a week at most in one step"),
+        ({"to": "2027-11-20"}, "the clock moves forward, by a week at most in one step"),
+        ({"advance": None}, "cannot read {'advance': None}: advance is in seconds"),
+        ({"to": "noon"}, "cannot read {'to': 'noon'}: advance is in seconds"),
+    ],
+)
+def test_steps_that_are_refused(body: dict[str, object], message: str) -> None:
+    """The clock stands where it was."""
+    site = Site(stepped=True)
+    status, refusal = site.ask("POST", "/admin/clock", body)
+    assert status == 422
+    assert refusal["message"].startswith(message)
+    assert site.clock.ns == ManualClock(NOON).ns
+
+
+def test_a_body_that_is_too_large(site: Site) -> None:
+    """Is refused, and what the trading API was asked is in the log."""
+    large = {"symbol": "x" * 1_100_000}
+    for path in ("/v2/orders", "/admin/prices"):
+        assert site.ask("POST", path, large) == (
+            413,
+            {"code": 41300000, "message": "request body is too large"},
+        )
+    log = site.ask("GET", "/admin/log")[1]["entries"]
+    assert [(entry["path"], entry["status"]) for entry in log] == [("/v2/orders", 413)]
+
+
 def test_close_all_goes_on_past_an_order_that_cannot_be_canceled() -> None:
     """One that is being replaced costs its position an error row, and no other anything."""
     site = Site(cancel_delay_ms=60_000)

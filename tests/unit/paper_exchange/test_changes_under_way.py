@@ -135,6 +135,14 @@ def test_a_fill_beats_the_replacement(slow: World) -> None:
     assert slow.events == ["new", "pending_replace", "fill", "rejected"]
 
 
+def test_an_order_in_dollars_is_not_replaced(make: Make) -> None:
+    """Its quantity is not known before it trades."""
+    world = make(fill_delay_ms=500)
+    order = world.send(qty=None, notional="100", time_in_force="day")
+    refusal = world.refusal(lambda: world.replace(order, time_in_force="gtc"))
+    assert refusal["message"] == "notional orders cannot be replaced"
+
+
 def test_what_traded_meanwhile_is_taken_off(make: Make) -> None:
     """The chain's total is what was asked for."""
     world = make(cancel_delay_ms=500, liquidity="displayed")

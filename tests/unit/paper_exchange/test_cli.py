@@ -139,6 +139,7 @@ def test_options_become_settings(served: list[Settings]) -> None:
         "--keys a:",
         "--session never",
         "--seed x",
+        "--start noon",
         "--data-feeds iex,otc",
         "--data-symbols -1",
         "--tls-port 0 --tls-cert a.pem",

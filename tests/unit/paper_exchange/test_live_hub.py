@@ -121,6 +121,23 @@ def play(scene: Callable[[Stage], Awaitable[None]], **settings: Any) -> None:
     asyncio.run(bounded())
 
 
+def test_who_is_connected() -> None:
+    """With account and subjects once they are known, until the client leaves."""
+
+    async def scene(stage: Stage) -> None:
+        first, second = await stage.connect(), await stage.connect("/v2/sip", headers=[])
+        await first.ask({"action": "subscribe", "bars": ["KO", "F"], "statuses": []})
+        shown = [
+            (one.endpoint, bool(one.account_id), one.subjects) for one in stage.live.connected()
+        ]
+        assert shown == [("data iex", True, ("bars: KO F",)), ("data sip", False, ())]
+        await first.leave()
+        await second.leave()
+        assert not list(stage.live.connected())
+
+    play(scene)
+
+
 def test_a_moved_clock_is_told_at_once() -> None:
     """Each step brings the tick at which the clock stands then."""
 

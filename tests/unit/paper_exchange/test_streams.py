@@ -10,6 +10,7 @@ import pytest
 from paper_exchange.books.accounts import Account
 from paper_exchange.live import trade_updates as streams
 from paper_exchange.live.trade_updates import Conversation
+from paper_exchange.network.connections import Arrival
 from paper_exchange.network.sockets import Outlet, json_binary
 from tests.unit.paper_exchange.conftest import World
 
@@ -106,6 +107,21 @@ def test_room_is_counted_per_account(world: World) -> None:
     assert say(first, login)["status"] == "authorized"
     assert say(second, login)["status"] == UNAUTHORIZED
     assert say(second, {**login, "key": "other"})["status"] == "authorized"
+
+
+def test_who_is_connected(world: World) -> None:
+    """With account and streams once they are known."""
+    hub = streams.TradeUpdates(lambda _key, _secret: world.account)
+    for number in range(2):
+        outlet = Outlet(json_binary)
+        hub._clients[outlet] = Conversation(hub._authenticate)
+        hub._arrivals[outlet] = Arrival(number, 0, "agent")
+    first = next(iter(hub._clients.values()))
+    first.account, first.streams = world.account, ("trade_updates",)
+    assert [(one.arrival.number, one.account_id, one.subjects) for one in hub.connected()] == [
+        (0, world.account.id, ("trade_updates",)),
+        (1, None, ()),
+    ]
 
 
 def test_noise(conversation: Conversation) -> None:
