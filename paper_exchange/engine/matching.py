@@ -5,6 +5,7 @@ market and draws. Whoever owns the event loop calls ``tick`` again after the
 pause it returns. What happens to an order in the market is ``floor.Floor``'s.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from random import Random
 
@@ -15,9 +16,10 @@ from paper_exchange.decimals import ZERO
 from paper_exchange.engine.admission import Situation, Terms, admit
 from paper_exchange.engine.conduct import Conduct, GoodConduct
 from paper_exchange.engine.events import EventSink
-from paper_exchange.engine.families import make_legs, take_place
+from paper_exchange.engine.families import make_legs
 from paper_exchange.engine.floor import Floor
 from paper_exchange.engine.liquidity import make_liquidity
+from paper_exchange.engine.pending import Pending
 from paper_exchange.engine.replacing import amended
 from paper_exchange.engine.triggers import watch
 from paper_exchange.errors import invalid, not_found, unprocessable
@@ -73,6 +75,7 @@ class Engine:
             fill_delay_ns=behaviour.fill_delay_ns,
         )
         self._waiting = self.floor.waiting
+        self._pending = Pending(self.floor)
         self._refuse_closed_ioc = behaviour.closed_ioc != "cancel"
         self._seen: dict[str, Quote] = {}
         self._planned_ns: int | None = None
@@ -144,11 +147,11 @@ class Engine:
         # A held leg is not in the market: nothing has to be undone there.
         delay = 0 if order.status == "held" else self.conduct.cancel_delay_ns(order)
         if delay == 0:
-            self._put_in_place(account, order, successor, now)
+            self._pending.put_in_place(account, order, successor, now)
         else:
             cost = successor.unit_reserve * (successor.qty or ZERO)
             account.reserve(successor, max(ZERO, cost - order.reserved))
-            self._ask_for_change(account, order, "pending_replace", delay, now)
+            self._pending.ask(account, order, "pending_replace", delay, now)
         return answer
 
     def cancel(self, account: Account, order: Order) -> None:
@@ -162,30 +165,11 @@ class Engine:
         if not order.is_open or order.status == "pending_replace":
             raise unprocessable(f'order is already in "{order.status}" state')
         now = self.clock.now_ns()
-        self._cancel(account, order, now)
+        self._pending.cancel(account, order, now)
 
-    def _cancel(self, account: Account, order: Order, now: int) -> None:
-        in_market = order.status in {"new", "partially_filled"}
-        delay = self.conduct.cancel_delay_ns(order) if in_market else 0
-        if delay == 0:
-            self.floor.end(account, order, "canceled", now)
-        else:
-            order.cancel_requested_ns = now
-            self._ask_for_change(account, order, "pending_cancel", delay, now)
-
-    def release_cancels(self, accounts: list[Account]) -> int:
+    def release_cancels(self, accounts: Iterable[Account]) -> int:
         """Let every stuck cancel and replacement take effect; returns how many there were."""
-        now = self.clock.now_ns()
-        stuck = [
-            (account, order)
-            for account in accounts
-            for order in account.open_orders.values()
-            if order.status in {"pending_cancel", "pending_replace"} and order.change_due_ns is None
-        ]
-        for account, order in stuck:
-            if order.is_open:
-                self._change(account, order, now)
-        return len(stuck)
+        return self._pending.release(accounts, self.clock.now_ns())
 
     def find(self, account: Account, order_id: str) -> Order:
         """An account's order by its id.
@@ -259,7 +243,7 @@ class Engine:
     def _wake(self, account: Account, order: Order, now: int) -> None:
         """A timer of an open order has run out: a change asked for, its life, a bell, its delay."""
         if order.change_due_ns is not None and order.change_due_ns <= now:
-            self._change(account, order, now)
+            self._pending.confirm(account, order, now)
         elif order.expires_ns is not None and order.expires_ns <= now:
             self._run_out(account, order, now)
         elif order.status == "accepted":
@@ -271,7 +255,7 @@ class Engine:
         """The end of an order's life: GTC orders are canceled then, by the documentation."""
         if order.time_in_force == "gtc" and order.status != "pending_replace":
             if order.status != "pending_cancel":
-                self._cancel(account, order, now)
+                self._pending.cancel(account, order, now)
             return
         canceled = order.status == "pending_cancel"
         self.floor.end(account, order, "canceled" if canceled else "expired", now)
@@ -291,50 +275,6 @@ class Engine:
             self.floor.auction(account, order, now)
         else:
             self.floor.enter(account, order, now)
-
-    # -- cancels and replacements under way ----------------------------------------------------
-
-    def _ask_for_change(
-        self, account: Account, order: Order, status: str, delay: int | None, now: int
-    ) -> None:
-        order.status = status
-        order.updated_ns = now
-        self.floor.tell(status, order, now)
-        if delay is not None:
-            order.change_due_ns = now + delay
-            self._waiting.set_timer(order.change_due_ns, account, order)
-
-    def _change(self, account: Account, order: Order, now: int) -> None:
-        """The venue has confirmed a cancel or a replacement."""
-        order.change_due_ns = None
-        account.touch(order)
-        successor = account.find(order.successor_id) if order.successor_id else None
-        if successor is None or not successor.is_open:
-            # Who cancels the order that was to come wants neither.
-            self.floor.end(account, order, "canceled", now)
-            return
-        if successor.qty:
-            self._put_in_place(account, order, successor, now)
-            return
-        # More has traded meanwhile than the new order would have been for.
-        order.status = "partially_filled" if order.filled_qty else "new"
-        order.successor_id = None
-        if order.expires_ns is not None:
-            # Its end may have passed while it was to be replaced.
-            self._waiting.set_timer(order.expires_ns, account, order)
-        self.floor.leave(account, successor, "rejected", now)
-
-    def _put_in_place(self, account: Account, order: Order, successor: Order, now: int) -> None:
-        was_held = order.status == "held"
-        order.successor_id = None
-        order.replaced_by = successor.id
-        take_place(account, order, successor)
-        self.floor.leave(account, order, "replaced", now)
-        self.floor.hold(account, successor)
-        if was_held:
-            successor.status = "held"
-        else:
-            self.floor.enter(account, successor, now)
 
     # -- making orders -------------------------------------------------------------------------
 
