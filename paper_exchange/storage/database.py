@@ -38,7 +38,7 @@ CREATE INDEX executions_by_time ON executions (account, at_ns, number);
 
 
 class StateError(Exception):
-    """A state file cannot be used; the message is one sentence for the user."""
+    """A file to write to cannot be used; the message is one sentence for the user."""
 
 
 def open_temporary() -> sqlite3.Connection:

@@ -9,6 +9,7 @@ from pathlib import Path
 import orjson
 
 from paper_exchange.engine.events import TradeEvent
+from paper_exchange.storage.database import StateError
 
 log = logging.getLogger(__name__)
 
@@ -17,12 +18,15 @@ class OrderLog:
     """Appends events to a file; each line is written before the request's answer leaves.
 
     Raises:
-        OSError: when the file cannot be opened for appending.
+        StateError: when the file cannot be opened for appending.
     """
 
     def __init__(self, path: Path) -> None:
         # Unbuffered: what was told is in the file whatever becomes of this process.
-        self._file = path.open("ab", buffering=0)
+        try:
+            self._file = path.open("ab", buffering=0)
+        except OSError as error:
+            raise StateError(f"cannot open the order log {path}: {error.strerror}") from None
         self._size = self._file.tell()
 
     def write(self, event: TradeEvent) -> None:

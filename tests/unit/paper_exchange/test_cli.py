@@ -170,6 +170,16 @@ def test_a_state_file_that_cannot_be_used(tmp_path: Path) -> None:
     )
 
 
+def test_an_order_log_that_cannot_be_written(tmp_path: Path) -> None:
+    """One sentence and exit code 1; nothing is served."""
+    path = tmp_path / "missing" / "orders.jsonl"
+    result = CliRunner().invoke(cli.main, ["--port", "0", "--order-log", str(path)])
+    assert (result.exit_code, result.output) == (
+        1,
+        f"Error: cannot open the order log {path}: No such file or directory\n",
+    )
+
+
 def test_a_fault_that_is_not_understood(served: list[Settings]) -> None:
     """One sentence says why, and nothing is served."""
     result = CliRunner().invoke(cli.main, ["--fault", "*: cut p=2"])
