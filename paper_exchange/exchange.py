@@ -41,9 +41,6 @@ class Exchange:
         self.clock = clock or make_clock(
             settings.speed, settings.start_ns, stepped=settings.stepped
         )
-        if new_id is None:
-            # What happens on a stepped clock can be repeated to the byte, ids included.
-            new_id = seeded_ids(settings.seed) if settings.stepped else random_id
         self.assets = AssetBook(settings.symbols)
         self.hours = make_hours(settings.session)
         self.store = Store(
@@ -54,6 +51,9 @@ class Exchange:
             now_ns=self.clock.now_ns(),
         )
         self.journal = self.store.journal
+        if new_id is None:
+            # What happens on a stepped clock can be repeated to the byte, ids included.
+            new_id = seeded_ids(self.store.id_seed) if settings.stepped else random_id
         self.market = Market(
             self.assets,
             seed=settings.seed,

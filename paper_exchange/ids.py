@@ -27,7 +27,7 @@ def random_id() -> str:
     return _as_uuid4(int.from_bytes(os.urandom(16), "big"))
 
 
-def seeded_ids(seed: int) -> IdSource:
+def seeded_ids(seed: int | str) -> IdSource:
     """A source of UUIDv4s that repeats itself for equal seeds, for tests."""
     draw = Random(seed)  # noqa: S311  -- test ids, nothing is protected by them
     return lambda: _as_uuid4(draw.getrandbits(128))

@@ -509,3 +509,22 @@ def test_a_damaged_record(start: Start, tmp_path: Path) -> None:
         connection.execute("UPDATE orders SET body='{\"strange\":1}'")
     connection.close()
     assert refusal(path) == f"the state file {path} cannot be read: 'strange'"
+
+
+def test_ids_on_a_stepped_clock_after_restarts(tmp_path: Path) -> None:
+    """They follow from the seed and from what happened, and none of them comes a second time."""
+
+    def ids_of(name: str) -> list[str]:
+        found: list[str] = []
+        for _ in range(3):
+            # Its order has no event yet when it ends.
+            asked = Asked(ids=None, state=tmp_path / name, stepped=True, fill_delay_ms=1_000)
+            status, order = asked.order(type="limit", limit_price="1", time_in_force="gtc")
+            assert status == 200, order
+            found += (order["id"], order["client_order_id"])
+            asked.close()
+        return found
+
+    ids = ids_of("one.db")
+    assert len(set(ids)) == 6
+    assert ids_of("other.db") == ids
