@@ -109,6 +109,7 @@ class Exchange:
             clock.ns += max(1, pause)
         clock.ns = target_ns
         self.engine.tick()
+        self.journal.step()
 
     def close(self) -> None:
         """Write what is left and give up the files; nothing may be asked afterwards."""

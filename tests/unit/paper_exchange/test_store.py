@@ -13,11 +13,13 @@ import pytest
 
 from paper_exchange.accounts import Account
 from paper_exchange.assets import Asset, AssetBook
+from paper_exchange.clock import SECOND, to_ns
 from paper_exchange.database import FORMAT, StateError
 from paper_exchange.fills import Fill
 from paper_exchange.orders import Order
 from paper_exchange.records import Codec, Unknown
 from tests.unit.paper_exchange.asking import Asked, crashed
+from tests.unit.paper_exchange.conftest import NOON
 
 BOOK = AssetBook()
 LIMIT = {"type": "limit", "limit_price": "90", "time_in_force": "gtc"}
@@ -528,3 +530,12 @@ def test_ids_on_a_stepped_clock_after_restarts(tmp_path: Path) -> None:
     ids = ids_of("one.db")
     assert len(set(ids)) == 6
     assert ids_of("other.db") == ids
+
+
+def test_a_stepped_clock_goes_on_where_it_was(start: Start, revive: Revive) -> None:
+    """Also when nothing happened on the way, and the next exchange would begin earlier."""
+    asked = start()
+    assert asked("POST", "/admin/clock", {"advance": 86_400})[0] == 200
+    now = asked.clock.ns
+    asked.clock.ns = to_ns(NOON)
+    assert revive(asked).clock.ns == now == to_ns(NOON) + 86_400 * SECOND
