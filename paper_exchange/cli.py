@@ -3,43 +3,77 @@
 import contextlib
 import socket
 import ssl
-from decimal import Decimal, InvalidOperation
+from datetime import UTC, datetime
+from decimal import Decimal
+from math import isnan
 from pathlib import Path
 
 import click
 
-from paper_exchange.clock import parse_time
+from paper_exchange import sessions
+from paper_exchange.clock import new_york, parse_time, to_ns
 from paper_exchange.database import StateError
+from paper_exchange.decimals import LARGEST, parse
 from paper_exchange.fault_spec import Spec, parse_text
 from paper_exchange.fault_values import BadFault
 from paper_exchange.live.feeds import FEEDS
+from paper_exchange.order_log import OrderLogError
 from paper_exchange.replay.errors import ReplayError
+from paper_exchange.replay.tables import is_symbol
 from paper_exchange.server import Secure, listen, serve
 from paper_exchange.settings import Settings
 from paper_exchange.tls import Identity, TlsError, identity
 
+_LATEST_START = to_ns(datetime(2200, 1, 1, tzinfo=UTC))
+
+
+class _Number(click.FloatRange):
+    """A number between two bounds, both included; ``nan`` is beyond any bound."""
+
+    def convert(
+        self, value: float, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        number = float(super().convert(value, param, ctx))
+        if isnan(number):
+            self.fail(f"{value!r} is not in the range {self.min}<=x<={self.max}.", param, ctx)
+        return number
+
 
 def _cash(_: click.Context, __: click.Parameter, value: str) -> Decimal:
     try:
-        cash = Decimal(value)
-    except InvalidOperation:
-        raise click.BadParameter("must be an amount in dollars") from None
-    if not cash.is_finite() or cash <= 0:
+        cash = parse(value)
+    except ValueError:
+        raise click.BadParameter(f"must be an amount in dollars below {LARGEST:,}") from None
+    if cash <= 0:
         raise click.BadParameter("must be a positive amount in dollars")
     return cash
+
+
+def _host(_: click.Context, __: click.Parameter, value: str) -> str:
+    # Without a name the system would listen to the whole network.
+    if not value.strip():
+        raise click.BadParameter("must be an address or a name")
+    return value
 
 
 def _start(_: click.Context, __: click.Parameter, value: str | None) -> int | None:
     if value is None:
         return None
     try:
-        return parse_time(value)
+        start_ns = parse_time(value)
     except ValueError:
         raise click.BadParameter("must be a time such as 2026-01-05T15:00:00Z") from None
+    if not 0 <= start_ns < _LATEST_START:
+        raise click.BadParameter("must be a time from 1970 to 2199")
+    return start_ns
 
 
 def _symbols(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...]:
-    return tuple(part.strip().upper() for part in value.split(",") if part.strip())
+    symbols = tuple(part.strip().upper() for part in value.split(",") if part.strip())
+    for symbol in symbols:
+        if not is_symbol(symbol) or "/" in symbol:
+            raise click.BadParameter(f"{symbol!r} is not the symbol of a stock")
+    return symbols
 
 
 def _keys(_: click.Context, __: click.Parameter, value: str) -> tuple[tuple[str, str], ...]:
@@ -71,7 +105,7 @@ def _feeds(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...]
 
 
 @click.command(context_settings={"show_default": True})
-@click.option("--host", default="127.0.0.1", help="Address to listen on.")
+@click.option("--host", default="127.0.0.1", callback=_host, help="Address to listen on.")
 @click.option("--port", default=8787, type=click.IntRange(0, 65535), help="0 takes a free port.")
 @click.option("--seed", default=0, help="Seed of prices, sizes and partial fills.")
 @click.option("--session", default="always", type=click.Choice(["always", "nyse"]))
@@ -84,7 +118,7 @@ def _feeds(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...]
 @click.option(
     "--rate-window",
     default=60.0,
-    type=click.FloatRange(0.001, 86_400),
+    type=_Number(0.001, 86_400),
     help="Seconds of that window.",
 )
 @click.option(
@@ -119,13 +153,13 @@ def _feeds(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...]
 @click.option(
     "--volatility",
     default=0.4,
-    type=click.FloatRange(0, 50),
+    type=_Number(0, 50),
     help="Of prices, per year: 0.4 is 40 %.",
 )
 @click.option(
     "--partial-fill-rate",
     default=0.0,
-    type=click.FloatRange(0, 1),
+    type=_Number(0, 1),
     help="Share of executions that at first fill only a part.",
 )
 @click.option(
@@ -149,7 +183,7 @@ def _feeds(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...]
 @click.option(
     "--speed",
     default=1.0,
-    type=click.FloatRange(0.01, 10_000),
+    type=_Number(0.01, 10_000),
     help="How fast the exchange's clock runs: 60 is a minute a second.",
 )
 @click.option(
@@ -186,14 +220,14 @@ def _feeds(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...]
     "--keep-alive",
     "keep_alive_s",
     default=75.0,
-    type=click.FloatRange(0.1, 3600),
+    type=_Number(0.1, 3600),
     help="Seconds an idle connection is kept.",
 )
 @click.option(
     "--client-timeout",
     "client_timeout_s",
     default=12.0,
-    type=click.FloatRange(0.1, 3600),
+    type=_Number(0.1, 3600),
     help="Seconds a client may take to send a request, and to take what it is sent.",
 )
 @click.option(
@@ -255,6 +289,7 @@ def main(**options: object) -> None:
     import asyncio
 
     settings = Settings(**options)  # type: ignore[arg-type]  # click has converted the values
+    _check_start(settings)
     shown, context = _tls(settings)
     listener = _listen(settings.host, settings.port)
     lines = [f"paper_exchange listening on http://{_address(settings.host, listener)}"]
@@ -277,8 +312,17 @@ def main(**options: object) -> None:
         runner = stack.enter_context(asyncio.Runner(loop_factory=uvloop.new_event_loop))
         try:
             runner.run(serve(settings, listener, ready, secure))
-        except (ReplayError, StateError) as error:
+        except (OrderLogError, ReplayError, StateError) as error:
             raise click.ClickException(str(error)) from None
+
+
+def _check_start(settings: Settings) -> None:
+    """The sessions of all days that can be told must be known."""
+    first, last = sessions.covered()
+    if settings.session != "nyse" or settings.start_ns is None:
+        return
+    if not first < new_york(settings.start_ns).date() < last:
+        raise click.UsageError(f"--session nyse needs a --start between {first} and {last}")
 
 
 def _listen(host: str, port: int) -> socket.socket:

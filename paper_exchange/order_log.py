@@ -10,16 +10,23 @@ import orjson
 from paper_exchange.events import TradeEvent
 
 
+class OrderLogError(Exception):
+    """The file cannot be written to; the message is one sentence for the user."""
+
+
 class OrderLog:
     """Appends events to a file; each line is written before the request's answer leaves.
 
     Raises:
-        OSError: when the file cannot be opened for appending.
+        OrderLogError: when the file cannot be opened for appending.
     """
 
     def __init__(self, path: Path) -> None:
         # Unbuffered: what was told is in the file whatever becomes of this process.
-        self._file = path.open("ab", buffering=0)
+        try:
+            self._file = path.open("ab", buffering=0)
+        except OSError as error:
+            raise OrderLogError(f"cannot open the order log {path}: {error.strerror}") from None
 
     def write(self, event: TradeEvent) -> None:
         """One of the engine's sinks."""

@@ -91,6 +91,21 @@ def test_options_become_settings(served: list[Settings]) -> None:
         "--data-feeds iex,otc",
         "--data-symbols -1",
         "--tls-port 0 --tls-cert a.pem",
+        "--cash 1e12",
+        "--rate-window nan",
+        "--volatility nan",
+        "--speed nan",
+        "--partial-fill-rate nan",
+        "--keep-alive nan",
+        "--client-timeout nan",
+        "--symbols ABC,<b>",
+        "--symbols FOO/USD",
+        "--start 0001-01-01T00:00:00Z",
+        "--start 1969-12-31T23:59:59Z",
+        "--start 9999-12-31T23:59:59Z",
+        "--start 2031-01-02T15:00:00Z --session nyse",
+        "--start 2014-01-02T15:00:00Z --session nyse",
+        "--host=",
         "--tls-dir somewhere",
         "--tls-cert a.pem --tls-key b.pem",
     ],
@@ -115,6 +130,16 @@ def test_a_state_file_that_cannot_be_used(tmp_path: Path) -> None:
     assert (result.exit_code, result.output) == (
         1,
         f"Error: {other} is not a state file of paper_exchange\n",
+    )
+
+
+def test_an_order_log_that_cannot_be_written(tmp_path: Path) -> None:
+    """One sentence and exit code 1."""
+    path = tmp_path / "none" / "orders.jsonl"
+    result = CliRunner().invoke(cli.main, ["--port", "0", "--order-log", str(path)])
+    assert (result.exit_code, result.output) == (
+        1,
+        f"Error: cannot open the order log {path}: No such file or directory\n",
     )
 
 
