@@ -8,7 +8,7 @@ import click
 
 from paper_exchange.network.tls import Identity, TlsError, identity
 from paper_exchange.options.accounts import accounts
-from paper_exchange.options.clocks import clock
+from paper_exchange.options.clocks import check_start, clock
 from paper_exchange.options.connections import connections
 from paper_exchange.options.faults import faults
 from paper_exchange.options.groups import GroupedCommand
@@ -36,6 +36,7 @@ def main(**options: object) -> None:
     import asyncio
 
     settings = Settings(**options)  # type: ignore[arg-type]  # click has converted the values
+    check_start(settings)
     shown, context = _tls(settings)
     listener = _listen(settings.host, settings.port)
     lines = [f"paper_exchange listening on http://{_address(settings.host, listener)}"]

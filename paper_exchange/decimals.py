@@ -6,8 +6,11 @@ ZERO = Decimal(0)
 CENT = Decimal("0.01")
 #: Quantities carry up to nine decimals.
 QTY_STEP = Decimal("0.000000001")
-#: Before and after the point; nothing that is traded needs more.
-_MOST_DIGITS = 15
+#: Of digits before and after the point nothing that is traded needs more. The largest price
+#: times the largest quantity still has all its cents in the 28 digits of a Decimal.
+_DIGITS_BEFORE, _DIGITS_AFTER = 12, 15
+#: What any number that is read must be below.
+LARGEST = 10**_DIGITS_BEFORE
 _LONGEST = 64
 
 
@@ -46,7 +49,7 @@ def parse(value: object) -> Decimal:
     if not number:
         return ZERO
     # Not a comparison: arithmetic on an exponent of a million overflows, and so does its text.
-    if not -_MOST_DIGITS <= number.adjusted() < _MOST_DIGITS:
+    if not -_DIGITS_AFTER <= number.adjusted() < _DIGITS_BEFORE:
         raise ValueError(f"out of range: {written!r}")
     return number
 

@@ -10,7 +10,7 @@ from paper_exchange.engine.matching import Behaviour, Engine
 from paper_exchange.faults.orders import FaultyConduct
 from paper_exchange.faults.rules import Faults
 from paper_exchange.hours import make_hours
-from paper_exchange.ids import IdSource, SeededIds, random_id
+from paper_exchange.ids import IdSource, random_id, seeded_ids
 from paper_exchange.prices.market import DAY_NS, Market, Replayed
 from paper_exchange.rate_limit import RateLimiter
 from paper_exchange.settings import Settings
@@ -41,9 +41,6 @@ class Exchange:
         self.clock = clock or make_clock(
             settings.speed, settings.start_ns, stepped=settings.stepped
         )
-        if new_id is None:
-            # What happens on a stepped clock can be repeated to the byte, ids included.
-            new_id = SeededIds(settings.seed) if settings.stepped else random_id
         self.assets = AssetBook(settings.symbols)
         self.hours = make_hours(settings.session)
         self.store = Store(
@@ -54,6 +51,9 @@ class Exchange:
             now_ns=self.clock.now_ns(),
         )
         self.journal = self.store.journal
+        if new_id is None:
+            # What happens on a stepped clock can be repeated to the byte, ids included.
+            new_id = seeded_ids(self.store.id_seed) if settings.stepped else random_id
         self.market = Market(
             self.assets,
             seed=settings.seed,
@@ -93,8 +93,6 @@ class Exchange:
         self.store.attach(parts)
         if settings.state is not None:
             recover(parts, self.store, settings.state)
-            if isinstance(new_id, SeededIds):
-                new_id.go_on_after(self.engine.sequence)
 
     def _noting(self, sink: EventSink) -> EventSink:
         """The sink behind one that notes every order something is told of."""
@@ -111,6 +109,7 @@ class Exchange:
             clock.ns += max(1, pause)
         clock.ns = target_ns
         self.engine.tick()
+        self.journal.step()
 
     def close(self) -> None:
         """Write what is left and give up the files; nothing may be asked afterwards.

@@ -27,26 +27,10 @@ def random_id() -> str:
     return _as_uuid4(int.from_bytes(os.urandom(16), "big"))
 
 
-class SeededIds:
+def seeded_ids(seed: int | str) -> IdSource:
     """A source of UUIDv4s that repeats itself for equal seeds."""
-
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
-        self._draw = Random(seed)  # noqa: S311  -- ids, nothing is protected by them
-
-    def __call__(self) -> str:
-        """The next one."""
-        return _as_uuid4(self._draw.getrandbits(128))
-
-    def go_on_after(self, events: int) -> None:
-        """Other ids than those of an earlier life that told so many events, and again the same."""
-        if events:
-            self._draw.seed(f"{self._seed}:{events}")
-
-
-def seeded_ids(seed: int) -> IdSource:
-    """A source of UUIDv4s that repeats itself for equal seeds."""
-    return SeededIds(seed)
+    draw = Random(seed)  # noqa: S311  -- nothing is protected by them
+    return lambda: _as_uuid4(draw.getrandbits(128))
 
 
 def stable_id(*parts: str) -> str:

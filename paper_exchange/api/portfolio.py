@@ -125,8 +125,8 @@ def _moved(at_ns: int, period: tuple[int, str], *, forward: bool) -> int:
     """An instant moved by a period on New York's calendar, the time of day unchanged."""
     number, unit = period
     steps = number if forward else -number
-    at = new_york(at_ns)
     try:
+        at = new_york(at_ns)
         if unit in "DW":
             moved = at + timedelta(days=steps * _UNIT_DAYS[unit])
         else:

@@ -14,6 +14,7 @@ class Journal:
 
     Attributes:
         orders, accounts, positions, prices: what a state file does not know yet.
+        stepped: nor does it know how far a stepped clock was moved.
         unwritten: the executions it does not know yet.
         closed, executed: what is still in memory and may leave it for the archive.
         last_order, last_execution: the numbers given last; both count over all accounts.
@@ -25,6 +26,7 @@ class Journal:
         self.accounts: set[str] = set()
         self.positions: set[tuple[str, str]] = set()
         self.prices: set[str] = set()
+        self.stepped = False
         self.unwritten: list[tuple[int, str, Fill]] = []
         self.closed: deque[Order] = deque()
         self.executed: deque[tuple[int, str, Fill]] = deque()
@@ -71,10 +73,15 @@ class Journal:
         if self.everything:
             self.prices.add(symbol)
 
+    def step(self) -> None:
+        """A stepped clock was moved."""
+        self.stepped = self.everything
+
     @property
     def pending(self) -> bool:
         """Whether a state file has to be written."""
-        return bool(self.orders or self.accounts or self.positions or self.unwritten or self.prices)
+        changes = (self.orders, self.accounts, self.positions, self.unwritten, self.prices)
+        return self.stepped or any(changes)
 
     def written(self) -> None:
         """All of it has been written."""
@@ -83,3 +90,4 @@ class Journal:
         self.positions.clear()
         self.unwritten.clear()
         self.prices.clear()
+        self.stepped = False

@@ -1,20 +1,21 @@
 """Who may come in, with how much money, and how often an account may ask."""
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
 import click
 
-from paper_exchange.options.groups import listed, together, under
+from paper_exchange.decimals import LARGEST, parse
+from paper_exchange.options.groups import Number, listed, together, under
 
 _option = under("Accounts")
 
 
 def _cash(_: click.Context, __: click.Parameter, value: str) -> Decimal:
     try:
-        cash = Decimal(value)
-    except InvalidOperation:
-        raise click.BadParameter("must be an amount in dollars") from None
-    if not cash.is_finite() or cash <= 0:
+        cash = parse(value)
+    except ValueError:
+        raise click.BadParameter(f"must be an amount in dollars below {LARGEST:,}") from None
+    if cash <= 0:
         raise click.BadParameter("must be a positive amount in dollars")
     return cash
 
@@ -48,7 +49,7 @@ accounts = together(
     _option(
         "--rate-window",
         default=60.0,
-        type=click.FloatRange(0.001, 86_400),
+        type=Number(0.001, 86_400),
         help="Seconds of that window.",
     ),
 )

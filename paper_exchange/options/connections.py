@@ -2,25 +2,33 @@
 
 import click
 
-from paper_exchange.options.groups import together, under
+from paper_exchange.options.groups import Number, together, under
 
 _option = under("Connections")
 
+
+def _host(_: click.Context, __: click.Parameter, value: str) -> str:
+    # Without a name the system would listen to the whole network.
+    if not value.strip():
+        raise click.BadParameter("must be an address or a name")
+    return value
+
+
 connections = together(
-    _option("--host", default="127.0.0.1", help="Address to listen on."),
+    _option("--host", default="127.0.0.1", callback=_host, help="Address to listen on."),
     _option("--port", default=8787, type=click.IntRange(0, 65535), help="0 takes a free port."),
     _option(
         "--keep-alive",
         "keep_alive_s",
         default=75.0,
-        type=click.FloatRange(0.1, 3600),
+        type=Number(0.1, 3600),
         help="Seconds an idle connection is kept.",
     ),
     _option(
         "--client-timeout",
         "client_timeout_s",
         default=12.0,
-        type=click.FloatRange(0.1, 3600),
+        type=Number(0.1, 3600),
         help="Seconds a client may take to send a request, and to take what it is sent.",
     ),
     _option(

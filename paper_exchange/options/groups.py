@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from math import isnan
 from typing import Any, TypeVar
 
 import click
@@ -18,6 +19,19 @@ class _Option(click.Option):
     def __init__(self, *args: Any, heading: str, **attributes: Any) -> None:
         super().__init__(*args, **attributes)
         self.heading = heading
+
+
+class Number(click.FloatRange):
+    """A number between two bounds, both included; ``nan`` is beyond any bound."""
+
+    def convert(
+        self, value: float, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Refuse what is not within the bounds."""
+        number = float(super().convert(value, param, ctx))
+        if isnan(number):
+            self.fail(f"{value!r} is not in the range {self.min}<=x<={self.max}.", param, ctx)
+        return number
 
 
 class GroupedCommand(click.Command):

@@ -2,7 +2,7 @@
 
 import click
 
-from paper_exchange.options.groups import together, under
+from paper_exchange.options.groups import Number, together, under
 
 _option = under("Orders")
 _DELAY = click.IntRange(0, 600_000)
@@ -35,7 +35,7 @@ orders = together(
     _option(
         "--partial-fill-rate",
         default=0.0,
-        type=click.FloatRange(0, 1),
+        type=Number(0, 1),
         help="Share of executions that at first fill only a part.",
     ),
     _option(

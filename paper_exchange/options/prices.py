@@ -2,13 +2,18 @@
 
 import click
 
-from paper_exchange.options.groups import listed, together, under
+from paper_exchange.options.groups import Number, listed, together, under
+from paper_exchange.replay.tables import is_symbol
 
 _option = under("Prices")
 
 
 def _symbols(_: click.Context, __: click.Parameter, value: str) -> tuple[str, ...]:
-    return listed(value.upper())
+    symbols = listed(value.upper())
+    for symbol in symbols:
+        if not is_symbol(symbol) or "/" in symbol:
+            raise click.BadParameter(f"{symbol!r} is not the symbol of a stock")
+    return symbols
 
 
 prices = together(
@@ -23,7 +28,7 @@ prices = together(
     _option(
         "--volatility",
         default=0.4,
-        type=click.FloatRange(0, 50),
+        type=Number(0, 50),
         help="Of prices, per year: 0.4 is 40 %.",
     ),
     _option(

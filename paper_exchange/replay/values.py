@@ -7,6 +7,7 @@ from decimal import Decimal, InvalidOperation
 from math import inf, isnan
 
 from paper_exchange.clock import to_ns
+from paper_exchange.decimals import LARGEST
 from paper_exchange.instants import parse_date, parse_instant
 from paper_exchange.replay.errors import ReplayError
 
@@ -40,6 +41,7 @@ def numbers(cells: Sequence[object], spot: Spot, *, least: float | None) -> "arr
         ReplayError: for the first cell that is none.
     """
     wanted = "a number above 0" if least is None else "a number of at least 0"
+    beyond = LARGEST if least is None else inf
     try:
         found = array("d", map(float, cells))  # type: ignore[arg-type]  # what is none raises
     except (TypeError, ValueError):
@@ -48,10 +50,12 @@ def numbers(cells: Sequence[object], spot: Spot, *, least: float | None) -> "arr
 
     def wrong(value: object) -> bool:
         number = float(value)  # type: ignore[arg-type]  # all of them were read before
-        return not (number > 0 or number == least) or number == inf
+        return not (number > 0 or number == least) or number >= beyond
 
     if len(found) and (isnan(sum(found)) or wrong(min(found)) or wrong(max(found))):
         place = _first(cells, wrong)
+        if beyond <= found[place] < inf:
+            wanted = f"below {beyond:,}"
         raise spot.refusal(place, cells[place], wanted)
     return found
 

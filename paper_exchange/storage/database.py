@@ -131,3 +131,11 @@ def origin_ns(connection: sqlite3.Connection) -> int:
     """The instant at which the random walk of the prices began."""
     (origin,) = connection.execute("SELECT value FROM meta WHERE name='origin_ns'").fetchone()
     return int(origin)
+
+
+def id_seed(connection: sqlite3.Connection, seed: int) -> str | None:
+    """A seed that no start before this one had if it left an id behind; None before the first."""
+    row = connection.execute(
+        "SELECT sequence, (SELECT max(number) FROM orders) FROM progress"
+    ).fetchone()
+    return None if row is None else f"{seed}/{row[0]}/{row[1]}"

@@ -103,6 +103,9 @@ class Store:
             self._connection = database.open_state(path, seed=seed, now_ns=now_ns)
             self._close = weakref.finalize(self, self._connection.close)
         self.origin_ns = database.origin_ns(self.connection()) if self.durable else now_ns
+        #: What ids follow from on a stepped clock. After a restart it is another one: those of
+        #: the first start are taken.
+        self.id_seed = (self.durable and database.id_seed(self.connection(), seed)) or seed
 
     def connection(self) -> sqlite3.Connection:
         """The database; one without a name is made when it is first needed."""

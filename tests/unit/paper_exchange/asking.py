@@ -72,12 +72,15 @@ def json_body(body: object) -> bytes:
 
 
 class Asked:
-    """One application; every key is an account."""
+    """One application; every key is an account. Without ``ids`` it makes its own."""
 
-    def __init__(self, *, ids: int = 1, clock: ManualClock | None = None, **settings: Any) -> None:
+    def __init__(
+        self, *, ids: int | None = 1, clock: ManualClock | None = None, **settings: Any
+    ) -> None:
         self.settings = replace(Settings(rate_limit=0, seed=1), **settings)
         self.clock = clock or ManualClock(NOON)
-        self.app = App(self.settings, clock=self.clock, new_id=seeded_ids(ids))
+        new_id = None if ids is None else seeded_ids(ids)
+        self.app = App(self.settings, clock=self.clock, new_id=new_id)
 
     def __call__(self, method: str, target: str, body: object = None, key: str = "k") -> Answer:
         """Status and decoded body of one request."""

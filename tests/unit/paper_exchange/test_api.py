@@ -361,3 +361,19 @@ def test_other_paths_below_a_position_do_not_exist() -> None:
     missing = {"code": 40410000, "message": "endpoint not found"}
     assert site.ask("POST", "/v2/positions/AAPL/exercise") == (404, missing)
     assert site.ask("POST", "/v2/positions/AAPL")[0] == 405
+
+
+def test_the_largest_numbers() -> None:
+    """Any order and price that can be told can be answered, with all its cents."""
+    site = Site()
+    most = "999999999999"
+    limit = {"type": "limit", "limit_price": most, "time_in_force": "day"}
+    site.ask("POST", "/admin/prices", {"KO": "0.0001"})
+    assert site.order(qty="1000000000")["status"] == "pending_new"
+    assert site.ask("POST", "/admin/prices", {"KO": most})[0] == 200
+    answer = site.order(symbol="NVDA", qty=most, **limit)
+    assert (answer["code"], answer["cost_basis"]) == (40310000, "999999999998000000000001")
+    for path in ("/v2/account", "/v2/positions", "/v2/account/portfolio/history"):
+        assert site.ask("GET", path)[0] == 200
+    too_large = site.order(symbol="NVDA", qty="1000000000000", **limit)
+    assert too_large["code"] == 40010001

@@ -262,6 +262,8 @@ def test_before_the_account(nyse: Desk) -> None:
         ("period=1D&start=2026-11-18&end=2026-11-19",
          "Only two of start, end and period can be specified at the same time"),
         ("period=1Y", "invalid period"),
+        ("end=0001-01-01", "invalid period"),
+        ("end=0001-01-01T00:00:00%2B14:00", "invalid period"),
         ("period=0D", "invalid period"),
         ("period=9999A", "invalid period"),
         ("timeframe=2Min", "invalid timeframe"),

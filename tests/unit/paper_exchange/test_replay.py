@@ -129,6 +129,7 @@ NEXT = "AAPL,2024-01-02T14:31:00Z"
         ([HEAD, f"{NEXT},nan,12,9,11,5"], "row 2, column o: 'nan' is not a number"),
         ([HEAD, f"{NEXT},10,inf,9,11,5"], "row 2, column h: 'inf' is not a number"),
         ([HEAD, f"{NEXT},0,12,0,11,5"], "row 2, column o: '0' is not a number above 0"),
+        ([HEAD, f"{NEXT},10,1e12,9,11,5"], "row 2, column h: '1e12' is not below 1,000,000,000,"),
         ([HEAD, f"{NEXT},10,12,9,11,-5"], "column v: '-5' is not a number of at"),
         ([HEAD, f"{NEXT},10,10.5,9,11,5"], "row 2, column high or low: open 10.0"),
         ([HEAD, f"{NEXT},10,12,10.5,11,5"], "cannot be one bar"),

@@ -50,7 +50,7 @@ def test_decimal_text(value: str, text: str) -> None:
         "9" * 5000,
         1e300,
         5e-324,
-        "1e15",
+        "1e12",
         "1e-16",
     ],
 )

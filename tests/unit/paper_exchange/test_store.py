@@ -16,9 +16,11 @@ from paper_exchange.assets import Asset, AssetBook
 from paper_exchange.books.accounts import Account
 from paper_exchange.books.fills import Fill
 from paper_exchange.books.records import Codec, Unknown
+from paper_exchange.clock import SECOND, to_ns
 from paper_exchange.orders import Order
 from paper_exchange.storage.database import FORMAT, StateError
 from tests.unit.paper_exchange.asking import Asked, crashed
+from tests.unit.paper_exchange.conftest import NOON
 
 BOOK = AssetBook()
 LIMIT = {"type": "limit", "limit_price": "90", "time_in_force": "gtc"}
@@ -550,3 +552,31 @@ def test_a_damaged_record(start: Start, tmp_path: Path) -> None:
         connection.execute("UPDATE orders SET body='{\"strange\":1}'")
     connection.close()
     assert refusal(path) == f"the state file {path} cannot be read: 'strange'"
+
+
+def test_ids_on_a_stepped_clock_after_restarts(tmp_path: Path) -> None:
+    """They follow from the seed and from what happened, and none of them comes a second time."""
+
+    def ids_of(name: str) -> list[str]:
+        found: list[str] = []
+        for _ in range(3):
+            # Its order has no event yet when it ends.
+            asked = Asked(ids=None, state=tmp_path / name, stepped=True, fill_delay_ms=1_000)
+            status, order = asked.order(type="limit", limit_price="1", time_in_force="gtc")
+            assert status == 200, order
+            found += (order["id"], order["client_order_id"])
+            asked.close()
+        return found
+
+    ids = ids_of("one.db")
+    assert len(set(ids)) == 6
+    assert ids_of("other.db") == ids
+
+
+def test_a_stepped_clock_goes_on_where_it_was(start: Start, revive: Revive) -> None:
+    """Also when nothing happened on the way, and the next exchange would begin earlier."""
+    asked = start()
+    assert asked("POST", "/admin/clock", {"advance": 86_400})[0] == 200
+    now = asked.clock.ns
+    asked.clock.ns = to_ns(NOON)
+    assert revive(asked).clock.ns == now == to_ns(NOON) + 86_400 * SECOND
