@@ -210,7 +210,7 @@ class Floor:
             self._reject_successor(account, order, now)
             return
         successor = account.find(order.successor_id or "")
-        if successor is not None:
+        if successor is not None and successor.is_open:
             successor.qty = max(ZERO, (successor.qty or ZERO) - qty)
             successor.updated_ns = now
             account.touch(successor)

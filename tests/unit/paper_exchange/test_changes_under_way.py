@@ -199,3 +199,17 @@ def test_who_cancels_the_new_order_wants_neither(slow: World) -> None:
     slow.later(0.5)
     assert (order.status, successor.status) == ("canceled", "canceled")
     assert slow.account.reserved == 0
+
+
+def test_a_canceled_successor_stays_as_it_ended(make: Make) -> None:
+    """What the old order still gets is taken off no order that has ended."""
+    world = make(cancel_delay_ms=500, partial_fill_rate=1.0)
+    order = world.rest("90", qty="2000")
+    successor = world.replace(order, qty="3000")
+    world.engine.cancel(world.account, successor)
+    ended = (successor.status, successor.qty, successor.updated_ns)
+    world.price(89)
+    world.later(0.25)
+    assert (order.status, order.filled_qty > 0) == ("pending_replace", True)
+    assert (successor.status, successor.qty, successor.updated_ns) == ended
+    assert ended[:2] == ("canceled", Decimal(3000))
