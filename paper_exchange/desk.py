@@ -24,13 +24,14 @@ from paper_exchange.api.call import Call, Reply, Router
 from paper_exchange.api.refusals import too_many_requests, unauthorized
 from paper_exchange.books.accounts import Account
 from paper_exchange.engine.matcher import Matcher
-from paper_exchange.errors import ApiError, endpoint_not_found, malformed_body
+from paper_exchange.errors import ApiError, endpoint_not_found, malformed_body, unprocessable
 from paper_exchange.exchange import Exchange
 from paper_exchange.network.credentials import credentials
 from paper_exchange.network.guard import Guard
 from paper_exchange.network.http_faults import named_order
 from paper_exchange.network.http_io import Answer, Headers, Request, request_id
 from paper_exchange.rate_limit import Standing
+from paper_exchange.sessions import OutsideTableError
 
 log = logging.getLogger(__name__)
 
@@ -175,6 +176,9 @@ def _handle(router: Router, call: Call) -> Reply:
     except RecursionError:
         # JSON may be nested more deeply than Python can walk (or quote) it.
         error = malformed_body()
+        return Reply(error.body, error.status)
+    except OutsideTableError as beyond:
+        error = unprocessable(f"{beyond}; the clock is beyond what this exchange knows")
         return Reply(error.body, error.status)
     except Exception:  # a defect of ours must look like a broker's, and not end the connection
         log.exception("request_failed", extra={"path": call.scope["path"]})

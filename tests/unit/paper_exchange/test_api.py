@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from paper_exchange.app import App
 from paper_exchange.clock import ManualClock
 from paper_exchange.settings import Settings
-from tests.unit.paper_exchange.asking import Answer, json_body, keys, request
+from tests.unit.paper_exchange.asking import Answer, Asked, json_body, keys, request
 from tests.unit.paper_exchange.conftest import NOON
 
 ORDER = {"symbol": "KO", "qty": "10", "side": "buy", "type": "market", "time_in_force": "ioc"}
@@ -377,3 +378,11 @@ def test_the_largest_numbers() -> None:
         assert site.ask("GET", path)[0] == 200
     too_large = site.order(symbol="NVDA", qty="1000000000000", **limit)
     assert too_large["code"] == 40010001
+
+
+def test_beyond_the_table_of_sessions() -> None:
+    """Where no session is known any more, requests say so instead of failing."""
+    asked = Asked(session="nyse", clock=ManualClock(datetime(2030, 1, 5, 15, tzinfo=UTC)))
+    status, body = asked("GET", "/v2/clock")
+    assert status == 422
+    assert "no NYSE session table for 2030-01-05" in body["message"]
