@@ -74,7 +74,7 @@ def requests_panel(lines: tuple[RequestLine, ...], traffic: Traffic, now_ns: int
     """What was asked of the trading API, and how it was answered."""
     return Panel(
         id="requests",
-        title="Trading requests",
+        title="Requests",
         columns=(
             Column("Time", "time", "l"),
             Column("Status", "num", "s"),
