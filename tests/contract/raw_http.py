@@ -11,7 +11,7 @@ MARKET: dict[str, Any] = {
 }  # fmt: skip
 LIMIT: dict[str, Any] = {**MARKET, "type": "limit", "limit_price": "1.5", "time_in_force": "gtc"}
 #: Seconds that an answer may take.
-PATIENCE = 5.0
+PATIENCE = 20.0
 
 
 class Http:

@@ -339,7 +339,7 @@ class Watcher:
 
     def take(self, count: int) -> list[TradeUpdate]:
         """The next updates, each within a second."""
-        return [self.updates.get(timeout=1) for _ in range(count)]
+        return [self.updates.get(timeout=15) for _ in range(count)]
 
 
 def test_trading_stream(exchange: Running, key: str, client: Any) -> None:

@@ -30,7 +30,7 @@ from paper_exchange.testing import Running, running
 NOON = datetime(2026, 11, 20, 17, 0, tzinfo=UTC)
 SECRET = "s"
 KEYS = [f"K{number}" for number in range(12)]
-WITHIN = 5.0
+WITHIN = 20.0
 
 
 @pytest.fixture(scope="module")

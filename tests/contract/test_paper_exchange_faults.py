@@ -272,14 +272,14 @@ def stream(exchange: Running, client: Client) -> Iterator[ClientConnection]:
     with connect(exchange.stream_url, open_timeout=5) as connection:
         connection.send(json.dumps({"action": "auth", "key": client.key, "secret": "s"}))
         connection.send('{"action":"listen","data":{"streams":["trade_updates"]}}')
-        connection.recv(timeout=2)
-        connection.recv(timeout=2)
+        connection.recv(timeout=15)
+        connection.recv(timeout=15)
         yield connection
 
 
 def told(stream: ClientConnection, count: int) -> list[str]:
     """The next events, with the order they are about."""
-    messages = [json.loads(stream.recv(timeout=2))["data"] for _ in range(count)]
+    messages = [json.loads(stream.recv(timeout=15))["data"] for _ in range(count)]
     return [f"{m['order']['client_order_id']} {m['event']}" for m in messages]
 
 
@@ -348,7 +348,7 @@ def test_disconnects(
     client.place("a")
     assert told(stream, len(events)) == events
     with pytest.raises(ConnectionClosed) as closed:
-        stream.recv(timeout=2)
+        stream.recv(timeout=15)
     assert (closed.value.rcvd.code if closed.value.rcvd else None) == code
     assert client.held() == ["a"]
 
@@ -381,7 +381,7 @@ def test_market_data_faults(exchange: Running, client: Client) -> None:
         quotes = []
         with pytest.raises(ConnectionClosed) as ended:
             while True:
-                frame = json.loads(connection.recv(timeout=5))
+                frame = json.loads(connection.recv(timeout=15))
                 quotes += [(one["t"], one["bp"]) for one in frame if one["T"] == "q"]
     assert ended.value.rcvd is not None
     assert ended.value.rcvd.code == 1011

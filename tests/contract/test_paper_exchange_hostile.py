@@ -398,11 +398,11 @@ def test_odd_messages(exchange: Running, message: str) -> None:
     """Each is answered briefly, and the stream goes on."""
     with connect(exchange.stream_url, open_timeout=5) as stream:
         stream.send(message)
-        answer = stream.recv(timeout=2)
+        answer = stream.recv(timeout=15)
         assert len(answer) < 300
         assert json.loads(answer)["data"]["status"] == "unauthorized"
         stream.send('{"action":"auth","key":"k","secret":"s"}')
-        assert json.loads(stream.recv(timeout=2))["data"]["status"] == "authorized"
+        assert json.loads(stream.recv(timeout=15))["data"]["status"] == "authorized"
 
 
 def test_a_stream_that_is_shouted_at(exchange: Running, bystander: Bystander) -> None:
@@ -412,7 +412,7 @@ def test_a_stream_that_is_shouted_at(exchange: Running, bystander: Bystander) ->
             for _ in range(3000):
                 stream.send("{}")
         for _ in range(3000):
-            stream.recv(timeout=2)
+            stream.recv(timeout=15)
 
 
 NESTED: Any = json.loads("[" * 900 + "]" * 900)

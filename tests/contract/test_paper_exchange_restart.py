@@ -69,8 +69,8 @@ def hear(exchange: Running) -> Iterator[ClientConnection]:
     with connect(exchange.stream_url, open_timeout=5) as socket:
         socket.send(json.dumps({"action": "auth", "key": "k", "secret": "s"}))
         socket.send('{"action":"listen","data":{"streams":["trade_updates"]}}')
-        socket.recv(timeout=2)
-        socket.recv(timeout=2)
+        socket.recv(timeout=15)
+        socket.recv(timeout=15)
         yield socket
 
 
@@ -79,7 +79,7 @@ def rest_of(socket: ClientConnection) -> list[str]:
     told = []
     with contextlib.suppress(ConnectionClosed):
         while True:
-            told.append(json.loads(socket.recv(timeout=5))["data"]["event_id"])
+            told.append(json.loads(socket.recv(timeout=15))["data"]["event_id"])
     return told
 
 
@@ -133,7 +133,7 @@ def test_kill_in_the_middle_of_orders(tmp_path: Path) -> None:
             requests.delete(
                 f"{exchange.url}/v2/orders/{resting['id']}", headers=KEYS, timeout=5
             ).raise_for_status()
-            assert json.loads(socket.recv(timeout=2))["data"]["event_id"] > max(told)
+            assert json.loads(socket.recv(timeout=15))["data"]["event_id"] > max(told)
 
 
 def older(orders: list[dict[str, Any]]) -> str:

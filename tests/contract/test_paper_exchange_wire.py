@@ -386,7 +386,7 @@ def test_stream_conversation(exchange: Running, http: Http, path: str) -> None:
 
         def say(message: object) -> Any:
             socket.send(json.dumps(message))
-            frame = socket.recv(timeout=2)
+            frame = socket.recv(timeout=15)
             assert isinstance(frame, bytes)
             return json.loads(frame)
 
@@ -399,7 +399,7 @@ def test_stream_conversation(exchange: Running, http: Http, path: str) -> None:
         }
         assert say(listen) == {"stream": "listening", "data": {"streams": ["trade_updates"]}}
         order = http.order().json()
-        new, fill = (json.loads(socket.recv(timeout=2)) for _ in range(2))
+        new, fill = (json.loads(socket.recv(timeout=15)) for _ in range(2))
         assert new["data"]["event"] == "new"
         assert set(new["data"]["order"]) == ORDER_KEYS | {"cancel_requested_at"}
         assert fill["data"]["order"]["id"] == order["id"]
@@ -415,7 +415,7 @@ def test_stream_in_msgpack(exchange: Running, http: Http) -> None:
         socket.send(
             json.dumps({"action": "authenticate", "data": {"key_id": http.key, "secret_key": "s"}})
         )
-        answer = msgpack.unpackb(socket.recv(timeout=2))
+        answer = msgpack.unpackb(socket.recv(timeout=15))
     assert answer["data"]["status"] == "authorized"
 
 
@@ -426,12 +426,12 @@ def test_fill_delay() -> None:
         with connect(exchange.stream_url, open_timeout=5) as socket:
             socket.send(json.dumps({"action": "auth", "key": http.key, "secret": "s"}))
             socket.send('{"action":"listen","data":{"streams":["trade_updates"]}}')
-            socket.recv(timeout=2)
-            socket.recv(timeout=2)
+            socket.recv(timeout=15)
+            socket.recv(timeout=15)
             order = http.order().json()
             assert http("GET", f"/v2/orders/{order['id']}").json()["status"] == "new"
-            json.loads(socket.recv(timeout=2))
-            fill = json.loads(socket.recv(timeout=2))["data"]
+            json.loads(socket.recv(timeout=15))
+            fill = json.loads(socket.recv(timeout=15))["data"]
         assert fill["event"] == "fill"
         assert fill["order"]["filled_at"] > fill["order"]["submitted_at"]
 
@@ -446,7 +446,7 @@ def test_prompt_end(number: signal.Signals) -> None:
         http.order(**LIMIT)
         with connect(exchange.stream_url, open_timeout=5) as socket:
             socket.send(json.dumps({"action": "auth", "key": "k", "secret": "s"}))
-            socket.recv(timeout=2)
+            socket.recv(timeout=15)
             asked = time.monotonic()
             exchange.process.send_signal(number)
             assert exchange.process.wait(5) == 0
