@@ -55,7 +55,7 @@ def deliver_to_nobody(made: World, count: int) -> None:
 def test_kill_9_again_and_again_loses_and_doubles_nothing(
     make_world: Callable[..., World],
 ) -> None:
-    """Twelve kills at seeded moments under load: as many orders as signals, one end each."""
+    """Twelve kills at seeded moments under load: an order for each signal, and one end."""
     made = make_world(SYMBOLS=",".join(CHEAP))
     draw = random.Random(SEED)
     with Publisher(made) as publisher:
@@ -66,7 +66,12 @@ def test_kill_9_again_and_again_loses_and_doubles_nothing(
     last = made.start(workers=8)
     made.await_ends(publisher.entries, 30)
     assert last.stop() == 0
-    made.check(publisher.entries)
+    # An entry that three of the kills met in its decision is taken for what kills: on a busy machine,
+    # where every decision takes long, that happens. It has its end, and it never was sent.
+    unsent = made.unsent()
+    assert {reason for _, reason, _ in unsent} <= {"POISON"}
+    assert len(unsent) <= CYCLES // 3
+    made.check(publisher.entries, orders=len(publisher.entries) - len(unsent))
     assert len(publisher.entries) > 300
 
 
