@@ -66,8 +66,8 @@ def test_kill_9_again_and_again_loses_and_doubles_nothing(
     last = made.start(workers=8)
     made.await_ends(publisher.entries, 30)
     assert last.stop() == 0
-    # An entry that three of the kills met in its decision is taken for what kills: on a busy machine,
-    # where every decision takes long, that happens. It has its end, and it never was sent.
+    # An entry that three of the kills met in its decision is taken for what kills: that happens on
+    # a busy machine, where every decision takes long. It has its end, and it never was sent.
     unsent = made.unsent()
     assert {reason for _, reason, _ in unsent} <= {"POISON"}
     assert len(unsent) <= CYCLES // 3
