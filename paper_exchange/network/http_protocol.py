@@ -14,7 +14,7 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from paper_exchange.network.http_io import LARGEST_BODY
-from paper_exchange.network.line import FAREWELL_S, LINE, Line, Stall
+from paper_exchange.network.line import FAREWELL_S, LINE, Line, Patience, Stall
 
 #: Bytes of a request line with all its headers, beyond what arrives in one piece.
 LARGEST_HEAD = 65_536
@@ -50,7 +50,7 @@ class _Flow(FlowControl):
             super().resume_reading()
 
 
-class ExchangeHttp(HttpToolsProtocol):
+class ExchangeHttp(Patience, HttpToolsProtocol):
     """One HTTP connection.
 
     Parameters:
@@ -107,16 +107,6 @@ class ExchangeHttp(HttpToolsProtocol):
             return
         super().shutdown()
         self.loop.call_later(FAREWELL_S, self.transport.abort)
-
-    def pause_writing(self) -> None:
-        """The client does not read as fast as it is answered."""
-        super().pause_writing()
-        self._stall.begin()
-
-    def resume_writing(self) -> None:
-        """It has caught up."""
-        super().resume_writing()
-        self._stall.end()
 
     # -- deadlines -------------------------------------------------------------------------------
 

@@ -120,3 +120,19 @@ class Stall:
             reset(self._transport)
         else:
             self.begin()
+
+
+class Patience(asyncio.Protocol):
+    """Watches the stall of a connection; stands before the protocol whose writes it watches."""
+
+    _stall: Stall
+
+    def pause_writing(self) -> None:
+        """The client does not read as fast as it is told."""
+        super().pause_writing()
+        self._stall.begin()
+
+    def resume_writing(self) -> None:
+        """It has caught up."""
+        super().resume_writing()
+        self._stall.end()

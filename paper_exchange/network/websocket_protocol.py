@@ -6,12 +6,12 @@ from typing import Any, cast
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
-from paper_exchange.network.line import FAREWELL_S, LINE, Line, Stall
+from paper_exchange.network.line import FAREWELL_S, LINE, Line, Patience, Stall
 
 _NOT_TEXT = 1007
 
 
-class ExchangeWebSocket(WebSocketsSansIOProtocol):
+class ExchangeWebSocket(Patience, WebSocketsSansIOProtocol):
     """One websocket connection.
 
     Parameters:
@@ -66,16 +66,6 @@ class ExchangeWebSocket(WebSocketsSansIOProtocol):
         self.line.end()
         super().shutdown()
         self.loop.call_later(FAREWELL_S, self.line.reset)
-
-    def pause_writing(self) -> None:
-        """The client does not read as fast as it is told."""
-        super().pause_writing()
-        self._stall.begin()
-
-    def resume_writing(self) -> None:
-        """It has caught up."""
-        super().resume_writing()
-        self._stall.end()
 
 
 def _is_text(frames: list[bytes]) -> bool:

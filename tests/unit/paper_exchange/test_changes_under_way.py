@@ -143,15 +143,21 @@ def test_an_order_in_dollars_is_not_replaced(make: Make) -> None:
     assert refusal["message"] == "notional orders cannot be replaced"
 
 
-def test_what_traded_meanwhile_is_taken_off(make: Make) -> None:
-    """The chain's total is what was asked for."""
+def filled_partly_while_replaced(make: Make, qty: str) -> tuple[Order, Order]:
+    """An order for 2,500 and what was to replace it, after the replacement would have come."""
     world = make(cancel_delay_ms=500, liquidity="displayed")
     order = world.rest("90", qty="2500")
-    successor = world.replace(order, qty="3000")
+    successor = world.replace(order, qty=qty)
     world.price(89)
     world.later(0.25)
     world.price(100)
     world.later(0.5)
+    return order, successor
+
+
+def test_what_traded_meanwhile_is_taken_off(make: Make) -> None:
+    """The chain's total is what was asked for."""
+    order, successor = filled_partly_while_replaced(make, "3000")
     assert order.status == "replaced"
     assert order.filled_qty > 0
     assert successor.qty == 3000 - order.filled_qty
@@ -159,13 +165,7 @@ def test_what_traded_meanwhile_is_taken_off(make: Make) -> None:
 
 def test_a_replacement_for_less_than_has_traded(make: Make) -> None:
     """Comes too late: the old order goes on."""
-    world = make(cancel_delay_ms=500, liquidity="displayed")
-    order = world.rest("90", qty="2500")
-    successor = world.replace(order, qty="1")
-    world.price(89)
-    world.later(0.25)
-    world.price(100)
-    world.later(0.5)
+    order, successor = filled_partly_while_replaced(make, "1")
     assert (order.status, successor.status) == ("partially_filled", "rejected")
     assert order.successor_id is None
 

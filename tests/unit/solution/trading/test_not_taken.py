@@ -186,10 +186,10 @@ def test_news_that_settles_an_order_in_the_queue_frees_its_lane(rig: Rig) -> Non
     assert rig.is_free()
 
 
-def test_an_immediate_order_found_while_queued_holds_the_lane_to_its_end(rig: Rig) -> None:
-    """Adopted but not at its end yet: the asset's next signal still waits for it."""
+def found_while_queued(rig: Rig, **fields: str) -> str:
+    """The id of an order whose answer was unclear, and which the stream told of while it waited."""
     rig.desk.script.append(fail(UNCLEAR))
-    rig.send()
+    rig.send(**fields)
     coid = rig.only_coid()
     for pause in (0.25, 1.0, 1.0):
         rig.clock.advance(pause)
@@ -197,6 +197,12 @@ def test_an_immediate_order_found_while_queued_holds_the_lane_to_its_end(rig: Ri
     rig.desk.place(orjson.loads(rig.desk.posts[0]))
     rig.hear(rig.update(coid, "new"))
     rig.work_all()
+    return coid
+
+
+def test_an_immediate_order_found_while_queued_holds_the_lane_to_its_end(rig: Rig) -> None:
+    """Adopted but not at its end yet: the asset's next signal still waits for it."""
+    coid = found_while_queued(rig)
     second = rig.publish()
     assert rig.work() is False
     rig.desk.fill(coid)
@@ -207,15 +213,7 @@ def test_an_immediate_order_found_while_queued_holds_the_lane_to_its_end(rig: Ri
 
 def test_a_resting_order_found_while_queued_frees_its_lane(rig: Rig) -> None:
     """Open at the broker, and nothing of the asset has to wait for its end."""
-    rig.desk.script.append(fail(UNCLEAR))
-    rig.send(order_type="limit", limit_price="50", time_in_force="day")
-    coid = rig.only_coid()
-    for pause in (0.25, 1.0, 1.0):
-        rig.clock.advance(pause)
-        rig.watch.step()
-    rig.desk.place(orjson.loads(rig.desk.posts[0]))
-    rig.hear(rig.update(coid, "new"))
-    rig.work_all()
+    coid = found_while_queued(rig, order_type="limit", limit_price="50", time_in_force="day")
     assert len(rig.desk.posts) == 1
     assert rig.row(coid).state is State.OPEN
     assert rig.is_free()

@@ -199,14 +199,20 @@ def test_of_two_unclear_orders_the_elder_goes_first() -> None:
     assert [orjson.loads(body)["qty"] for body in rig.desk.posts] == ["1", "2"]
 
 
-def test_a_doubt_that_passes_gives_no_order_up() -> None:
-    """Executions that may not be in the position yet: after the next snapshot it goes."""
+def unclear_with_a_doubt() -> tuple[Rig, Rig, str]:
+    """Who died beside an unclear order, who follows and doubts the position, and the entry."""
     dead = Rig()
     dead.desk.script.append(fail(UNCLEAR))
     entry = dead.send()
     rig = restarted(dead)
     rig.portfolio.moved_elsewhere("NVDA", Decimal(1))
     rig.redeliver(entry)
+    return dead, rig, entry
+
+
+def test_a_doubt_that_passes_gives_no_order_up() -> None:
+    """Executions that may not be in the position yet: after the next snapshot it goes."""
+    dead, rig, entry = unclear_with_a_doubt()
     rig.advance(6)
     assert rig.desk.posts == []
     assert rig.row(dead.only_coid()).state is State.UNKNOWN
@@ -218,12 +224,7 @@ def test_a_doubt_that_passes_gives_no_order_up() -> None:
 
 def test_a_doubt_that_stays_gives_it_up_when_its_signal_is_too_old() -> None:
     """It is looked up until then, and no longer."""
-    dead = Rig()
-    dead.desk.script.append(fail(UNCLEAR))
-    entry = dead.send()
-    rig = restarted(dead)
-    rig.portfolio.moved_elsewhere("NVDA", Decimal(1))
-    rig.redeliver(entry)
+    _, rig, entry = unclear_with_a_doubt()
     rig.advance(70)
     assert rig.desk.posts == []
     assert rig.outcomes.told(entry)[-1] == "expired_unconfirmed"
