@@ -1,105 +1,39 @@
 """How many shares, and which way."""
 
-from asyncio import CancelledError
 from dataclasses import replace
-from decimal import Decimal, getcontext, localcontext
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from solution.book.assets import Asset
 from solution.book.positions import Holdings
 from solution.book.prices import Quote
 from solution.domain.orders import OrderType, Side, TimeInForce
 from solution.domain.reasons import Reason
 from solution.domain.signal import Action, Signal, SizeKind
 from solution.errors import Refused, SignalError
-from solution.trading.sizing import NO_LIMIT, CustomSize, Plan, Request, SizingRules, size
-from tests.helpers.clocks import ManualClock
-
-ZERO = Decimal(0)
-NVDA = Asset("id", "NVDA", "us_equity", True, True, True)
-WHOLE_ONLY = replace(NVDA, fractionable=False)
-BUY = Signal(stream="nvda", entry_id="1-0", ticker="NVDA", digest="d", side=Side.BUY)
-SELL = BUY._replace(side=Side.SELL)
-SHORT = SELL._replace(action=Action.SHORT_SELL)
-LIQUIDATE = BUY._replace(side=None, action=Action.LIQUIDATE)
-BID, ASK = Decimal(99), Decimal(100)
-ONE = Decimal(1)
-OPEN_RULES = SizingRules(
-    weights={}, policy="weight", max_position_pct=ZERO, max_order_notional_pct=ZERO
+from solution.trading.sizing import NO_LIMIT, Plan, Request, SizingRules, size
+from tests.helpers.sizing import (
+    BUY,
+    LIQUIDATE,
+    NVDA,
+    ONE,
+    OPEN_RULES,
+    SELL,
+    SHORT,
+    WHOLE_ONLY,
+    ZERO,
+    holdings,
+    qty,
+    quote,
+    refusal,
+    request,
+    sized,
+    stated,
+    target,
 )
-"""Nothing is capped; a bare buy then wants all of equity."""
-
-
-def holdings(
-    qty: str = "0",
-    *,
-    available: str | None = None,
-    pending: str = "0",
-    buys: str = "0",
-    equity: str = "100000",
-    cash: str = "100000",
-    power: str = "200000",
-    entry: str = "90",
-    uncertain: bool = False,
-) -> Holdings:
-    held = Decimal(qty)
-    return Holdings(
-        equity=Decimal(equity),
-        cash=Decimal(cash),
-        buying_power=Decimal(power),
-        qty=held,
-        available_qty=max(ZERO, held) if available is None else Decimal(available),
-        pending_qty=Decimal(pending),
-        pending_buy_qty=Decimal(buys),
-        avg_entry=Decimal(entry),
-        uncertain=uncertain,
-    )
-
-
-def quote(bid: Decimal | None = BID, ask: Decimal | None = ASK) -> Quote:
-    return Quote("NVDA", bid, ask, None, None, None, 0.0)
-
-
-def request(
-    signal: Signal = BUY,
-    held: Holdings | None = None,
-    *,
-    asset: Asset = NVDA,
-    market: Quote | None = None,
-    rules: SizingRules = OPEN_RULES,
-    **changed: Any,
-) -> Request:
-    return Request(signal, held or holdings(), market or quote(), asset, replace(rules, **changed))
-
-
-def sized(*args: Any, **changed: Any) -> tuple[str, str]:
-    """Side and shares of the plan."""
-    plan = size(request(*args, **changed))
-    return plan.side.value, format(plan.qty, "f")
-
-
-def refusal(*args: Any, **changed: Any) -> str:
-    with pytest.raises(Refused) as caught:
-        size(request(*args, **changed))
-    assert len(caught.value.message) > 10
-    return caught.value.reason
-
-
-def stated(signal: Signal, kind: SizeKind, value: str) -> Signal:
-    return signal._replace(size_kind=kind, size=Decimal(value))
-
-
-def qty(signal: Signal, value: str) -> Signal:
-    return stated(signal, SizeKind.QTY, value)
-
-
-def target(value: str, kind: SizeKind = SizeKind.TARGET_QTY) -> Signal:
-    return stated(BUY._replace(side=None), kind, value)
-
 
 # --- policies ------------------------------------------------------------------------------------
 
@@ -584,259 +518,6 @@ def test_no_price_no_order(signal: Signal) -> None:
     """Nothing is sized on a guess."""
     held = holdings("0" if signal.action is Action.SHORT_SELL else "1")
     assert refusal(signal, held, market=quote(None, None)) == Reason.NO_PRICE
-
-
-# --- targets --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("wanted", "held", "expected"),
-    [
-        ("10", holdings("0"), ("buy", "10")),
-        ("10", holdings("4"), ("buy", "6")),
-        ("10", holdings("4", pending="3", buys="3"), ("buy", "3")),
-        ("10", holdings("15"), ("sell", "5")),
-        ("0", holdings("15"), ("sell", "15")),
-        ("10.5", holdings("10"), ("buy", "0.5")),
-        ("5", holdings("15", available="4", pending="-6"), ("sell", "4")),
-        ("0", holdings("-10"), ("buy", "10")),
-        ("5", holdings("-10"), ("buy", "10")),
-        ("5", holdings("-10", pending="4", buys="4"), ("buy", "6")),
-        ("5", holdings("-10", pending="-5"), ("buy", "10")),
-        ("5", holdings("0", pending="-10"), ("buy", "5")),
-    ],
-)
-def test_a_target_trades_the_difference(
-    wanted: str, held: Holdings, expected: tuple[str, str]
-) -> None:
-    """To what is held and pending; a short is closed first, and only closed."""
-    assert sized(target(wanted), held) == expected
-
-
-@pytest.mark.parametrize(
-    ("wanted", "held", "reason"),
-    [
-        ("10", holdings("10"), Reason.AT_TARGET),
-        ("10", holdings("4", pending="6", buys="6"), Reason.AT_TARGET),
-        ("0", holdings("0"), Reason.AT_TARGET),
-        ("0", holdings("0", pending="-10"), Reason.AT_TARGET),
-        ("0", holdings("-10", pending="10", buys="10"), Reason.AT_TARGET),
-        ("5", holdings("-10", pending="10", buys="10"), Reason.NOTHING_TO_COVER),
-        ("0", holdings("-10", pending="15", buys="15"), Reason.NOTHING_TO_SELL),
-        ("0", holdings("10", available="0"), Reason.NOTHING_TO_SELL),
-    ],
-)
-def test_a_target_without_a_trade(wanted: str, held: Holdings, reason: Reason) -> None:
-    """Reached already, or not reachable now."""
-    assert refusal(target(wanted), held) == reason
-
-
-def test_crossing_zero_is_told() -> None:
-    """The note says why the target is not reached yet."""
-    plan = size(request(target("5"), holdings("-10")))
-    assert (plan.opens, plan.note[:22]) == (False, "TARGET_CLAMPED_AT_ZERO")
-    assert size(request(target("0"), holdings("-10"))).note == ""
-
-
-def test_a_target_weight_is_in_whole_shares() -> None:
-    """5 % of 100,000 at 100.01 is 49 shares; of a fraction above it, only the fraction goes."""
-    wanted = target("0.05", SizeKind.TARGET_WEIGHT)
-    market = quote(ask=Decimal("100.01"))
-    assert sized(wanted, market=market) == ("buy", "49")
-    assert sized(wanted, holdings("49.5"), market=market) == ("sell", "0.5")
-
-
-@pytest.mark.parametrize(
-    ("limit", "held", "expected"),
-    [("1", "80", ("sell", "30")), ("120", "80", ("sell", "39")), ("120", "30", ("buy", "11"))],
-)
-def test_a_limit_below_the_market_does_not_turn_a_target_weight_round(
-    limit: str, held: str, expected: tuple[str, str]
-) -> None:
-    """5 % of equity are 50 shares at the ask of 100, not 5,000 at a limit of 1."""
-    wanted = target("0.05", SizeKind.TARGET_WEIGHT)._replace(limit_price=Decimal(limit))
-    assert sized(wanted, holdings(held)) == expected
-
-
-@pytest.mark.parametrize("held", ["10.5", "9.5"])
-def test_a_fraction_away_is_there_where_fractions_are_refused(held: str) -> None:
-    """ioc: half a share can be neither bought nor sold so."""
-    signal = target("10")._replace(time_in_force=TimeInForce.IOC)
-    assert refusal(signal, holdings(held)) == Reason.AT_TARGET
-
-
-def test_a_target_is_stated() -> None:
-    """Beyond a cap it is refused by the gates, not silently made smaller."""
-    plan = size(request(target("5000"), max_order_qty=Decimal(1)))
-    assert (plan.qty, plan.stated, plan.opens) == (Decimal(5000), True, True)
-
-
-def test_no_difference_to_a_position_in_doubt() -> None:
-    """Executions may be missing in it; only "nothing at all" can be approached safely."""
-    doubtful = holdings("10", available="4", uncertain=True)
-    assert refusal(target("12"), doubtful) == Reason.EXPOSURE_UNCONFIRMED
-    assert refusal(target("5"), doubtful) == Reason.EXPOSURE_UNCONFIRMED
-    assert sized(target("0"), doubtful) == ("sell", "4")
-
-
-SHARES = st.integers(-50, 50).map(lambda n: Decimal(n) / 2)
-
-
-@settings(deadline=None, derandomize=True)
-@given(
-    st.integers(0, 60).map(lambda n: Decimal(n) / 2),
-    SHARES,
-    st.integers(0, 20).map(Decimal),
-    st.booleans(),
-)
-def test_a_target_published_twice_trades_once(
-    wanted: Decimal, held: Decimal, coming: Decimal, filled: bool
-) -> None:
-    """After its order, resting or filled, the same target has nothing more to do."""
-    before = holdings(str(held), pending=str(coming), buys=str(coming))
-    try:
-        plan = size(request(target(str(wanted)), before))
-    except Refused:
-        assume(False)
-    signed = plan.qty if plan.side is Side.BUY else -plan.qty
-    # A target that was only closed on the way through zero continues when the close has filled.
-    assume(not plan.note)
-    assume(plan.qty == abs(wanted - held - coming))
-    if filled:
-        after = holdings(str(held + signed), pending=str(coming), buys=str(coming))
-    else:
-        buys = coming + max(ZERO, signed)
-        free = str(max(ZERO, max(ZERO, held) + min(ZERO, signed)))
-        after = holdings(str(held), available=free, pending=str(coming + signed), buys=str(buys))
-    reason = refusal(target(str(wanted)), after)
-    assert reason in {Reason.AT_TARGET, Reason.NOTHING_TO_COVER}
-
-
-# --- the user's own function ----------------------------------------------------------------------
-
-
-def custom(function: CustomSize, **more: Any) -> dict[str, Any]:
-    return {"policy": "mine:size", "custom": function, **more}
-
-
-def test_a_custom_function_sees_signal_holdings_and_quote() -> None:
-    """The same three things that our own policies look at."""
-    seen: list[object] = []
-
-    def mine(signal: Signal, held: Holdings, market: Quote) -> Decimal:
-        seen.extend([signal, held, market])
-        return Decimal(3)
-
-    held, market = holdings("1"), quote()
-    assert sized(BUY, held, market=market, **custom(mine)) == ("buy", "3")
-    assert seen == [BUY, held, market]
-
-
-@pytest.mark.parametrize(
-    ("answer", "shares"),
-    [
-        (3, "3"),
-        (Decimal("2.5"), "2.5"),
-        (10.1, "10.1"),
-        ("4", "4"),
-        (True, "1"),
-        (1 / 3, "0.333333333"),
-    ],
-)
-def test_a_custom_answer_may_be_any_number(answer: Any, shares: str) -> None:
-    """A float counts as its text; more than the broker's nine decimals are cut."""
-    assert sized(**custom(lambda *_: answer)) == ("buy", shares)
-
-
-@pytest.mark.parametrize("answer", [None, 0, Decimal(0), 0.0])
-def test_a_custom_function_may_stand_aside(answer: Any) -> None:
-    """None and zero are no trade, and no error."""
-    assert refusal(**custom(lambda *_: answer)) == Reason.SIZE_TOO_SMALL
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [-1, Decimal("-0.5"), "ten", "", float("nan"), float("inf"), Decimal("sNaN"), [], object()],
-)
-def test_nonsense_of_a_custom_function_costs_one_signal(answer: Any) -> None:
-    """Whatever it returns: refused, nothing sent."""
-    assert refusal(**custom(lambda *_: answer)) == Reason.SIZING_FAILED
-
-
-@pytest.mark.parametrize(
-    "answer", [Decimal("1e80"), 1e300, 10**5000], ids=["Decimal", "float", "int"]
-)
-def test_an_absurd_number_of_a_custom_function_costs_one_signal(answer: Any) -> None:
-    """And is called its mistake, not an error of the service."""
-    assert refusal(**custom(lambda *_: answer)) == Reason.SIZING_FAILED
-
-
-def test_a_custom_function_keeps_its_precision_to_itself() -> None:
-    """Two digits would let every later size of this worker exceed its cap."""
-
-    def mine(*_: object) -> Decimal:
-        getcontext().prec = 2
-        return Decimal(1_000_000)
-
-    cap = Decimal(12_345)
-    with localcontext() as context:
-        assert sized(max_order_notional=cap, **custom(mine)) == ("buy", "123")
-        assert getcontext() is context
-        assert context.prec == 28
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        ValueError("no"),
-        ZeroDivisionError(),
-        KeyError("x"),
-        MemoryError(),
-        SystemExit(1),
-        KeyboardInterrupt(),
-        CancelledError(),
-    ],
-)
-def test_an_error_of_a_custom_function_costs_one_signal(error: BaseException) -> None:
-    """The service goes on, and the reason names the error."""
-
-    def mine(*_: object) -> Decimal:
-        raise error
-
-    with pytest.raises(Refused, match=type(error).__name__) as caught:
-        size(request(**custom(mine)))
-    assert caught.value.reason == Reason.SIZING_FAILED
-
-
-@pytest.mark.parametrize(("seconds", "in_time"), [(0.25, True), (0.4, False)])
-def test_a_custom_function_that_takes_too_long_costs_one_signal(
-    seconds: float, *, in_time: bool
-) -> None:
-    """Its decision could not be sent any more; the reason names both times."""
-    clock = ManualClock()
-
-    def mine(*_: object) -> int:
-        clock.advance(seconds)
-        return 3
-
-    slow = custom(mine, clock=clock)
-    if in_time:
-        assert sized(**slow) == ("buy", "3")
-    else:
-        with pytest.raises(Refused, match=r"took 0.40 s, the limit is 0.25 s") as caught:
-            size(request(**slow))
-        assert caught.value.reason == Reason.SIZING_FAILED
-
-
-def test_a_custom_size_is_clamped_like_ours() -> None:
-    """It is computed, so it is brought under the caps."""
-    mine = custom(lambda *_: 10_000, max_position_pct=Decimal("0.1"))
-    assert sized(**mine) == ("buy", "100")
-
-
-def test_a_policy_without_its_function_is_refused() -> None:
-    """Misconfigured: no order, and a reason."""
-    assert refusal(policy="nonsense") == Reason.SIZING_FAILED
 
 
 # --- nothing computed ever exceeds a limit --------------------------------------------------------
