@@ -166,7 +166,8 @@ def _node(*arguments: str) -> None:
 
 
 def _unpacked(folder: Path) -> Browser:
-    fonts = folder / "fonts.conf"
+    # The package's own fonts.conf looks where other machines have fonts, and without any it dies.
+    fonts = folder / "fonts-here.conf"
     if not fonts.exists():
         fonts.write_text(_FONTS.format(folder=folder))
     environment = {"LD_LIBRARY_PATH": str(folder / "lib"), "FONTCONFIG_FILE": str(fonts)}
