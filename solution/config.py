@@ -21,9 +21,13 @@ from solution import config_checks as checks
 from solution import config_sources as sources
 from solution.config_groups import (
     AgeSettings,
+    BreakerSettings,
     BrokerSettings,
+    ControlSettings,
+    EndOfSessionSettings,
     GateSettings,
     LedgerSettings,
+    LimitSettings,
     LoggingSettings,
     Ordering,
     OrderSettings,
@@ -31,7 +35,8 @@ from solution.config_groups import (
     SizingPolicy,
     SizingSettings,
 )
-from solution.config_options import OPTIONS, OptionInfo, Options
+from solution.config_option_info import OptionInfo
+from solution.config_options import OPTIONS, Options
 from solution.config_urls import redis_passwords
 from solution.errors import ConfigError
 from solution.failpoints import Rule
@@ -39,10 +44,14 @@ from solution.security import Secret, url_password
 
 __all__ = [
     "AgeSettings",
+    "BreakerSettings",
     "BrokerSettings",
+    "ControlSettings",
     "EffectiveSetting",
+    "EndOfSessionSettings",
     "GateSettings",
     "LedgerSettings",
+    "LimitSettings",
     "LoggingSettings",
     "OptionInfo",
     "OrderSettings",
@@ -84,6 +93,10 @@ class Settings:
     sizing: SizingSettings
     ages: AgeSettings
     gates: GateSettings
+    limits: LimitSettings
+    breaker: BreakerSettings
+    control: ControlSettings
+    end_of_session: EndOfSessionSettings
     logging: LoggingSettings
     workers: int
     queue_size: int
@@ -195,13 +208,14 @@ def _settings(
 ) -> Settings:
     redis, ledger, gates = build.redis(options), build.ledger(options), build.gates(options)
     orders, logging = build.orders(options), build.logging(options, color=color)
-    instance = build.instance(options)
+    instance, control = build.instance(options), build.control(options)
     computed = {
         "alpaca_trading_url": broker.trading_url,
         "alpaca_data_url": broker.data_url,
         "alpaca_stream_url": broker.stream_url,
         "alpaca_data_stream_url": broker.data_stream_url,
         "consumer_group": redis.group,
+        "control_stream": control.stream,
         "instance_name": instance,
         "ledger_url": ledger.url,
         "resend_unknown": str(orders.resend_unknown).lower(),
@@ -211,6 +225,7 @@ def _settings(
     hidden = (
         broker.key_id,
         broker.secret.reveal(),
+        control.key.reveal(),
         *redis_passwords(redis.url),
         url_password(ledger.url),
     )
@@ -222,6 +237,10 @@ def _settings(
         sizing=build.sizing(options),
         ages=build.ages(options),
         gates=gates,
+        limits=build.limits(options),
+        breaker=build.breaker(options),
+        control=control,
+        end_of_session=build.end_of_session(options),
         logging=logging,
         workers=options.workers,
         queue_size=options.queue_size,

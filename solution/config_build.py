@@ -6,9 +6,14 @@ from pathlib import Path
 
 from solution.config_groups import (
     AgeSettings,
+    BreakerSettings,
     BrokerSettings,
+    Cap,
+    ControlSettings,
+    EndOfSessionSettings,
     GateSettings,
     LedgerSettings,
+    LimitSettings,
     LoggingSettings,
     Ordering,
     OrderSettings,
@@ -19,6 +24,7 @@ from solution.config_groups import (
 from solution.config_ledger import for_dry_run, ledger_file, split_postgres_url
 from solution.config_options import Options
 from solution.config_urls import is_alpaca, to_websocket
+from solution.config_values import NamedCaps
 from solution.domain.orders import OrderType, TimeInForce
 
 PAPER_TRADING_URL = "https://paper-api.alpaca.markets"
@@ -105,9 +111,53 @@ def gates(options: Options) -> GateSettings:
         queue_when_closed=options.queue_when_closed,
         allowed_symbols=frozenset(options.allowed_symbols),
         denied_symbols=frozenset(options.denied_symbols),
+        max_spread_bps=options.max_spread_bps,
+        price_collar_pct=options.price_collar_pct,
+        duplicate_window=options.duplicate_window,
         kill_switch=options.kill_switch,
         kill_switch_file=absolute(options.kill_switch_file),
         dry_run=options.dry_run,
+    )
+
+
+def limits(options: Options) -> LimitSettings:
+    return LimitSettings(
+        max_gross_exposure_pct=options.max_gross_exposure_pct,
+        ticker_caps=_caps(options.ticker_caps),
+        strategy_caps=_caps(options.strategy_caps),
+        max_trades_per_day=options.max_trades_per_day,
+        max_orders_per_minute=options.max_orders_per_minute,
+        max_orders_per_minute_per_ticker=options.max_orders_per_minute_per_ticker,
+        max_daily_loss_pct=options.max_daily_loss_pct,
+        max_drawdown_pct=options.max_drawdown_pct,
+        max_flips=options.max_flips,
+        flip_window=options.flip_window,
+        halt_on_trip=options.halt_on_trip,
+    )
+
+
+def _caps(named: NamedCaps) -> tuple[tuple[str, Cap], ...]:
+    return tuple((name, Cap(amount=cap.amount, fraction=cap.fraction)) for name, cap in named)
+
+
+def breaker(options: Options) -> BreakerSettings:
+    return BreakerSettings(
+        failures=options.circuit_breaker_failures,
+        cooldown=options.circuit_breaker_cooldown,
+        reset=options.circuit_breaker_reset,
+    )
+
+
+def control(options: Options) -> ControlSettings:
+    stream = options.control_stream or f"signalpaca:control:{options.consumer_group}"
+    return ControlSettings(
+        stream=f"{stream}-dry-run" if options.dry_run else stream, key=options.control_hmac_key
+    )
+
+
+def end_of_session(options: Options) -> EndOfSessionSettings:
+    return EndOfSessionSettings(
+        liquidate=options.eos_behavior == "liquidate", before_close=options.eos_minutes
     )
 
 

@@ -4,7 +4,8 @@ import re
 from collections.abc import Iterable, Mapping
 
 from solution.config_groups import BrokerSettings
-from solution.config_options import OPTIONS, OptionInfo, Options
+from solution.config_option_info import OptionInfo
+from solution.config_options import OPTIONS, Options
 from solution.config_sources import Given, shown
 from solution.config_urls import host_of, is_alpaca, is_live, is_local, is_loopback
 from solution.errors import ConfigError

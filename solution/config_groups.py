@@ -130,10 +130,74 @@ class GateSettings:
     allowed_symbols: frozenset[str]
     """Empty = every symbol."""
     denied_symbols: frozenset[str]
+    max_spread_bps: Decimal | None
+    price_collar_pct: Decimal | None
+    """Fraction of the last trade."""
+    duplicate_window: float
+    """Seconds; 0 = off."""
     kill_switch: bool
     kill_switch_file: Path
     """Absolute."""
     dry_run: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cap:
+    """A limit on a value: account currency, or a fraction of equity, or neither (no limit)."""
+
+    amount: Decimal | None = None
+    fraction: Decimal | None = None
+
+    def of(self, equity: Decimal) -> Decimal:
+        """The limit in account currency; infinite for none, 0 of no equity."""
+        if self.amount is not None:
+            return self.amount
+        return Decimal("Infinity") if self.fraction is None else self.fraction * equity
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitSettings:
+    """Limits over more than one order; counts and seconds of 0 and caps of None are no limit."""
+
+    max_gross_exposure_pct: Decimal | None
+    """Multiple of equity."""
+    ticker_caps: tuple[tuple[str, Cap], ...]
+    strategy_caps: tuple[tuple[str, Cap], ...]
+    max_trades_per_day: int
+    max_orders_per_minute: int
+    max_orders_per_minute_per_ticker: int
+    max_daily_loss_pct: Decimal | None
+    """Fraction of the day's opening equity, (0, 1]."""
+    max_drawdown_pct: Decimal | None
+    """Likewise."""
+    max_flips: int
+    flip_window: float
+    halt_on_trip: bool
+    """A limit that trips stops exits as well."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerSettings:
+    failures: int
+    """In a row; 0 = never trips."""
+    cooldown: float
+    """Seconds until a probe; 0 = none."""
+    reset: bool
+    """Close it at start."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlSettings:
+    stream: str
+    key: Secret
+    """Empty: only commands that stop trading are taken."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndOfSessionSettings:
+    liquidate: bool
+    before_close: float
+    """Seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,70 +1,32 @@
 """Every setting there is: name, default, meaning. The reference page is generated from this.
 
 A field's name in upper case is the variable's name. Defaults are written as the text a user would
-write, and go through the same rule.
+write, and go through the same rule. What protects an account stands in
+:mod:`solution.config_safety_options`.
 """
 
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import Field
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from solution import config_values as rule
 from solution.config_ledger import LEDGER_URL
-from solution.config_urls import HTTP_URL, REDIS_URL, WS_URL
+from solution.config_option_info import (
+    NAME,
+    OPTIONAL_HTTP_URL,
+    OPTIONAL_WS_URL,
+    OptionInfo,
+    option,
+)
+from solution.config_safety_options import SafetyOptions
+from solution.config_urls import REDIS_URL
 from solution.domain.orders import TimeInForce
 from solution.security import Secret
 
-OPTIONAL_HTTP_URL = rule.optional(HTTP_URL)
-OPTIONAL_WS_URL = rule.optional(WS_URL)
-NAME = rule.optional(
-    rule.pattern(r"[A-Za-z0-9_.:-]{1,64}", "1 to 64 letters, digits, '_', '.', ':' or '-'")
-)
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OptionInfo:
-    """One row of the reference: what can be said of a setting without reading any value."""
-
-    name: str
-    default: str
-    """As a user would write it; empty = unset."""
-    description: str
-    allowed: str
-    section: str
-    parse: Any
-    shown_default: str = ""
-    """What the reference shows in place of a default that is computed."""
-    aliases: tuple[str, ...] = ()
-    secret: bool = False
-    """Also read from the file named by NAME_FILE, and never shown."""
-    keeps_empty: bool = False
-    """An empty value means something; for every other setting it means the default."""
-    missing: str = ""
-    """The part of the product this version lacks, for an option that is not built yet.
-
-    Such an option's default means off: what is not there must not look as if it were on.
-    """
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return (self.name, *self.aliases)
-
-    @property
-    def is_url(self) -> bool:
-        return self.name.endswith("_URL")
-
-
-def option(default: str, section: str, description: str, **notes: Any) -> Any:
-    """A field of Options: its default as text and its row in the reference."""
-    extra = {"section": section, **notes}
-    return Field(default=default, description=description, json_schema_extra=extra)
-
-
-class Options(BaseSettings):
+class Options(SafetyOptions):
     """The texts of one environment, validated one by one.
 
     Built from layers (``Options(layers=…)``, see solution.config_sources), first one first: which
@@ -263,30 +225,6 @@ class Options(BaseSettings):
         "for a session or an auction is sized on the last known price.",
     )
 
-    allow_short: Annotated[bool, rule.ALLOW_SHORT] = option(
-        "explicit", "Gates", "`explicit`: only `action=short_sell` opens a short; `false`: none."
-    )
-    allow_extended_hours: Annotated[bool, rule.FLAG] = option(
-        "false", "Gates", "Accept signals with `extended_hours=true`."
-    )
-    queue_when_closed: Annotated[bool, rule.FLAG] = option(
-        "false", "Gates", "Send day and gtc orders to the broker while the market is closed."
-    )
-    allowed_symbols: Annotated[tuple[str, ...], rule.SYMBOLS] = option(
-        "", "Gates", "Only these may trade.", shown_default="every symbol"
-    )
-    denied_symbols: Annotated[tuple[str, ...], rule.SYMBOLS] = option(
-        "", "Gates", "These may not, whatever the allow list says.", shown_default="none"
-    )
-    kill_switch: Annotated[bool, rule.FLAG] = option(
-        "false", "Gates", "Refuse every order from the start."
-    )
-    kill_switch_file: Annotated[str, rule.PATH] = option(
-        ".kill_switch",
-        "Gates",
-        "While this file exists, or cannot be looked at, no order is sent. Made absolute at start.",
-    )
-
     log_level: Annotated[str, rule.LOG_LEVEL] = option("INFO", "Logging", "Least level logged.")
     log_dir: Annotated[str, rule.PATH] = option(
         "logs",
@@ -294,37 +232,6 @@ class Options(BaseSettings):
         "Directory of `signalpaca.log` (JSON lines, a new file each day UTC, 30 kept); an empty "
         "value means console only.",
         keeps_empty=True,
-    )
-
-    exclusive_account: Annotated[bool, rule.FLAG] = option(
-        "false",
-        "Later",
-        "Nobody else trades on the account: many cancels may become one cancel-all request.",
-        missing="cancel-all",
-    )
-    max_daily_loss_pct: Annotated[Decimal | None, rule.FRACTION_CAP] = option(
-        "0", "Later", "Loss of a day that stops new entries.", missing="daily-loss gate"
-    )
-    max_trades_per_day: Annotated[int, rule.whole(0, 1_000_000)] = option(
-        "0", "Later", "Orders per day, 0 = no limit.", missing="daily-trades gate"
-    )
-    circuit_breaker_failures: Annotated[int, rule.whole(0, 1_000)] = option(
-        "0",
-        "Later",
-        "Failures in a row that stop new entries, 0 = never.",
-        missing="circuit breaker",
-    )
-    circuit_breaker_reset: Annotated[bool, rule.FLAG] = option(
-        "false", "Later", "Close a tripped breaker at start.", missing="circuit breaker"
-    )
-    signal_hmac_keys: Annotated[str, rule.TEXT] = option(
-        "", "Later", "Keys that signals must be signed with.", secret=True, missing="signed intake"
-    )
-    duplicate_window: Annotated[float, rule.seconds("0", "86400")] = option(
-        "0",
-        "Later",
-        "Seconds in which identical content without `signal_id` counts as one signal.",
-        missing="duplicate window",
     )
 
     @classmethod
@@ -356,5 +263,18 @@ def _info(field_name: str, field: FieldInfo) -> OptionInfo:
     )
 
 
-OPTIONS: dict[str, OptionInfo] = {name: _info(name, f) for name, f in Options.model_fields.items()}
+SECTIONS = (
+    *("Broker", "Redis", "Ledger", "Service", "Orders", "Sizing", "Limits", "Ages", "Gates"),
+    *("Trading state", "Circuit breaker", "End of session", "Going live", "Signed intake"),
+    *("Logging", "Later"),
+)
+"""The order of the reference; within a section, that of the fields."""
+
+
+def _rows() -> dict[str, OptionInfo]:
+    rows = {name: _info(name, field) for name, field in Options.model_fields.items()}
+    return dict(sorted(rows.items(), key=lambda row: SECTIONS.index(row[1].section)))
+
+
+OPTIONS: dict[str, OptionInfo] = _rows()
 """Field name to its row, in the order of the reference."""

@@ -15,7 +15,8 @@ from dotenv.parser import parse_stream
 from pydantic.fields import FieldInfo
 from pydantic_settings import PydanticBaseSettingsSource
 
-from solution.config_options import OPTIONS, OptionInfo, Options
+from solution.config_option_info import OptionInfo
+from solution.config_options import OPTIONS, Options
 from solution.errors import ConfigError
 from solution.security import MASK, mask_url, read_secret_file
 

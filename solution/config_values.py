@@ -44,6 +44,10 @@ class NotionalCap(NamedTuple):
     fraction: Decimal | None
 
 
+NamedCaps = tuple[tuple[str, NotionalCap], ...]
+"""Pairs of a name and its limit, in the order given."""
+
+
 _WHOLE = re.compile(r"[0-9]{1,18}")
 _DECIMAL = re.compile(r"(?:[0-9]{1,18}(?:\.[0-9]{0,18})?|\.[0-9]{1,18})")
 _SYMBOL = re.compile(r"[A-Z0-9]{1,12}(?:[./-][A-Z0-9]{1,12}){0,2}")
@@ -125,6 +129,36 @@ def _parse_fraction_cap(text: str) -> Decimal | None:
 
 
 FRACTION_CAP = Rule(_parse_fraction_cap, "a fraction of equity from 0 to 1 (0.10 = 10 %), 0 = none")
+
+
+def _parse_multiple_cap(text: str) -> Decimal | None:
+    value = _parse_decimal(text)
+    if value > 10:
+        raise ValueError
+    return value or None
+
+
+MULTIPLE_CAP = Rule(
+    _parse_multiple_cap, "a multiple of equity from 0 to 10 (1 = no borrowing), 0 = no limit"
+)
+
+
+def optional_cap(high: str) -> Rule:
+    """A number up to ``high``; 0 becomes None."""
+    bounded = decimal("0", high)
+    return Rule(lambda text: bounded.parse(text) or None, f"{bounded.allowed}; 0 = no limit")
+
+
+def minutes(low: str, high: str) -> Rule:
+    """A duration given in minutes, as a float number of seconds."""
+
+    def parse(text: str) -> float:
+        value = _parse_decimal(text)
+        if not Decimal(low) <= value <= Decimal(high):
+            raise ValueError
+        return float(value * 60)
+
+    return Rule(parse, f"minutes from {low} to {high}")
 
 
 def _parse_notional_cap(text: str) -> NotionalCap:
@@ -245,6 +279,24 @@ def _parse_weights(text: str) -> Weights:
 
 
 WEIGHTS = Rule(_parse_weights, "pairs such as NVDA:0.3,AAPL:0.2, each in (0,1], together at most 1")
+
+
+def _named_caps(name_of: Callable[[str], str]) -> Callable[[str], NamedCaps]:
+    def parse(text: str) -> NamedCaps:
+        caps: dict[str, NotionalCap] = {}
+        for item in _split(text) if text else []:
+            name, separator, cap = item.rpartition(":")
+            name = name_of(name.strip()) if separator else ""
+            if not name or name in caps:
+                raise ValueError("each item is a name, a colon and an amount, each name once")
+            caps[name] = _parse_notional_cap(cap.strip())
+        return tuple(caps.items())
+
+    return parse
+
+
+TICKER_CAPS = Rule(_named_caps(_parse_symbol), "pairs such as NVDA:20000,TSLA:5% (of equity)")
+STRATEGY_CAPS = Rule(_named_caps(str), "pairs such as sma:20000,scalp:5% (of equity)")
 
 SIZING_POLICIES = ("weight", "position_pct", "fixed_qty", "fixed_notional", "all_in")
 

@@ -110,6 +110,41 @@ class Reason(_Explained):
         "The kill switch is on, or its file cannot be read.",
         "`signalpaca resume`, or unset `KILL_SWITCH`.",
     )
+    TRADING_HALTED = (
+        "TRADING_HALTED",
+        "The account is halted: a person did it, or a limit that tripped with `HALT_ON_TRIP`.",
+        "See `signalpaca status` for who and why; `signalpaca resume` when it is settled.",
+    )
+    REDUCING_ONLY = (
+        "REDUCING_ONLY",
+        "Only orders that shrink a position are sent: for the account, or for this ticker.",
+        "See `signalpaca status` for who and why; `signalpaca resume`, or the next session.",
+    )
+    STATE_UNKNOWN = (
+        "STATE_UNKNOWN",
+        "The trading state could not be read from the ledger for more than a second.",
+        "See the log; nothing is sent until it can be read.",
+    )
+    CIRCUIT_OPEN = (
+        "CIRCUIT_OPEN",
+        "The circuit breaker is open: too many orders in a row failed at the broker.",
+        "Look at the failures (`signalpaca breaker status`), then `signalpaca breaker reset`.",
+    )
+    LIVE_NOT_ALLOWED = (
+        "LIVE_NOT_ALLOWED",
+        "The account that answers is not the one this service was started and allowed for.",
+        "Compare keys and account; stop the service, and start it again for that account.",
+    )
+    DAILY_LOSS = (
+        "DAILY_LOSS",
+        "The day's loss has reached `MAX_DAILY_LOSS_PCT` of its opening equity.",
+        "Entries wait for the next session, or for `signalpaca resume`.",
+    )
+    DRAWDOWN = (
+        "DRAWDOWN",
+        "Equity fell from the day's highest by `MAX_DRAWDOWN_PCT` of its opening equity.",
+        "Entries wait for the next session, or for `signalpaca resume`.",
+    )
     ACCOUNT_BLOCKED = (
         "ACCOUNT_BLOCKED",
         "The broker has blocked the account for trading, or its owner suspended it there.",
@@ -160,6 +195,21 @@ class Reason(_Explained):
         "The market data names no positive price for the symbol.",
         "Check the symbol and the data feed.",
     )
+    WIDE_SPREAD = (
+        "WIDE_SPREAD",
+        "Bid and ask lie further apart than `MAX_SPREAD_BPS`, or one of them is missing.",
+        "Wait for a better market, send a limit order, or raise the limit.",
+    )
+    PRICE_COLLAR = (
+        "PRICE_COLLAR",
+        "The order could trade further from the last trade than `PRICE_COLLAR_PCT`.",
+        "Check the price in the signal and the market data.",
+    )
+    DUPLICATE_SIGNAL = (
+        "DUPLICATE_SIGNAL",
+        "The same content was published in this stream within `DUPLICATE_WINDOW`.",
+        "Send a `signal_id` of its own with each signal that is meant.",
+    )
     NOT_TRADABLE = (
         "NOT_TRADABLE",
         "The broker lists the asset as not tradable.",
@@ -199,6 +249,41 @@ class Reason(_Explained):
         "POSITION_CAP",
         "The position would exceed `MAX_POSITION_PCT` of equity.",
         "Ask for less, or raise the cap.",
+    )
+    TICKER_CAP = (
+        "TICKER_CAP",
+        "The position would exceed the ticker's limit in `TICKER_CAPS`.",
+        "Ask for less, or raise the cap.",
+    )
+    STRATEGY_CAP = (
+        "STRATEGY_CAP",
+        "What the strategy holds would exceed its limit in `STRATEGY_CAPS`.",
+        "Ask for less, or raise the cap.",
+    )
+    GROSS_EXPOSURE_CAP = (
+        "GROSS_EXPOSURE_CAP",
+        "All positions together would exceed `MAX_GROSS_EXPOSURE_PCT` of equity.",
+        "Close something, or raise the cap.",
+    )
+    TRADES_PER_DAY = (
+        "TRADES_PER_DAY",
+        "`MAX_TRADES_PER_DAY` orders that open or add were sent today (New York).",
+        "Exits still pass. Wait for the next day, or raise the limit on purpose.",
+    )
+    ORDERS_PER_MINUTE = (
+        "ORDERS_PER_MINUTE",
+        "Orders that open came faster than `MAX_ORDERS_PER_MINUTE` or the limit per ticker.",
+        "Publish fewer signals, or raise the limit on purpose.",
+    )
+    KEY_LIMIT = (
+        "KEY_LIMIT",
+        "The key that signed the signal may not trade this symbol, or not so much at once.",
+        "See the key's limits in `SIGNAL_HMAC_KEYS`.",
+    )
+    WASH_TRADE = (
+        "WASH_TRADE",
+        "An order of ours that rests on the other side could trade with it; the broker refuses.",
+        "Cancel that order first, or let an exit do it (`EXIT_CANCELS_RESTING`).",
     )
     ORDER_NOTIONAL_CAP = (
         "ORDER_NOTIONAL_CAP",

@@ -92,6 +92,11 @@ class Signal(NamedTuple):
         return self.action in _EXITS
 
     @property
+    def must_open(self) -> bool:
+        """Whether it can only add exposure; a bare buy may cover a short, a target may reduce."""
+        return self.action in {Action.BUY_LONG, Action.SHORT_SELL}
+
+    @property
     def has_legs(self) -> bool:
         """Whether a take-profit or stop-loss order is attached."""
         return self.take_profit is not None or self.stop_loss is not None

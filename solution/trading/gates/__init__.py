@@ -11,10 +11,13 @@ from solution.trading.gates.view import Denial, Gate, View
 
 SIGNAL_GATES: tuple[Gate, ...] = (
     signal_gates.kill_switch,
+    signal_gates.trading_state,
+    signal_gates.live_guard,
     signal_gates.account_blocked,
     signal_gates.ticker_halted,
     signal_gates.signal_age,
     signal_gates.queue_wait,
+    signal_gates.duplicate,
     signal_gates.asset_class,
     signal_gates.symbol_lists,
     signal_gates.tradable,
@@ -26,6 +29,8 @@ SIGNAL_GATES: tuple[Gate, ...] = (
 """Judge the signal, before a size is known."""
 
 ORDER_GATES: tuple[Gate, ...] = (
+    order_gates.reducing,
+    order_gates.breaker,
     order_gates.market_open,
     order_gates.exposure_confirmed,
     order_gates.fractionable,

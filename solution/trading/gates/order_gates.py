@@ -14,6 +14,21 @@ from solution.trading.gates.view import Denial, View
 _QUEUEABLE = frozenset({TimeInForce.DAY, TimeInForce.GTC})
 
 
+def reducing(view: View) -> Denial | None:
+    """REDUCING refuses what turned out to add exposure."""
+    found = view.restriction
+    if found is None or view.plan is None or not found.forbids(opens=view.plan.opens):
+        return None
+    return Denial(found.reason, found.message)
+
+
+def breaker(view: View) -> Denial | None:
+    """An open circuit breaker lets only reductions through."""
+    if view.breaker is None or view.plan is None or not view.plan.opens:
+        return None
+    return Denial(Reason.CIRCUIT_OPEN, view.breaker)
+
+
 def market_open(view: View) -> Denial | None:
     """In session per time in force; auctions in their windows; day and gtc may queue."""
     if view.time_in_force is TimeInForce.OPG:

@@ -10,6 +10,27 @@ def kill_switch(view: View) -> Denial | None:
     return Denial(Reason.KILL_SWITCH, view.killed) if view.killed else None
 
 
+def trading_state(view: View) -> Denial | None:
+    """HALTED refuses everything; REDUCING what must add exposure, whatever its size turns out."""
+    found = view.restriction
+    if found is None or not found.forbids(opens=view.signal.must_open):
+        return None
+    return Denial(found.reason, found.message)
+
+
+def live_guard(view: View) -> Denial | None:
+    """Only the account that this service was started and allowed for."""
+    return Denial(Reason.LIVE_NOT_ALLOWED, view.live) if view.live else None
+
+
+def duplicate(view: View) -> Denial | None:
+    """The same content within DUPLICATE_WINDOW, where no ``signal_id`` tells two signals apart."""
+    if not view.duplicate_of:
+        return None
+    why = f"entry {view.duplicate_of} said the same less than DUPLICATE_WINDOW before"
+    return Denial(Reason.DUPLICATE_SIGNAL, why)
+
+
 def account_blocked(view: View) -> Denial | None:
     """An account that may not trade gets no orders, exits included: each would be refused."""
     if view.account is None or not view.account.blocked:

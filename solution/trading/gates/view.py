@@ -11,6 +11,7 @@ from solution.domain.orders import TimeInForce
 from solution.domain.ports import AssetView
 from solution.domain.reasons import Reason
 from solution.domain.signal import Signal
+from solution.domain.trading_state import Restriction
 from solution.session import extended_session
 from solution.trading.sizing import NO_LIMIT, Plan
 
@@ -52,6 +53,10 @@ class View:
             was not fresh when read or has lost its broker since.
         waited: seconds since it was read.
         seen_at: when this picture was taken, monotonic seconds.
+        restriction: what the trading state of account and ticker allows; None = everything.
+        breaker: why the circuit breaker lets no order through that opens a position.
+        live: why the account that answers is not the one that may be traded.
+        duplicate_of: the entry with the same content that this one came after, too soon.
         account: as the last snapshot says, so up to a minute old; None before the first.
         halted: why this ticker trades no more until a person resumes it.
         price_age: seconds since we received ``quote``; None without one.
@@ -70,6 +75,10 @@ class View:
     waited: float
     seen_at: float = 0.0
     killed: str | None = None
+    restriction: Restriction | None = None
+    breaker: str | None = None
+    live: str | None = None
+    duplicate_of: str | None = None
     account: Account | None = None
     halted: str | None = None
     quote: Quote | None = None

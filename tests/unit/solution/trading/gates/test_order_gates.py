@@ -60,6 +60,8 @@ def verdict(gate: Gate, **changed: Any) -> str | None:
 def test_the_order_of_the_gates_is_fixed() -> None:
     """Reasons are part of the contract: which of two denials is told must not change by chance."""
     assert [gate.__name__ for gate in ORDER_GATES] == [
+        "reducing",
+        "breaker",
         "market_open",
         "exposure_confirmed",
         "fractionable",

@@ -50,10 +50,13 @@ def test_the_order_of_the_gates_is_fixed() -> None:
     """The kill switch before all else; reasons are part of the contract."""
     assert [gate.__name__ for gate in SIGNAL_GATES] == [
         "kill_switch",
+        "trading_state",
+        "live_guard",
         "account_blocked",
         "ticker_halted",
         "signal_age",
         "queue_wait",
+        "duplicate",
         "asset_class",
         "symbol_lists",
         "tradable",
