@@ -13,6 +13,7 @@ from typing import Any
 import redis
 
 from benchmarks import broker_data
+from benchmarks.limits import NO_LIMITS
 from benchmarks.pipelines import GROUP
 from benchmarks.processes import BrokerClient, Child, Failed, broker, redis_server
 
@@ -110,8 +111,7 @@ class Bench:
             "SYMBOLS": ",".join([*self.tickers, broker_data.WARM_UP]),
             "SIZING": "fixed_qty",
             "QTY": "1",
-            "MAX_POSITION_PCT": "0",
-            "MAX_ORDER_NOTIONAL": "0",
+            **NO_LIMITS,
             "MAX_QUOTE_AGE": "0",
             "KILL_SWITCH_FILE": str(directory / "kill"),
             "LOG_DIR": str(directory / "logs"),

@@ -29,6 +29,7 @@ from typing import Any
 
 import redis
 
+from benchmarks.limits import NO_LIMITS
 from benchmarks.processes import Child, Failed, redis_server
 from benchmarks.report import goals, machine, write
 
@@ -81,7 +82,7 @@ def measure(
 
 
 def environment(url: str, port: int, folder: Path) -> dict[str, str]:
-    """The service with everything at its default but the size of an order."""
+    """The service with everything at its default but the size of an order and its limits."""
     return {
         "ALPACA_API_KEY": "PKBENCHMARK",
         "ALPACA_SECRET_KEY": "none",
@@ -93,6 +94,7 @@ def environment(url: str, port: int, folder: Path) -> dict[str, str]:
         "LOG_DIR": str(folder / "logs"),
         "SIZING": "fixed_qty",
         "QTY": "1",
+        **NO_LIMITS,
     }
 
 

@@ -39,6 +39,7 @@ from solution.runtime.lanes import Lanes
 from solution.security import Redactor
 from solution.trading.compose import PipelineRules
 from solution.trading.desk import TradingDesk
+from solution.trading.duplicates import Duplicates
 from solution.trading.gates.view import GateRules
 from solution.trading.halts import Halts
 from solution.trading.kill_switch import KillSwitch
@@ -193,6 +194,7 @@ class Parts:
             saga=None,
             turnstile=Turnstile(),
             starved=self._lanes.starved,
+            duplicates=Duplicates(0),
             **collaborators,
         )
         self.release_all(0)

@@ -83,8 +83,6 @@ def measure(kills: int, folder: Path, ledger: str | None, *, standby: bool) -> d
             "LEDGER_URL": url_of_ledger,
             "LOG_DIR": "",
             "RATE_LIMIT_PER_MINUTE": "0",
-            "MAX_POSITION_PCT": "0",
-            "MAX_ORDER_NOTIONAL": "0",
             "EXECUTIONS_MAXLEN": "10000000",  # all ends are counted afterwards
         }
         client = redis.Redis(port=port, protocol=2)

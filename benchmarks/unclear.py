@@ -133,8 +133,6 @@ def measure(orders: int, workers: int, folder: Path) -> tuple[dict[str, Known], 
         env = environment(url, port, folder) | {
             "ALPACA_STREAM_URL": url.replace("http:", "ws:") + "/stream",
             "RATE_LIMIT_PER_MINUTE": "0",
-            "MAX_POSITION_PCT": "0",
-            "MAX_ORDER_NOTIONAL": "0",
         }
         client = redis.Redis(port=port, protocol=2)
         line = ["-m", "solution", "-w", str(workers)]

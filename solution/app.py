@@ -109,6 +109,7 @@ class Trader:
             schedule=made.schedule,
             clock=self._clock,
         )
+        made.restore_counts()
         failpoints.hit("recovery.restored")
         unclaimed = startup.unclaimed_orders(
             made.ledger, made.wrapper, made.deployment, self._clock, self._stop

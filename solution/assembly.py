@@ -41,6 +41,7 @@ from solution.runtime.supervisor import Supervisor
 from solution.trading import recovery
 from solution.trading.compose import Composer, PipelineRules
 from solution.trading.desk import TradingDesk
+from solution.trading.duplicates import Duplicates
 from solution.trading.exit_saga import ExitSaga
 from solution.trading.halts import Halts
 from solution.trading.kill_switch import KillSwitch
@@ -96,7 +97,8 @@ class Assembly:
         self.consumer = consumer
         self.ledger = ledger
         self.limiter = RateLimiter(settings.rate_limit_per_minute, clock=clock)
-        self.portfolio = Portfolio(clock)
+        strategies = [name for name, _ in settings.limits.strategy_caps]
+        self.portfolio = Portfolio(clock, strategies)
         self.prices = PriceBook()
         self._build_broker()
         for symbol in settings.sizing.symbols:
@@ -114,6 +116,7 @@ class Assembly:
         self.limiter.subscribe(self.lanes.wake)
         self._turnstile = Turnstile()
         self.halts = Halts(ledger)
+        self.duplicates = Duplicates(settings.gates.duplicate_window)
         self.lease = LeaseKeeper(ledger, clock, also=self.halts.refresh)
         self.wrapper.fence = self.lease.check
         self.file_check = FileCheck(ledger.path, clock) if ledger.path else None
@@ -234,6 +237,7 @@ class Assembly:
                 sizing,
                 weights=dict(settings.sizing.weights),
                 symbols=settings.sizing.symbols,
+                ticker_caps=dict(settings.limits.ticker_caps),
             ),
             order_type=settings.orders.order_type,
             time_in_force=settings.orders.time_in_force,
@@ -280,6 +284,7 @@ class Assembly:
             saga=saga if settings.orders.exit_cancels_resting else None,
             turnstile=self._turnstile,
             starved=self.lanes.starved,
+            duplicates=self.duplicates,
         )
         work = worker(self.lanes, self.limiter, self.pipeline)
         self.workers = WorkerPool(settings.workers, work, clock=self._clock)
@@ -354,6 +359,17 @@ class Assembly:
             find_asset=self.wrapper.find,
             undecided_ms=self.rules.gates.undecided_ms,
         )
+
+    def restore_counts(self) -> None:
+        """What orders before this process have used up of the limits, and said already."""
+        settings = self._settings
+        strategies = [name for name, _ in settings.limits.strategy_caps]
+        window_ms = int(settings.gates.duplicate_window * 1000)
+        with self.ledger.open_reader() as reader:
+            recovery.restore_counts(reader, self.portfolio, self._clock, strategies)
+            if window_ms:
+                since_ms = self._clock.epoch_ms() - window_ms
+                self.duplicates.restore(reader.contents_since(since_ms))
 
     # --- what others call -------------------------------------------------------------------------
 

@@ -8,7 +8,6 @@ from solution.config_groups import (
     AgeSettings,
     BreakerSettings,
     BrokerSettings,
-    Cap,
     ControlSettings,
     EndOfSessionSettings,
     GateSettings,
@@ -25,6 +24,7 @@ from solution.config_ledger import for_dry_run, ledger_file, split_postgres_url
 from solution.config_options import Options
 from solution.config_urls import is_alpaca, to_websocket
 from solution.config_values import NamedCaps
+from solution.domain.caps import Cap
 from solution.domain.orders import OrderType, TimeInForce
 
 PAPER_TRADING_URL = "https://paper-api.alpaca.markets"
@@ -122,7 +122,7 @@ def gates(options: Options) -> GateSettings:
 
 def limits(options: Options) -> LimitSettings:
     return LimitSettings(
-        max_gross_exposure_pct=options.max_gross_exposure_pct,
+        gross_exposure=Cap(fraction=options.max_gross_exposure_pct),
         ticker_caps=_caps(options.ticker_caps),
         strategy_caps=_caps(options.strategy_caps),
         max_trades_per_day=options.max_trades_per_day,

@@ -9,6 +9,7 @@ from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 
+from solution.domain.caps import Cap
 from solution.domain.orders import OrderType, TimeInForce
 from solution.security import Secret, mask_url
 
@@ -142,25 +143,10 @@ class GateSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cap:
-    """A limit on a value: account currency, or a fraction of equity, or neither (no limit)."""
-
-    amount: Decimal | None = None
-    fraction: Decimal | None = None
-
-    def of(self, equity: Decimal) -> Decimal:
-        """The limit in account currency; infinite for none, 0 of no equity."""
-        if self.amount is not None:
-            return self.amount
-        return Decimal("Infinity") if self.fraction is None else self.fraction * equity
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class LimitSettings:
     """Limits over more than one order; counts and seconds of 0 and caps of None are no limit."""
 
-    max_gross_exposure_pct: Decimal | None
-    """Multiple of equity."""
+    gross_exposure: Cap
     ticker_caps: tuple[tuple[str, Cap], ...]
     strategy_caps: tuple[tuple[str, Cap], ...]
     max_trades_per_day: int

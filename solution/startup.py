@@ -212,6 +212,7 @@ def tickers_of(settings: Settings) -> dict[str, tuple[str, ...]]:
         "WEIGHTS": tuple(ticker for ticker, _ in sizing.weights),
         "ALLOWED_SYMBOLS": tuple(sorted(gates.allowed_symbols)),
         "DENIED_SYMBOLS": tuple(sorted(gates.denied_symbols)),
+        "TICKER_CAPS": tuple(ticker for ticker, _ in settings.limits.ticker_caps),
     }
 
 
@@ -231,9 +232,11 @@ def in_broker_spelling(settings: Settings, find: Callable[[str], AssetView | Non
         for name, tickers in tickers_of(settings).items()
     }
     weighed, shares = spelled["WEIGHTS"], (share for _, share in settings.sizing.weights)
-    twice = [symbol for symbol in weighed if weighed.count(symbol) > 1]
-    if twice:
-        raise StartupError(f"WEIGHTS names {twice[0]} in two spellings")
+    capped, caps = spelled["TICKER_CAPS"], (cap for _, cap in settings.limits.ticker_caps)
+    for name in ("WEIGHTS", "TICKER_CAPS"):
+        twice = [symbol for symbol in spelled[name] if spelled[name].count(symbol) > 1]
+        if twice:
+            raise StartupError(f"{name} names {twice[0]} in two spellings")
     return replace(
         settings,
         sizing=replace(
@@ -246,6 +249,7 @@ def in_broker_spelling(settings: Settings, find: Callable[[str], AssetView | Non
             allowed_symbols=frozenset(spelled["ALLOWED_SYMBOLS"]),
             denied_symbols=frozenset(spelled["DENIED_SYMBOLS"]),
         ),
+        limits=replace(settings.limits, ticker_caps=tuple(zip(capped, caps, strict=True))),
     )
 
 
@@ -345,6 +349,8 @@ def sizing_rules(settings: Settings) -> SizingRules:
         max_order_notional=sizing.max_order_notional or Decimal(0),
         max_order_notional_pct=sizing.max_order_notional_pct or Decimal(0),
         max_order_qty=sizing.max_order_qty or Decimal(0),
+        strategy_caps=dict(settings.limits.strategy_caps),
+        gross_exposure=settings.limits.gross_exposure,
         sell_only_above_entry=sizing.sell_only_above_entry,
         custom=_custom(sizing.function) if sizing.function else None,
     )
@@ -367,7 +373,7 @@ def _custom(path: str) -> CustomSize:
 
 def gate_rules(settings: Settings) -> GateRules:
     """The gates' settings."""
-    gates, ages = settings.gates, settings.ages
+    gates, ages, limits = settings.gates, settings.ages, settings.limits
     return GateRules(
         allow_short=gates.allow_short,
         allow_extended_hours=gates.allow_extended_hours,
@@ -379,4 +385,10 @@ def gate_rules(settings: Settings) -> GateRules:
         max_price_age=ages.max_price_age,
         max_quote_age=ages.max_quote_age,
         max_order_qty=settings.sizing.max_order_qty or Decimal(0),
+        exits_cancel_resting=settings.orders.exit_cancels_resting,
+        max_spread_bps=gates.max_spread_bps,
+        price_collar_pct=gates.price_collar_pct,
+        max_trades_per_day=limits.max_trades_per_day,
+        max_orders_per_minute=limits.max_orders_per_minute,
+        max_orders_per_minute_per_ticker=limits.max_orders_per_minute_per_ticker,
     )

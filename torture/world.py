@@ -41,6 +41,15 @@ from torture.signals import (
 from torture.violation import Violation
 from torture.wire import Broker, first_post_of
 
+NO_LIMITS = dict.fromkeys(
+    (
+        *("MAX_POSITION_PCT", "MAX_ORDER_NOTIONAL", "MAX_GROSS_EXPOSURE_PCT", "MAX_TRADES_PER_DAY"),
+        *("MAX_ORDERS_PER_MINUTE_PER_TICKER", "MAX_DAILY_LOSS_PCT", "MAX_FLIPS"),
+        *("MAX_SPREAD_BPS", "PRICE_COLLAR_PCT"),
+    ),
+    "0",
+)
+"""Delivery is the subject here, and how often is chosen by the plan."""
 SETTLE_WITHIN = 40.0
 """Seconds for everything to come to its end once the faults have stopped (I7)."""
 STOP_WITHIN = 12.0
@@ -269,8 +278,7 @@ class World:
             "SIZING": "fixed_qty",
             "QTY": "1",
             "SYMBOLS": ",".join(SYMBOLS),
-            "MAX_POSITION_PCT": "0",
-            "MAX_ORDER_NOTIONAL": "0",
+            **NO_LIMITS,
             "KILL_SWITCH_FILE": str(self._switch),
             **({"SIGNALPACA_FAILPOINTS": failpoints} if failpoints else {}),
         }

@@ -7,104 +7,20 @@ held for arithmetic only: never under a network call, and no caller's code that 
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from solution.book.audit import Finding, SnapshotAudit
+from solution.book.holdings import NEVER, Account, Holding, Holdings, Position
 from solution.book.reservations import ZERO, Reservation, Reservations
+from solution.book.strategies import StrategyBook
+from solution.book.tallies import Sent, Tallies
 from solution.clock import Clock
 from solution.domain.orders import Side
 
+__all__ = ["Account", "Holdings", "Portfolio", "Position", "weights"]
+
 R = TypeVar("R")
-NEVER = float("-inf")
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """Account currency amounts as the broker states them.
-
-    ``last_equity`` is that of the previous session's close, None where not stated.
-    """
-
-    id: str
-    equity: Decimal
-    cash: Decimal
-    buying_power: Decimal
-    blocked: bool = False
-    shorting_enabled: bool = True
-    last_equity: Decimal | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """Signed shares (short is negative), what of it may be sold, and its average entry price."""
-
-    symbol: str
-    qty: Decimal
-    qty_available: Decimal
-    avg_entry_price: Decimal
-    market_value: Decimal = ZERO
-
-
-@dataclass(slots=True)
-class _Holding:
-    """One position. Where executions may or may not be in ``qty`` already, it is in doubt.
-
-    The truth then lies between ``qty - sold_in_doubt`` and ``qty + bought_in_doubt``, until a
-    snapshot that was asked for after ``doubted_at``. ``held`` is what the snapshot says that open
-    orders hold of it, ``held_elsewhere`` the part of that which is not ours; ``masked`` may turn
-    out to be not ours either, since the sales we thought it belonged to may have ended before.
-    """
-
-    qty: Decimal = ZERO
-    held: Decimal = ZERO
-    held_elsewhere: Decimal = ZERO
-    avg_entry: Decimal = ZERO
-    moved_at: float = NEVER
-    doubted_at: float = NEVER
-    sold_in_doubt: Decimal = ZERO
-    bought_in_doubt: Decimal = ZERO
-    masked: Decimal = ZERO
-
-    @property
-    def uncertain(self) -> bool:
-        return self.doubted_at != NEVER
-
-    def settle(self) -> None:
-        """A snapshot has the truth."""
-        self.doubted_at = NEVER
-        self.sold_in_doubt = self.bought_in_doubt = self.masked = ZERO
-
-
-class Holdings(NamedTuple):
-    """What one decision may use, taken under the portfolio's mutex.
-
-    Shares and account currency. ``available_qty`` is what may be sold now, ``pending_qty`` the
-    signed remainder of open, unknown and reserved orders, ``pending_buy_qty`` its buying half
-    (with what was bought and may not be in ``qty`` yet). ``uncertain``: ``qty`` may lack the last
-    executions, or hold them twice; ``available_qty`` is then the least it can be.
-    """
-
-    equity: Decimal
-    cash: Decimal
-    buying_power: Decimal
-    qty: Decimal
-    available_qty: Decimal
-    pending_qty: Decimal
-    pending_buy_qty: Decimal
-    avg_entry: Decimal
-    uncertain: bool = False
-
-    @property
-    def most_long(self) -> Decimal:
-        """The position should every pending buy fill and no pending sale."""
-        return self.qty + self.pending_buy_qty
-
-    @property
-    def most_short(self) -> Decimal:
-        """The shares short should every pending sale fill and no pending buy."""
-        return self.pending_buy_qty - self.pending_qty - self.qty
 
 
 class Portfolio:
@@ -112,14 +28,18 @@ class Portfolio:
 
     Args:
         clock: monotonic time; a snapshot and the events around it are ordered by it.
+        strategies: those that have a limit of their own.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, strategies: Iterable[str] = ()) -> None:
         self._clock = clock
         self._mutex = threading.Lock()
-        self._holdings: dict[str, _Holding] = {}
+        self._holdings: dict[str, Holding] = {}
         self._reservations = Reservations()
         self._audit = SnapshotAudit()
+        self._tallies = Tallies(clock)
+        self._strategies = StrategyBook(strategies)
+        self._gross = ZERO
         self._account: Account | None = None
         self._snapshot_at = NEVER
         self._changed_at = NEVER
@@ -150,7 +70,7 @@ class Portfolio:
             self._audit.cash(account.cash, busy=bool(busy))
             differing = {}
             for symbol in {*positions, *self._holdings}:
-                mine = self._holdings.setdefault(symbol, _Holding())
+                mine = self._holdings.setdefault(symbol, Holding())
                 # A fill seen after the request may or may not be in the answer; keeping ours is
                 # exact, because the event carried the broker's own standing.
                 if mine.moved_at >= requested_at:
@@ -169,13 +89,16 @@ class Portfolio:
             return differing
 
     def _take_over(
-        self, mine: _Holding, theirs: Position | None, sells: tuple[Decimal, Decimal]
+        self, mine: Holding, theirs: Position | None, sells: tuple[Decimal, Decimal]
     ) -> None:
         if theirs is None:
             mine.qty = mine.held = mine.held_elsewhere = mine.avg_entry = ZERO
+            self._revalue(mine)
             return
         mine.qty = theirs.qty
         mine.avg_entry = theirs.avg_entry_price
+        worth = theirs.market_value / theirs.qty if theirs.qty else ZERO
+        self._revalue(mine, worth or theirs.avg_entry_price)
         surely_ours, maybe_ours = sells
         mine.held = abs(theirs.qty) - abs(theirs.qty_available)
         mine.held_elsewhere = max(ZERO, mine.held - surely_ours)
@@ -185,17 +108,26 @@ class Portfolio:
 
     # --- decisions ------------------------------------------------------------------------
 
-    def reserve(self, symbol: str, decide: Callable[[Holdings], tuple[Reservation, R]]) -> R:
+    def reserve(
+        self,
+        symbol: str,
+        decide: Callable[[Holdings], tuple[Reservation, R]],
+        *,
+        strategy: str = "",
+    ) -> R:
         """Decide a size and promise it in one step, so that parallel decisions cannot overlap.
 
         Args:
             symbol: the asset.
             decide: pure arithmetic, runs under the mutex; returns the reservation and whatever
                 the caller wants back. What it raises leaves nothing reserved.
+            strategy: whose value the holdings are to tell.
         """
         with self._mutex:
-            reservation, result = decide(self._view(symbol))
+            reservation, result = decide(self._view(symbol, strategy=strategy))
             self._reservations.add(reservation)
+            if reservation.opens:
+                self._tallies.add(reservation.client_order_id, symbol)
             return result
 
     def restore(self, reservation: Reservation) -> None:
@@ -209,6 +141,20 @@ class Portfolio:
                 # The snapshot taken at start did not know yet whose order holds these shares.
                 mine.held_elsewhere = max(ZERO, mine.held_elsewhere - reservation.open_qty)
 
+    def restore_counts(
+        self, sent: Iterable[Sent], filled: Iterable[tuple[str, str, Decimal]]
+    ) -> None:
+        """What orders before this process have used up of the limits.
+
+        Args:
+            sent: those of today that opened a position, in order of sending.
+            filled: strategy, ticker and signed shares that its orders have traded.
+        """
+        with self._mutex:
+            self._tallies.restore(sent)
+            for strategy, symbol, qty in filled:
+                self._strategies.filled(strategy, symbol, qty)
+
     def view(self, symbol: str) -> Holdings:
         with self._mutex:
             return self._view(symbol)
@@ -221,7 +167,7 @@ class Portfolio:
                 return self._view(symbol)
             self._reservations.drop(client_order_id)
             try:
-                return self._view(symbol)
+                return self._view(symbol, strategy=own.strategy, beside=client_order_id)
             finally:
                 self._reservations.add(own)
 
@@ -238,11 +184,13 @@ class Portfolio:
                 for own in open_ones:
                     self._reservations.add(own)
 
-    def _view(self, symbol: str, *, all_free: bool = False) -> Holdings:
+    def _view(
+        self, symbol: str, *, strategy: str = "", beside: str = "", all_free: bool = False
+    ) -> Holdings:
         account = self._account
         if account is None:
             raise RuntimeError("no account snapshot has been applied yet")
-        held = self._holdings.get(symbol) or _Holding()
+        held = self._holdings.get(symbol) or Holding()
         promised = self._reservations
         free = max(ZERO, held.qty)
         if not all_free:
@@ -258,7 +206,26 @@ class Portfolio:
             pending_buy_qty=promised.pending_buy_qty(symbol) + held.bought_in_doubt,
             avg_entry=held.avg_entry,
             uncertain=held.uncertain,
+            gross=self._gross + promised.opening,
+            strategy_value=self._value_of(strategy) if strategy else ZERO,
+            tally=self._tallies.of(symbol, beside),
         )
+
+    def _value_of(self, strategy: str) -> Decimal:
+        held = self._strategies.value(strategy, self._standing)
+        return held + self._reservations.opening_of(strategy)
+
+    def _standing(self, symbol: str) -> tuple[Decimal, Decimal]:
+        held = self._holdings.get(symbol)
+        return (held.qty, held.mark) if held is not None else (ZERO, ZERO)
+
+    def _revalue(self, mine: Holding, mark: Decimal = ZERO) -> None:
+        """Keep the sum over all positions; ``mark`` 0: the price is no news."""
+        mine.mark = mark or mine.mark
+        most = max(abs(mine.qty + mine.bought_in_doubt), abs(mine.qty - mine.sold_in_doubt))
+        value = most * mine.mark
+        self._gross += value - mine.value
+        mine.value = value
 
     # --- what happens to orders -----------------------------------------------------------
 
@@ -288,13 +255,8 @@ class Portfolio:
         with self._mutex:
             self._changed_at = now
             order = self._reservations.get(client_order_id)
-            if price > 0 and order is not None:
-                self._audit.spent(signed_qty * price)
-            else:
-                self._audit.lost_count()
-            if price <= 0 and order is not None:
-                price = order.price
-            mine = self._holdings.setdefault(symbol, _Holding())
+            price = self._count_cash(order, signed_qty, price)
+            mine = self._holdings.setdefault(symbol, Holding())
             fresh = order is not None and not order.maybe_in_snapshot
             if position_qty is not None:
                 # Executions of both sides in one snapshot may cancel out and hide its age.
@@ -308,10 +270,23 @@ class Portfolio:
                 mine.doubted_at = now
                 mine.sold_in_doubt += max(ZERO, -signed_qty)
                 mine.bought_in_doubt += max(ZERO, signed_qty)
+                self._revalue(mine, price)
             if order is not None:
+                if order.strategy:
+                    self._strategies.filled(order.strategy, symbol, signed_qty)
                 if mine.doubted_at == now:
                     self._unmask(mine, order, abs(signed_qty), now)
                 self._reservations.fill(order, abs(signed_qty), price, now)
+
+    def _count_cash(
+        self, order: Reservation | None, signed_qty: Decimal, price: Decimal
+    ) -> Decimal:
+        """What the execution does to our own count of the cash; returns the price to book it at."""
+        if price > 0 and order is not None:
+            self._audit.spent(signed_qty * price)
+        else:
+            self._audit.lost_count()
+        return order.price if price <= 0 and order is not None else price
 
     def moved_elsewhere(self, symbol: str, position_qty: Decimal) -> None:
         """An execution that no order of ours made (a bracket's leg, a sale by hand).
@@ -323,7 +298,7 @@ class Portfolio:
         with self._mutex:
             self._changed_at = now
             self._audit.lost_count()
-            mine = self._holdings.setdefault(symbol, _Holding())
+            mine = self._holdings.setdefault(symbol, Holding())
             mine.doubted_at = now  # first: so it cannot make more available than we knew of
             self._stand_at(mine, position_qty, ZERO, mine.avg_entry, now)
 
@@ -338,7 +313,7 @@ class Portfolio:
         with self._mutex:
             self._changed_at = now
             self._audit.lost_count()
-            mine = self._holdings.setdefault(symbol, _Holding())
+            mine = self._holdings.setdefault(symbol, Holding())
             mine.doubted_at = now
             after = mine.qty + signed_qty if position_qty is None else position_qty
             self._stand_at(mine, after, signed_qty, mine.avg_entry, now)
@@ -348,7 +323,7 @@ class Portfolio:
         return bool(buys - self._reservations.pending_qty(symbol) if signed_qty > 0 else buys)
 
     def _stand_at(
-        self, mine: _Holding, position_qty: Decimal, signed_qty: Decimal, price: Decimal, now: float
+        self, mine: Holding, position_qty: Decimal, signed_qty: Decimal, price: Decimal, now: float
     ) -> None:
         """Take over the standing that came with an execution.
 
@@ -364,7 +339,7 @@ class Portfolio:
             mine.bought_in_doubt = max(ZERO, most - position_qty)
         self._move(mine, position_qty - mine.qty, price, now)
 
-    def _move(self, mine: _Holding, signed_qty: Decimal, price: Decimal, now: float) -> None:
+    def _move(self, mine: Holding, signed_qty: Decimal, price: Decimal, now: float) -> None:
         after = mine.qty + signed_qty
         if after == 0:
             mine.avg_entry = ZERO
@@ -374,6 +349,7 @@ class Portfolio:
             mine.avg_entry = (mine.qty * mine.avg_entry + signed_qty * price) / after
         mine.qty = after
         mine.moved_at = now
+        self._revalue(mine, price)
 
     def ended(self, client_order_id: str) -> None:
         """The order is at its end; its remainder is free again."""
@@ -382,11 +358,11 @@ class Portfolio:
             self._changed_at = now
             order = self._reservations.get(client_order_id)
             if order is not None:
-                mine = self._holdings.setdefault(order.symbol, _Holding())
+                mine = self._holdings.setdefault(order.symbol, Holding())
                 self._unmask(mine, order, order.open_qty, now)
                 self._reservations.end(order, now)
 
-    def _unmask(self, mine: _Holding, order: Reservation, qty: Decimal, now: float) -> None:
+    def _unmask(self, mine: Holding, order: Reservation, qty: Decimal, now: float) -> None:
         """A sale of ours holds ``qty`` shares less. If it already did when the broker answered,
         what was held then was another's, and is not free now.
         """
@@ -397,10 +373,13 @@ class Portfolio:
             mine.doubted_at = now
             mine.masked += masked
 
-    def released(self, client_order_id: str) -> None:
-        """The order provably never existed."""
+    def released(self, client_order_id: str, *, sent: bool = True) -> None:
+        """The order provably does not exist; ``sent``: it was asked for, and counts as one."""
         with self._mutex:
+            own = self._reservations.get(client_order_id)
             self._reservations.drop(client_order_id)
+            if own is not None and not sent:
+                self._tallies.drop(client_order_id, own.symbol)
 
     def covers(self, client_order_id: str) -> bool:
         """Whether a reduction that was sized before can still be sent as it is.
@@ -413,7 +392,7 @@ class Portfolio:
             order = self._reservations.get(client_order_id)
             if order is None or order.opens:
                 return True
-            held = self._holdings.get(order.symbol) or _Holding()
+            held = self._holdings.get(order.symbol) or Holding()
             if order.side is Side.BUY:
                 return -held.qty >= self._reservations.pending_buy_qty(order.symbol)
             promised = self._reservations.open_sell_qty(order.symbol) + held.held_elsewhere

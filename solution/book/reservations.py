@@ -31,6 +31,7 @@ class Reservation:
     qty: Decimal
     price: Decimal
     opens: bool
+    strategy: str = ""
     filled_qty: Decimal = ZERO
     filled_cost: Decimal = ZERO
     cost_in_snapshot: Decimal = ZERO
@@ -80,10 +81,13 @@ class Reservations:
     def __init__(self) -> None:
         self._held: dict[str, Reservation] = {}
         self._open_by_symbol: dict[str, dict[str, Reservation]] = {}
-        self._charged: dict[str, tuple[Decimal, Decimal]] = {}
+        self._charged: dict[str, tuple[Decimal, Decimal, Decimal]] = {}
         self._snapshot_at = float("-inf")
         self.buying_power = ZERO
         self.cash = ZERO
+        self.opening = ZERO
+        """What open orders may still add to positions, at their reserved prices."""
+        self._opening_of: dict[str, Decimal] = {}
 
     def __len__(self) -> int:
         return len(self._held)
@@ -101,7 +105,7 @@ class Reservations:
         """Give everything back: the order provably does not exist."""
         gone = self._held.pop(client_order_id, None)
         if gone is not None:
-            self._uncharge(client_order_id)
+            self._uncharge(gone)
             self._close(gone)
 
     def accept(self, reservation: Reservation, at: float) -> None:
@@ -128,8 +132,9 @@ class Reservations:
         for coid, held in list(self._held.items()):
             if held.ended_at is not None and held.ended_at < requested_at:
                 del self._held[coid]
-        self.buying_power = self.cash = ZERO
+        self.buying_power = self.cash = self.opening = ZERO
         self._charged.clear()
+        self._opening_of.clear()
         for held in self._held.values():
             held.maybe_in_snapshot = True
             # Of what was learned while the snapshot was on its way, it may contain nothing.
@@ -183,17 +188,31 @@ class Reservations:
         found = self._open_by_symbol.get(symbol)
         return found.values() if found else ()
 
+    def opening_of(self, strategy: str) -> Decimal:
+        """The part of :attr:`opening` that is a strategy's."""
+        return self._opening_of.get(strategy, ZERO)
+
     def _charge(self, held: Reservation) -> None:
-        self._uncharge(held.client_order_id)
+        self._uncharge(held)
         power, cash = held.charges(self._snapshot_at)
-        self._charged[held.client_order_id] = power, cash
+        opening = held.open_qty * held.price if held.opens else ZERO
+        self._charged[held.client_order_id] = power, cash, opening
+        self._add(held, power, cash, opening)
+
+    def _uncharge(self, held: Reservation) -> None:
+        charged = self._charged.pop(held.client_order_id, None)
+        if charged is not None:
+            power, cash, opening = charged
+            self._add(held, -power, -cash, -opening)
+
+    def _add(self, held: Reservation, power: Decimal, cash: Decimal, opening: Decimal) -> None:
         self.buying_power += power
         self.cash += cash
-
-    def _uncharge(self, client_order_id: str) -> None:
-        power, cash = self._charged.pop(client_order_id, (ZERO, ZERO))
-        self.buying_power -= power
-        self.cash -= cash
+        if opening:
+            self.opening += opening
+            if held.strategy:
+                mine = self._opening_of.get(held.strategy, ZERO) + opening
+                self._opening_of[held.strategy] = mine
 
     def _close(self, held: Reservation) -> None:
         of_symbol = self._open_by_symbol.get(held.symbol, {})

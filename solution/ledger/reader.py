@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from solution.domain import legs
+from solution.domain.orders import Side
 from solution.domain.records import DeadLetter, EquityPoint, Intent, Note, State, Trade
 from solution.ledger import rows
 from solution.ledger.store import matching
@@ -106,6 +107,42 @@ class LedgerReader:
     def count_dead_letters(self) -> int:
         """How many dead letters there are."""
         return int(self._read("SELECT count(*) FROM dead_letters")[0][0])
+
+    def opened_since(self, since_ms: int) -> list[tuple[str, str, int]]:
+        """Orders sent since then (epoch ms) that open: id, symbol, when; oldest first."""
+        unsent = (State.NOT_SENT.value, State.REFUSED.value)
+        found = self._read(
+            "SELECT client_order_id, symbol, submitted_ms FROM order_intents"
+            " WHERE submitted_ms >= ? AND CAST(reserved_cash AS REAL) > 0"
+            " AND state NOT IN (?, ?) ORDER BY submitted_ms",
+            (max(since_ms, 1), *unsent),
+        )
+        return [(str(coid), str(symbol), int(at)) for coid, symbol, at in found]
+
+    def contents_since(self, since_ms: int) -> list[tuple[str, str, str]]:
+        """Stream, digest and entry id of signals without a ``signal_id`` decided since then."""
+        found = self._read(
+            "SELECT stream, digest, entry_id FROM order_intents"
+            " WHERE created_ms >= ? AND signal_id = '' ORDER BY id",
+            (max(since_ms, 1),),
+        )
+        return [(str(stream), str(digest), str(entry)) for stream, digest, entry in found]
+
+    def filled_by_strategy(self, names: Iterable[str]) -> list[tuple[str, str, Decimal]]:
+        """Strategy, symbol and signed shares that its orders have traded in all, one sum each."""
+        wanted = [rows.text(name) for name in names]
+        found = self._read(
+            "SELECT strategy, symbol, side, filled_qty FROM order_intents"  # noqa: S608  # marks only
+            f" WHERE strategy IN ({', '.join('?' * len(wanted))})"
+            " AND CAST(filled_qty AS REAL) > 0",
+            wanted,
+        )
+        sums: dict[tuple[str, str], Decimal] = {}
+        for strategy, symbol, side, text in found:
+            qty = Decimal(text) if side == Side.BUY else -Decimal(text)
+            key = str(strategy), str(symbol)
+            sums[key] = sums.get(key, Decimal(0)) + qty
+        return [(strategy, symbol, qty) for (strategy, symbol), qty in sums.items()]
 
     def get_state(self, key: str) -> str | None:
         """A value the service keeps, or None."""

@@ -58,6 +58,7 @@ _SETTLED_BY_CANCELS = frozenset(
         Reason.NOTHING_TO_SELL,
         Reason.NOTHING_TO_COVER,
         Reason.INSUFFICIENT_BUYING_POWER,
+        Reason.WASH_TRADE,
     }
 )
 """Refusals that do not speak against cancelling: nothing is left to do then, or the cancels give
@@ -142,9 +143,7 @@ class Composer:
         # the gates together.
         view.plan = plan
         view.time_in_force = tif
-        view.holdings = held
-        view.position_cap = sizing.position_cap(held.equity)
-        view.notional_cap = sizing.notional_cap(held.equity)
+        self._complete(view, held)
         denial = first_denial(ORDER_GATES, view)
         if denial is not None:
             raise Refused(denial.reason, denial.message)
@@ -162,10 +161,18 @@ class Composer:
         if denial is not None:
             return denial
         view.plan = self._as_planned(intent, view)
-        view.holdings = held
-        view.position_cap = self._rules.sizing.position_cap(held.equity)
-        view.notional_cap = self._rules.sizing.notional_cap(held.equity)
+        self._complete(view, held)
         return first_denial(ORDER_GATES, view)
+
+    def _complete(self, view: View, held: Holdings) -> None:
+        """What the order's gates compare with, once the account is known."""
+        sizing, equity = self._rules.sizing, held.equity
+        view.holdings = held
+        view.position_cap = sizing.position_cap(equity)
+        view.notional_cap = sizing.notional_cap(equity)
+        view.gross_cap = sizing.gross_exposure.of(equity)
+        view.ticker_cap = sizing.ticker_cap(view.asset.symbol, equity)
+        view.strategy_cap = sizing.strategy_cap(view.signal.strategy, equity)
 
     def _as_planned(self, intent: Intent, view: View) -> Plan:
         side, qty = Side(intent.side), intent.reserved_qty
@@ -241,7 +248,9 @@ class Composer:
 
     def _reservation(self, intent: Intent, plan: Plan) -> Reservation:
         coid, symbol = intent.client_order_id, intent.symbol
-        return Reservation(coid, symbol, plan.side, plan.qty, plan.charge, plan.opens)
+        return Reservation(
+            coid, symbol, plan.side, plan.qty, plan.charge, plan.opens, intent.strategy
+        )
 
     def _intent(self, work: Work, plan: Plan, tif: TimeInForce) -> Intent:
         intent = self.blank(work, State.SUBMITTING)

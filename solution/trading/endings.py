@@ -64,7 +64,7 @@ class Endings:
         log.error("signal_crashed", exc_info=error, extra={"signal_id": work.ref.entry_id})
         coid = self._composer.client_order_id(work.signal)
         if self._ledger.find(work.signal.identity, coid) is None:
-            self._portfolio.released(coid)
+            self._portfolio.released(coid, sent=False)
             message = f"{type(error).__name__}: {error}"
             self.refuse(work, lane, Reason.INTERNAL_ERROR, message)
         else:

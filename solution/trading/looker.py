@@ -10,6 +10,7 @@ from solution.book.prices import Quote
 from solution.clock import Clock
 from solution.domain.market import Market
 from solution.trading.compose import Composer, PipelineRules
+from solution.trading.duplicates import Duplicates
 from solution.trading.gates.view import View
 from solution.trading.halts import Halts
 from solution.trading.kill_switch import KillSwitch
@@ -47,8 +48,10 @@ class Looker:
         clock: Clock,
         redis_ms: Callable[[], int],
         starved: Callable[[], float],
+        duplicates: Duplicates,
     ) -> None:
         self._rules = rules
+        self._duplicates = duplicates
         self._composer = composer
         self._desk = desk
         self._portfolio = portfolio
@@ -83,6 +86,8 @@ class Looker:
             killed=self._kill.reason(),
             account=self._portfolio.account(),
             halted=self._halts.reason(symbol),
+            duplicate_of=self._duplicates.earlier(signal),
+            resting=self._tracker.resting(symbol),
             quote=quote,
             price_age=self._clock.monotonic() - quote.received if quote else None,
             quote_age=(wall - exchange_at).total_seconds() if exchange_at else None,

@@ -22,6 +22,7 @@ from solution.domain.stages import Stages
 from solution.errors import IdentityExists, LedgerError, Refused, SignalError
 from solution.rate_limiter import Slot
 from solution.trading.compose import Composer, PipelineRules
+from solution.trading.duplicates import Duplicates
 from solution.trading.endings import Endings
 from solution.trading.exit_saga import Cleared, ExitSaga, Resting
 from solution.trading.gates import SIGNAL_GATES, first_denial
@@ -65,6 +66,7 @@ class Pipeline:
         saga: cancels resting orders in an exit's way; None leaves them (EXIT_CANCELS_RESTING).
         turnstile: where signals take turns.
         starved: seconds of waiting for the rate budget so far; see :meth:`Lanes.starved`.
+        duplicates: which content was published a moment ago.
     """
 
     def __init__(  # noqa: PLR0913 - the collaborators of the order path, each used here
@@ -85,6 +87,7 @@ class Pipeline:
         saga: ExitSaga | None,
         turnstile: Turnstile,
         starved: Callable[[], float],
+        duplicates: Duplicates,
     ) -> None:
         self._rules = rules
         self._composer = Composer(rules)
@@ -108,6 +111,7 @@ class Pipeline:
             clock=clock,
             redis_ms=redis_ms,
             starved=starved,
+            duplicates=duplicates,
         )
         self._endings = Endings(
             composer=self._composer,
@@ -242,7 +246,7 @@ class Pipeline:
             self._send(work, lane, slot, intent, view)
         except BaseException as e:
             if not sent or isinstance(e, IdentityExists):
-                self._portfolio.released(intent.client_order_id)
+                self._portfolio.released(intent.client_order_id, sent=False)
             raise
 
     def _check_order(self, work: Work) -> None:
@@ -293,11 +297,13 @@ class Pipeline:
                     return None  # not refused for cancels that were not waited for
                 continue  # it took its time: look again
             intent = self._portfolio.reserve(
-                work.asset.symbol, functools.partial(self._composer.decide, work, view)
+                work.asset.symbol,
+                functools.partial(self._composer.decide, work, view),
+                strategy=work.signal.strategy,
             )
             if self._is_recent(view):
                 return intent, view
-            self._portfolio.released(intent.client_order_id)
+            self._portfolio.released(intent.client_order_id, sent=False)
 
     def _is_recent(self, view: View) -> bool:
         """Whether what the gates saw may still be acted on."""

@@ -6,7 +6,7 @@ have reached the broker is looked up by its id; its redelivered entry finds it i
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Protocol
@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from solution import failpoints
 from solution.book.positions import Portfolio
 from solution.book.reservations import Reservation
+from solution.book.tallies import Sent, day_began_ms
 from solution.clock import Clock
 from solution.domain import legs
 from solution.domain.orders import CLIENT_ORDER_ID_PREFIX, Side
@@ -38,6 +39,13 @@ class ListDesk(Protocol):
     def orders_since(
         self, since: datetime, priority: Priority
     ) -> Sequence[Mapping[str, Any]] | None: ...
+
+
+class Usage(Protocol):
+    """The part of the ledger that limits are restored from."""
+
+    def opened_since(self, since_ms: int) -> list[tuple[str, str, int]]: ...
+    def filled_by_strategy(self, names: Collection[str]) -> list[tuple[str, str, Decimal]]: ...
 
 
 def bind_ledger(ledger: Ledger, account_id: str, trading_url: str) -> None:
@@ -92,6 +100,15 @@ def restore(
     if rows:
         log.warning("orders_recovered", extra={"open": len(rows), "at_broker": len(open_ids)})
     return len(rows)
+
+
+def restore_counts(
+    usage: Usage, portfolio: Portfolio, clock: Clock, strategies: Collection[str]
+) -> None:
+    """What orders of today, and of strategies with a limit, have used up; by whichever process."""
+    sent = [Sent(*row) for row in usage.opened_since(day_began_ms(clock.epoch_ms()))]
+    filled = usage.filled_by_strategy(strategies) if strategies else []
+    portfolio.restore_counts(sent, filled)
 
 
 def newest_sent(
@@ -169,6 +186,7 @@ def reservation_of(intent: Intent) -> Reservation:
         qty=qty,
         price=intent.reserved_cash / qty if opens and qty else Decimal(0),
         opens=opens,
+        strategy=intent.strategy,
         filled_qty=intent.filled_qty,
         accepted_at=ALWAYS_KNOWN if intent.state is State.OPEN else None,
     )

@@ -1,6 +1,6 @@
 """Which orders are on their way and which have ended, by every id they are known under."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import takewhile
 
 from solution.domain.records import Intent
@@ -20,17 +20,34 @@ class Registry:
     def __init__(self) -> None:
         self.on_their_way: dict[str, Tracked] = {}
         self.ended: dict[str, Tracked] = {}
+        self._by_symbol: dict[str, dict[str, Tracked]] = {}
         self._by_order_id: dict[str, str] = {}
         self._unconfirmed: dict[str, set[str]] = {}
 
     def add(self, tracked: Tracked) -> None:
-        self.on_their_way[tracked.intent.client_order_id] = tracked
+        coid, symbol = tracked.intent.client_order_id, tracked.intent.symbol
+        self.on_their_way[coid] = tracked
+        self._by_symbol.setdefault(symbol, {})[coid] = tracked
         self.name(tracked.intent.alpaca_order_id, tracked.intent)
 
     def name(self, order_id: str, intent: Intent) -> None:
         """The broker's id of it; a replaced order has several."""
         if order_id:
             self._by_order_id[order_id] = intent.client_order_id
+
+    def remove(self, client_order_id: str) -> None:
+        """It is on its way no more."""
+        gone = self.on_their_way.pop(client_order_id, None)
+        if gone is not None:
+            mine = self._by_symbol.get(gone.intent.symbol, {})
+            mine.pop(client_order_id, None)
+            if not mine:
+                self._by_symbol.pop(gone.intent.symbol, None)
+
+    def of_symbol(self, symbol: str) -> Collection[Tracked]:
+        """Those of one ticker; mostly none, and every decision asks."""
+        mine = self._by_symbol.get(symbol)
+        return mine.values() if mine else ()
 
     def find(self, client_order_id: str) -> Tracked | None:
         """The order, on its way or ended."""
@@ -54,7 +71,7 @@ class Registry:
             at: monotonic seconds.
         """
         coid = tracked.intent.client_order_id
-        self.on_their_way.pop(coid, None)
+        self.remove(coid)
         self.confirm(tracked.intent)
         tracked.work = None  # the raw entry may be large, and nothing is decided about it any more
         tracked.ended_at = at

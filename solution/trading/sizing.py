@@ -5,7 +5,7 @@ mutex so that what it saw is still true when its result is reserved. Sizes that 
 clamped to the caps; sizes stated in a signal pass through and are refused by the gates.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import ROUND_DOWN, Context, Decimal, localcontext
 from typing import NamedTuple
@@ -13,6 +13,7 @@ from typing import NamedTuple
 from solution.book.positions import Holdings
 from solution.book.prices import Quote
 from solution.clock import Clock, SystemClock
+from solution.domain.caps import NO_LIMIT, UNCAPPED, Cap
 from solution.domain.orders import Side
 from solution.domain.ports import AssetView
 from solution.domain.reasons import Reason
@@ -23,7 +24,6 @@ from solution.trading.pricing import on_grid
 ZERO = Decimal(0)
 SHARE = Decimal(1)
 FRACTION = Decimal("0.000000001")
-NO_LIMIT = Decimal("Infinity")
 SHORT_SALE_MARKUP = Decimal("1.03")
 """Alpaca charges a short sale 1.03 × the ask, or its limit if that is more (Placing Orders,
 "Buying power")."""
@@ -56,6 +56,9 @@ class SizingRules:
     max_order_notional: Decimal = ZERO
     max_order_notional_pct: Decimal = Decimal("0.10")
     max_order_qty: Decimal = ZERO
+    ticker_caps: Mapping[str, Cap] = field(default_factory=dict)
+    strategy_caps: Mapping[str, Cap] = field(default_factory=dict)
+    gross_exposure: Cap = UNCAPPED
     sell_only_above_entry: bool = False
     custom: CustomSize | None = None
     clock: Clock = field(default_factory=SystemClock)
@@ -69,6 +72,14 @@ class SizingRules:
     def position_cap(self, equity: Decimal) -> Decimal:
         """Largest value of one position; see :meth:`notional_cap`."""
         return self.max_position_pct * equity if self.max_position_pct else NO_LIMIT
+
+    def ticker_cap(self, symbol: str, equity: Decimal) -> Decimal:
+        """Largest value of the position in one ticker, besides :meth:`position_cap`."""
+        return self.ticker_caps.get(symbol, UNCAPPED).of(equity)
+
+    def strategy_cap(self, strategy: str, equity: Decimal) -> Decimal:
+        """Largest value of what one strategy holds."""
+        return self.strategy_caps.get(strategy, UNCAPPED).of(equity)
 
     def weight_of(self, symbol: str) -> Decimal:
         """The weight of a bare buy: listed, else equal over SYMBOLS, else the position cap."""
@@ -345,6 +356,7 @@ def _clamp(request: Request, qty: Decimal, price: Decimal, side: Side) -> tuple[
     if qty * price > room:
         qty, note = _whole(room, price), "clamped to MAX_POSITION_PCT"
     qty = _positive(request, _floored(request, qty))
+    qty, note = _under_limits(request, qty, note, price, side)
     charged = charge(side, price, request.quote.buy_price)
     if qty * charged > held.buying_power:
         qty, note = _whole(held.buying_power, charged), "clamped to buying power"
@@ -355,6 +367,32 @@ def _clamp(request: Request, qty: Decimal, price: Decimal, side: Side) -> tuple[
                 f"one {request.asset.symbol} costs {charged:f}",
             )
     return qty, note
+
+
+def _under_limits(
+    request: Request, qty: Decimal, note: str, price: Decimal, side: Side
+) -> tuple[Decimal, str]:
+    """Under the limits over more than one order; what they leave may be nothing."""
+    for room, reason, name in _rooms(request, price, side):
+        if qty * price > room:
+            qty, note = _whole(room, price), f"clamped to {name}"
+            if qty <= 0:
+                left = max(room, ZERO)
+                why = f"{left:.2f} is left under {name}, one {request.asset.symbol} costs {price:f}"
+                raise Refused(reason, why)
+    return qty, note
+
+
+def _rooms(request: Request, price: Decimal, side: Side) -> Iterator[tuple[Decimal, Reason, str]]:
+    """What each limit over more than one order leaves, in account currency."""
+    rules, held, symbol = request.rules, request.holdings, request.asset.symbol
+    standing = held.most_long if side is Side.BUY else held.most_short
+    of_ticker = rules.ticker_cap(symbol, held.equity) - standing * price
+    yield of_ticker, Reason.TICKER_CAP, "TICKER_CAPS"
+    of_strategy = rules.strategy_cap(request.signal.strategy, held.equity) - held.strategy_value
+    yield of_strategy, Reason.STRATEGY_CAP, "STRATEGY_CAPS"
+    in_all = rules.gross_exposure.of(held.equity) - held.gross
+    yield in_all, Reason.GROSS_EXPOSURE_CAP, "MAX_GROSS_EXPOSURE_PCT"
 
 
 # --- exposure down ------------------------------------------------------------------------------

@@ -7,11 +7,13 @@ from decimal import Decimal
 from solution.domain import legs
 from solution.domain.events import Event, ExecutionEvent
 from solution.domain.order_state import Progress, Step
+from solution.domain.orders import OrderType
 from solution.domain.reasons import Reason
 from solution.domain.records import TERMINAL, Change, EntryRef, Intent, Note, State
 from solution.domain.stages import Stages
 from solution.trading import outcomes
-from solution.trading.work import Lane, Work
+from solution.trading.gates.view import Resting
+from solution.trading.work import Lane, Work, ends_at_once
 
 UNRESOLVED = frozenset({State.SUBMITTING, State.UNKNOWN})
 """The broker may or may not have the order."""
@@ -56,6 +58,19 @@ class Tracked:
         """Whether it is no signal's order but a bracket's leg: nothing is acknowledged, reserved or
         final with it."""
         return legs.is_leg(self.intent)
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether it waits at the broker, and does not end by itself within moments."""
+        return self.progress.state is State.OPEN and not ends_at_once(self.intent)
+
+    def as_resting(self) -> Resting:
+        """What the wash-trade gate needs to know of it."""
+        intent = self.intent
+        complex_ = self.is_leg or b'"order_class"' in intent.body
+        exempt = complex_ or intent.order_type == OrderType.TRAILING_STOP
+        limit = intent.limit_price if intent.order_type != OrderType.STOP else None
+        return Resting(intent.side, limit, exempt)
 
     @property
     def may_exist(self) -> bool:

@@ -222,7 +222,7 @@ class OrderTracker(Verdicts):
     def withdraw(self, client_order_id: str) -> None:
         """The broker refused without effect and the work goes back to its lane."""
         with self._mutex:
-            self._registry.on_their_way.pop(client_order_id, None)
+            self._registry.remove(client_order_id)
 
     # --- news ------------------------------------------------------------------------------
 

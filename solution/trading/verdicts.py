@@ -14,6 +14,7 @@ from solution.domain.order_state import Progress, is_legal
 from solution.domain.ports import Outcomes
 from solution.domain.reasons import Reason
 from solution.domain.records import Change, Intent, Note, State
+from solution.trading.gates.view import Resting
 from solution.trading.registry import Registry
 from solution.trading.schedule import Schedule
 from solution.trading.scoreboard import Scoreboard
@@ -86,6 +87,13 @@ class Verdicts:
     def open_orders(self) -> list[Tracked]:
         with self._mutex:
             return list(self._registry.on_their_way.values())
+
+    def resting(self, symbol: str) -> tuple[Resting, ...]:
+        """Orders of ours that rest at the broker, for the question whether a new one meets them."""
+        if not self._registry.of_symbol(symbol):
+            return ()
+        with self._mutex:
+            return tuple(t.as_resting() for t in self._registry.of_symbol(symbol) if t.is_resting)
 
     def __len__(self) -> int:
         return len(self._registry.on_their_way)

@@ -27,6 +27,15 @@ from tests.helpers.redis_server import RedisServer
 ROOT = Path(__file__).resolve().parents[2]
 GROUP = "solution"
 KEY, SECRET = "KEY-CANARY", "SECRET-CANARY"
+NO_LIMITS = dict.fromkeys(
+    (
+        *("MAX_POSITION_PCT", "MAX_ORDER_NOTIONAL", "MAX_GROSS_EXPOSURE_PCT", "MAX_TRADES_PER_DAY"),
+        *("MAX_ORDERS_PER_MINUTE_PER_TICKER", "MAX_DAILY_LOSS_PCT", "MAX_FLIPS"),
+        *("MAX_SPREAD_BPS", "PRICE_COLLAR_PCT"),
+    ),
+    "0",
+)
+"""For tests of something else: nothing stops a signal but what they make stop it."""
 _OURS = ("ALPACA_", "APCA_", "REDIS_", "STREAMS", "LEDGER_", "KILL_SWITCH")
 
 Fields = Mapping[Any, Any]
@@ -135,8 +144,7 @@ class World:
             "RATE_LIMIT_PER_MINUTE": "0",
             "SIZING": "fixed_qty",
             "QTY": "1",
-            "MAX_POSITION_PCT": "0",
-            "MAX_ORDER_NOTIONAL": "0",
+            **NO_LIMITS,
             **self.settings,
             **changes,
         }

@@ -32,6 +32,7 @@ from solution.rate_limiter import Priority, RateLimiter, Slot
 from solution.runtime.lanes import Lanes
 from solution.trading import recovery
 from solution.trading.compose import Composer, PipelineRules
+from solution.trading.duplicates import Duplicates
 from solution.trading.exit_saga import ExitSaga
 from solution.trading.gates.view import GateRules
 from solution.trading.halts import Halts
@@ -351,6 +352,11 @@ class RigRules:
     queue_when_closed: bool = False
     sizing: Mapping[str, Any] = field(default_factory=dict)
     """What differs from the sizing rules of a rig: ten shares a buy, no caps."""
+    gates: Mapping[str, Any] = field(default_factory=dict)
+    """What differs from gates that refuse nothing by themselves."""
+    duplicate_window: float = 0.0
+    strategies: tuple[str, ...] = ()
+    """Those whose fills are kept apart, as those with a cap are."""
     kill_switch_file: Path = Path("/nonexistent-directory/.kill_switch")
 
 
@@ -363,7 +369,7 @@ class Rig:
         self.clock = ManualClock()
         self.ledger: Store = ledger or SqliteLedger("sqlite://", clock=self.clock)
         self.outcomes = Recorder(self.ledger)
-        self.portfolio = Portfolio(self.clock)
+        self.portfolio = Portfolio(self.clock, rules.strategies)
         self.snapshot()
         self.clock.advance(0.001)
         self.stream_alive = True
@@ -405,7 +411,9 @@ class Rig:
         self.pipeline_rules = PipelineRules(
             deployment=DEPLOYMENT,
             gates=GateRules(
-                max_signal_age=rules.max_signal_age, queue_when_closed=rules.queue_when_closed
+                max_signal_age=rules.max_signal_age,
+                queue_when_closed=rules.queue_when_closed,
+                **rules.gates,
             ),
             sizing=replace(
                 SizingRules(
@@ -436,6 +444,7 @@ class Rig:
             saga=ExitSaga(self.desk, self.tracker, "sp-", self.clock, self.stop),
             turnstile=self.turnstile,
             starved=lambda: self.starved,
+            duplicates=Duplicates(rules.duplicate_window),
         )
         self.starved = 0.0
         """Seconds of waiting for the rate budget, as the lanes would count them."""

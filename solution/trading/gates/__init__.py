@@ -6,7 +6,7 @@ A gate is a function from a :class:`~solution.trading.gates.view.View` to a
 
 from collections.abc import Iterable
 
-from solution.trading.gates import order_gates, signal_gates
+from solution.trading.gates import limit_gates, order_gates, price_gates, signal_gates
 from solution.trading.gates.view import Denial, Gate, View
 
 SIGNAL_GATES: tuple[Gate, ...] = (
@@ -36,7 +36,15 @@ ORDER_GATES: tuple[Gate, ...] = (
     order_gates.fractionable,
     order_gates.order_qty,
     order_gates.order_notional,
+    price_gates.spread,
+    price_gates.collar,
     order_gates.position_cap,
+    limit_gates.ticker_cap,
+    limit_gates.strategy_cap,
+    limit_gates.gross_exposure,
+    limit_gates.trades_per_day,
+    limit_gates.orders_per_minute,
+    price_gates.wash_trade,
     order_gates.buying_power,
 )
 """Judge the order, inside the portfolio's mutex, so that what they saw is what is reserved."""

@@ -8,8 +8,8 @@ from decimal import Decimal
 
 from solution.domain.orders import TimeInForce
 from solution.domain.reasons import Reason
-from solution.session import cls_window_open, opg_window_open
-from solution.trading.gates.view import Denial, View
+from solution.session import OutsideTableError, cls_window_open, opg_window_open
+from solution.trading.gates.view import AUCTIONS, Denial, View
 
 _QUEUEABLE = frozenset({TimeInForce.DAY, TimeInForce.GTC})
 
@@ -31,15 +31,29 @@ def breaker(view: View) -> Denial | None:
 
 def market_open(view: View) -> Denial | None:
     """In session per time in force; auctions in their windows; day and gtc may queue."""
-    if view.time_in_force is TimeInForce.OPG:
-        return _window(view, is_open=opg_window_open(view.market.at), hours="09:28-19:00 ET")
-    if view.time_in_force is TimeInForce.CLS:
-        return _window(view, is_open=cls_window_open(view.market.at), hours="15:50-19:00 ET")
+    if view.time_in_force in AUCTIONS:
+        return _auction(view)
     if view.market.is_open is None:
         return Denial(Reason.SESSION_UNKNOWN, "the broker's clock could not be read")
     if view.trades_now or _may_queue(view):
         return None
+    if view.signal.extended_hours and view.session_part is None:
+        return _no_calendar(view)
     return Denial(Reason.MARKET_CLOSED, f"the market is closed for a {view.time_in_force} order")
+
+
+def _auction(view: View) -> Denial | None:
+    try:
+        if view.time_in_force is TimeInForce.OPG:
+            return _window(view, is_open=opg_window_open(view.market.at), hours="09:28-19:00 ET")
+        return _window(view, is_open=cls_window_open(view.market.at), hours="15:50-19:00 ET")
+    except OutsideTableError:
+        return _no_calendar(view)
+
+
+def _no_calendar(view: View) -> Denial:
+    day = view.market.at.date()
+    return Denial(Reason.SESSION_UNKNOWN, f"no calendar of sessions covers {day}")
 
 
 def _may_queue(view: View) -> bool:

@@ -6,21 +6,38 @@ from decimal import Decimal
 
 from solution.book.positions import Account, Holdings
 from solution.book.prices import Quote
+from solution.domain.caps import NO_LIMIT
 from solution.domain.market import Market
 from solution.domain.orders import TimeInForce
 from solution.domain.ports import AssetView
 from solution.domain.reasons import Reason
 from solution.domain.signal import Signal
 from solution.domain.trading_state import Restriction
-from solution.session import extended_session
-from solution.trading.sizing import NO_LIMIT, Plan
+from solution.session import ExtendedSession, OutsideTableError, extended_session
+from solution.trading.sizing import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Resting:
+    """An order of ours at the broker that could trade with a new one (wash trade).
+
+    ``limit_price`` None: at any price, as a market or stop order. ``exempt``: a complex or trailing
+    order, which the broker lets stand beside any other ("User Protection", wash trades).
+    """
+
+    side: str
+    limit_price: Decimal | None
+    exempt: bool = False
+
 
 AUCTIONS = frozenset({TimeInForce.OPG, TimeInForce.CLS})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateRules:
-    """Settings the gates compare with. Ages are seconds; 0 turns ``max_quote_age`` off."""
+    """Settings the gates compare with. Ages are seconds; 0 turns ``max_quote_age`` off, and a count
+    of 0 and None are no limit.
+    """
 
     allow_short: bool = True
     allow_extended_hours: bool = False
@@ -32,6 +49,12 @@ class GateRules:
     max_price_age: float = 5.0
     max_quote_age: float = 60.0
     max_order_qty: Decimal = Decimal(0)
+    max_spread_bps: Decimal | None = None
+    price_collar_pct: Decimal | None = None
+    max_trades_per_day: int = 0
+    max_orders_per_minute: int = 0
+    max_orders_per_minute_per_ticker: int = 0
+    exits_cancel_resting: bool = True
 
     @property
     def undecided_ms(self) -> int:
@@ -63,7 +86,9 @@ class View:
         unconfirmed: another order of the asset may still be live.
         time_in_force: expected by signal and settings; certain once the size is decided.
         plan, holdings: None until then.
-        position_cap, notional_cap: account currency; infinite = no limit, 0 = nothing.
+        resting: our own orders of the ticker that rest at the broker.
+        position_cap, ticker_cap, strategy_cap, gross_cap, notional_cap: account currency; infinite
+            is no limit, 0 nothing.
     """
 
     signal: Signal
@@ -88,7 +113,11 @@ class View:
     plan: Plan | None = None
     time_in_force: TimeInForce | None = None
     holdings: Holdings | None = None
+    resting: tuple[Resting, ...] = ()
     position_cap: Decimal = NO_LIMIT
+    ticker_cap: Decimal = NO_LIMIT
+    strategy_cap: Decimal = NO_LIMIT
+    gross_cap: Decimal = NO_LIMIT
     notional_cap: Decimal = NO_LIMIT
 
     @property
@@ -98,7 +127,15 @@ class View:
             return False
         if self.market.is_open:
             return True
-        return self.signal.extended_hours and extended_session(self.market.at) != "closed"
+        return self.signal.extended_hours and self.session_part not in {None, "closed"}
+
+    @property
+    def session_part(self) -> ExtendedSession | None:
+        """The part of the trading day; None where no calendar covers it."""
+        try:
+            return extended_session(self.market.at)
+        except OutsideTableError:
+            return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,45 +151,6 @@ def test_live_trading_is_refused(name: str, text: str) -> None:
     assert refusal(**{name: text}) == f"{name}={text}: {LIVE}"
 
 
-@pytest.mark.parametrize(
-    ("name", "text", "part"),
-    [
-        ("EXCLUSIVE_ACCOUNT", "true", "cancel-all"),
-        ("MAX_DAILY_LOSS_PCT", "0.02", "daily-loss gate"),
-        ("MAX_DAILY_LOSS_PCT", "0.05", "daily-loss gate"),
-        ("MAX_TRADES_PER_DAY", "20", "daily-trades gate"),
-        ("MAX_TRADES_PER_DAY", "500", "daily-trades gate"),
-        ("CIRCUIT_BREAKER_FAILURES", "5", "circuit breaker"),
-        ("CIRCUIT_BREAKER_FAILURES", "x", "circuit breaker"),
-        ("CIRCUIT_BREAKER_RESET", "true", "circuit breaker"),
-        ("SIGNAL_HMAC_KEYS", "k1:abc", "signed intake"),
-        ("DUPLICATE_WINDOW", "10", "duplicate window"),
-    ],
-)
-def test_an_option_that_is_not_built_stops_the_start(name: str, text: str, part: str) -> None:
-    """A limit that is set and not enforced is worse than none."""
-    assert refusal(**{name: text}) == f"{name} is set but this version has no {part}; unset it"
-
-
-@pytest.mark.parametrize(
-    ("name", "text"),
-    [
-        ("EXCLUSIVE_ACCOUNT", "off"),
-        ("MAX_DAILY_LOSS_PCT", "0.00"),
-        ("MAX_TRADES_PER_DAY", "0"),
-        ("CIRCUIT_BREAKER_FAILURES", "0"),
-        ("CIRCUIT_BREAKER_RESET", "No"),
-        ("SIGNAL_HMAC_KEYS", " "),
-        ("DUPLICATE_WINDOW", "0.0"),
-    ],
-)
-def test_an_unbuilt_option_may_be_off(name: str, text: str) -> None:
-    """Whoever switches it off gets what they asked for."""
-    settings = load(**{name: text})
-    assert settings.warnings == ()
-    assert value_of(settings, name) == "not in this version"
-
-
 def test_unbuilt_options_that_are_empty_are_unset() -> None:
     """Compose passes on the variables that nobody set."""
     assert load(**{option.name: "" for option in describe() if option.missing}).warnings == ()

@@ -110,6 +110,7 @@ def test_a_snapshot_is_what_the_broker_says() -> None:
         pending_qty=ZERO,
         pending_buy_qty=ZERO,
         avg_entry=Decimal(80),
+        gross=Decimal(800),
     )
     assert book.portfolio.view("AAPL").qty == 0
     assert book.portfolio.account() == ACCOUNT

@@ -246,8 +246,8 @@ def test_the_kill_switch_thrown_after_the_gates_stops_the_post(tmp_path: Path) -
     rig = Rig(RigRules(kill_switch_file=tmp_path / "kill"))
     looked = rig.portfolio.reserve
 
-    def reserve(symbol: str, decide: Any) -> Any:
-        result = looked(symbol, decide)
+    def reserve(symbol: str, decide: Any, *, strategy: str) -> Any:
+        result = looked(symbol, decide, strategy=strategy)
         (tmp_path / "kill").touch()
         return result
 
@@ -304,10 +304,10 @@ def test_gates_that_took_too_long_look_again(rig: Rig) -> None:
     looks: list[float] = []
     reserve = rig.portfolio.reserve
 
-    def slowly(*arguments: Any) -> Any:
+    def slowly(*arguments: Any, **named: Any) -> Any:
         looks.append(rig.clock.monotonic())
         rig.clock.advance(next(slow))
-        return reserve(*arguments)
+        return reserve(*arguments, **named)
 
     rig.portfolio.reserve = slowly  # type: ignore[method-assign]
     rig.send()
@@ -540,11 +540,11 @@ def test_an_execution_between_look_and_reservation_is_asked_about_once(
     """Somebody else's fill meets the decision: no reason to lose the signal."""
     reserve, met = rig.portfolio.reserve, []
 
-    def meets(*arguments: Any) -> Any:
+    def meets(*arguments: Any, **named: Any) -> Any:
         if len(met) < again:
             met.append("an execution")
             rig.portfolio.moved_elsewhere("NVDA", Decimal(len(met)))
-        return reserve(*arguments)
+        return reserve(*arguments, **named)
 
     rig.portfolio.reserve = meets  # type: ignore[method-assign]
     rig.desk.refresh_if_uncertain = lambda _symbol, **_of: _settle(rig)  # type: ignore[method-assign]

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from solution.book.positions import Holdings
 from solution.book.prices import Quote
+from solution.domain.caps import NO_LIMIT, Cap
 from solution.domain.orders import OrderType, Side, TimeInForce
 from solution.domain.reasons import Reason
 from solution.domain.signal import Action, Signal, SizeKind
 from solution.errors import Refused, SignalError
-from solution.trading.sizing import NO_LIMIT, Plan, Request, SizingRules, size
+from solution.trading.sizing import Plan, Request, SizingRules, size
 from tests.helpers.sizing import (
     BUY,
     LIQUIDATE,
@@ -116,6 +117,48 @@ def test_a_computed_size_is_clamped(cap: dict[str, Any], note: str) -> None:
     """To exactly the cap, with a note that names it."""
     plan = size(request(policy="fixed_qty", qty=Decimal(50), **cap))
     assert (plan.qty, plan.note) == (Decimal(40), f"clamped to {note}")
+
+
+ROOMS: tuple[tuple[dict[str, Any], str, Reason], ...] = (
+    ({"ticker_caps": {"NVDA": Cap(amount=Decimal(14_099))}}, "TICKER_CAPS", Reason.TICKER_CAP),
+    (
+        {"strategy_caps": {"sma": Cap(fraction=Decimal("0.05"))}},
+        "STRATEGY_CAPS",
+        Reason.STRATEGY_CAP,
+    ),
+    (
+        {"gross_exposure": Cap(fraction=Decimal("0.24"))},
+        "MAX_GROSS_EXPOSURE_PCT",
+        Reason.GROSS_EXPOSURE_CAP,
+    ),
+)
+"""Each leaves room for 40 shares at 100 beside what :func:`invested` holds."""
+
+
+def invested(*, full: bool = False) -> Holdings:
+    """100 shares held, 1,000 of them a strategy's, and another 10,000 in other positions."""
+    more = Decimal(4_000 if full else 0)
+    held = holdings("140" if full else "100")
+    return held._replace(gross=20_000 + more, strategy_value=1_000 + more)
+
+
+@pytest.mark.parametrize(("cap", "name", "reason"), ROOMS)
+def test_a_computed_size_keeps_to_what_limits_leave(
+    cap: dict[str, Any], name: str, reason: Reason
+) -> None:
+    """To exactly what is left; nothing left is a refusal that names the limit."""
+    signal = BUY._replace(strategy="sma")
+    plan = size(request(signal, invested(), policy="fixed_qty", qty=Decimal(50), **cap))
+    assert (plan.qty, plan.note) == (Decimal(40), f"clamped to {name}")
+    full = invested(full=True)
+    assert refusal(signal, full, policy="fixed_qty", qty=Decimal(50), **cap) == reason
+
+
+@pytest.mark.parametrize(("cap", "name", "reason"), ROOMS)
+def test_an_exit_knows_no_such_limit(cap: dict[str, Any], name: str, reason: Reason) -> None:
+    """What is held may go, whatever the limits say."""
+    signal = SELL._replace(strategy="sma")
+    assert sized(signal, invested(full=True), policy="fixed_qty", **cap) == ("sell", "140")
 
 
 def test_a_size_at_the_cap_passes_untouched() -> None:

@@ -10,13 +10,14 @@ import pytest
 
 from solution.book.assets import Asset
 from solution.book.positions import Holdings
+from solution.domain.caps import NO_LIMIT
 from solution.domain.market import Market
 from solution.domain.orders import Side, TimeInForce
 from solution.domain.reasons import Reason
 from solution.domain.signal import Signal
 from solution.trading.gates import ORDER_GATES, first_denial, order_gates
 from solution.trading.gates.view import Gate, GateRules, View
-from solution.trading.sizing import NO_LIMIT, Plan
+from solution.trading.sizing import Plan
 
 ZERO = Decimal(0)
 NEW_YORK = ZoneInfo("America/New_York")
@@ -67,7 +68,15 @@ def test_the_order_of_the_gates_is_fixed() -> None:
         "fractionable",
         "order_qty",
         "order_notional",
+        "spread",
+        "collar",
         "position_cap",
+        "ticker_cap",
+        "strategy_cap",
+        "gross_exposure",
+        "trades_per_day",
+        "orders_per_minute",
+        "wash_trade",
         "buying_power",
     ]
 

@@ -1,0 +1,105 @@
+"""What is known of an account and of each position in it, and what one decision may use of that."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import NamedTuple
+
+from solution.book.tallies import Tally
+
+ZERO = Decimal(0)
+NEVER = float("-inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Account currency amounts as the broker states them.
+
+    ``last_equity`` is that of the previous session's close, None where not stated.
+    """
+
+    id: str
+    equity: Decimal
+    cash: Decimal
+    buying_power: Decimal
+    blocked: bool = False
+    shorting_enabled: bool = True
+    last_equity: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Signed shares (short is negative), what of it may be sold, and its average entry price."""
+
+    symbol: str
+    qty: Decimal
+    qty_available: Decimal
+    avg_entry_price: Decimal
+    market_value: Decimal = ZERO
+
+
+@dataclass(slots=True)
+class Holding:
+    """One position. Where executions may or may not be in ``qty`` already, it is in doubt.
+
+    The truth then lies between ``qty - sold_in_doubt`` and ``qty + bought_in_doubt``, until a
+    snapshot that was asked for after ``doubted_at``. ``held`` is what the snapshot says that open
+    orders hold of it, ``held_elsewhere`` the part of that which is not ours; ``masked`` may turn
+    out to be not ours either, since the sales we thought it belonged to may have ended before.
+    ``value`` is the most it may be worth at ``mark``, the last price that came with news of it.
+    """
+
+    qty: Decimal = ZERO
+    held: Decimal = ZERO
+    held_elsewhere: Decimal = ZERO
+    avg_entry: Decimal = ZERO
+    moved_at: float = NEVER
+    doubted_at: float = NEVER
+    sold_in_doubt: Decimal = ZERO
+    bought_in_doubt: Decimal = ZERO
+    masked: Decimal = ZERO
+    mark: Decimal = ZERO
+    value: Decimal = ZERO
+
+    @property
+    def uncertain(self) -> bool:
+        return self.doubted_at != NEVER
+
+    def settle(self) -> None:
+        """A snapshot has the truth."""
+        self.doubted_at = NEVER
+        self.sold_in_doubt = self.bought_in_doubt = self.masked = ZERO
+
+
+class Holdings(NamedTuple):
+    """What one decision may use, taken under the portfolio's mutex.
+
+    Shares and account currency. ``available_qty`` is what may be sold now, ``pending_qty`` the
+    signed remainder of open, unknown and reserved orders, ``pending_buy_qty`` its buying half
+    (with what was bought and may not be in ``qty`` yet). ``uncertain``: ``qty`` may lack the last
+    executions, or hold them twice; ``available_qty`` is then the least it can be. ``gross`` is what
+    all positions are worth, long and short, with what open orders may still add; ``strategy_value``
+    the same of one strategy; ``tally`` counts the orders that opened before this one.
+    """
+
+    equity: Decimal
+    cash: Decimal
+    buying_power: Decimal
+    qty: Decimal
+    available_qty: Decimal
+    pending_qty: Decimal
+    pending_buy_qty: Decimal
+    avg_entry: Decimal
+    uncertain: bool = False
+    gross: Decimal = ZERO
+    strategy_value: Decimal = ZERO
+    tally: Tally = Tally(0, 0, 0)
+
+    @property
+    def most_long(self) -> Decimal:
+        """The position should every pending buy fill and no pending sale."""
+        return self.qty + self.pending_buy_qty
+
+    @property
+    def most_short(self) -> Decimal:
+        """The shares short should every pending sale fill and no pending buy."""
+        return self.pending_buy_qty - self.pending_qty - self.qty
