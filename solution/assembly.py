@@ -363,10 +363,10 @@ class Assembly:
     def restore_counts(self) -> None:
         """What orders before this process have used up of the limits, and said already."""
         settings = self._settings
-        strategies = [name for name, _ in settings.limits.strategy_caps]
+        strategies = bool(settings.limits.strategy_caps)
         window_ms = int(settings.gates.duplicate_window * 1000)
         with self.ledger.open_reader() as reader:
-            recovery.restore_counts(reader, self.portfolio, self._clock, strategies)
+            recovery.restore_counts(reader, self.portfolio, self._clock, strategies=strategies)
             if window_ms:
                 since_ms = self._clock.epoch_ms() - window_ms
                 self.duplicates.restore(reader.contents_since(since_ms))

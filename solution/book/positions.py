@@ -148,12 +148,15 @@ class Portfolio:
 
         Args:
             sent: those of today that opened a position, in order of sending.
-            filled: strategy, ticker and signed shares that its orders have traded.
+            filled: strategy, ticker and signed shares of all executions, in their order.
         """
+        standing: dict[str, Decimal] = {}
         with self._mutex:
             self._tallies.restore(sent)
             for strategy, symbol, qty in filled:
-                self._strategies.filled(strategy, symbol, qty)
+                before = standing.get(symbol, ZERO)
+                self._strategies.filled(strategy, symbol, qty, before)
+                standing[symbol] = before + qty
 
     def view(self, symbol: str) -> Holdings:
         with self._mutex:
@@ -257,6 +260,8 @@ class Portfolio:
             order = self._reservations.get(client_order_id)
             price = self._count_cash(order, signed_qty, price)
             mine = self._holdings.setdefault(symbol, Holding())
+            before = mine.qty if position_qty is None else position_qty - signed_qty
+            self._strategies.filled(order.strategy if order else "", symbol, signed_qty, before)
             fresh = order is not None and not order.maybe_in_snapshot
             if position_qty is not None:
                 # Executions of both sides in one snapshot may cancel out and hide its age.
@@ -272,8 +277,6 @@ class Portfolio:
                 mine.bought_in_doubt += max(ZERO, signed_qty)
                 self._revalue(mine, price)
             if order is not None:
-                if order.strategy:
-                    self._strategies.filled(order.strategy, symbol, signed_qty)
                 if mine.doubted_at == now:
                     self._unmask(mine, order, abs(signed_qty), now)
                 self._reservations.fill(order, abs(signed_qty), price, now)

@@ -128,21 +128,16 @@ class LedgerReader:
         )
         return [(str(stream), str(digest), str(entry)) for stream, digest, entry in found]
 
-    def filled_by_strategy(self, names: Iterable[str]) -> list[tuple[str, str, Decimal]]:
-        """Strategy, symbol and signed shares that its orders have traded in all, one sum each."""
-        wanted = [rows.text(name) for name in names]
+    def executions(self) -> list[tuple[str, str, Decimal]]:
+        """Strategy, symbol and signed shares of every execution, oldest first."""
         found = self._read(
-            "SELECT strategy, symbol, side, filled_qty FROM order_intents"  # noqa: S608  # marks only
-            f" WHERE strategy IN ({', '.join('?' * len(wanted))})"
-            " AND CAST(filled_qty AS REAL) > 0",
-            wanted,
+            "SELECT i.strategy, t.symbol, t.side, t.qty FROM trades t"
+            " JOIN order_intents i ON i.client_order_id = t.client_order_id ORDER BY t.id"
         )
-        sums: dict[tuple[str, str], Decimal] = {}
-        for strategy, symbol, side, text in found:
-            qty = Decimal(text) if side == Side.BUY else -Decimal(text)
-            key = str(strategy), str(symbol)
-            sums[key] = sums.get(key, Decimal(0)) + qty
-        return [(strategy, symbol, qty) for (strategy, symbol), qty in sums.items()]
+        return [
+            (str(strategy), str(symbol), Decimal(qty) if side == Side.BUY else -Decimal(qty))
+            for strategy, symbol, side, qty in found
+        ]
 
     def get_state(self, key: str) -> str | None:
         """A value the service keeps, or None."""

@@ -6,7 +6,7 @@ have reached the broker is looked up by its id; its redelivered entry finds it i
 
 import logging
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Protocol
@@ -45,7 +45,7 @@ class Usage(Protocol):
     """The part of the ledger that limits are restored from."""
 
     def opened_since(self, since_ms: int) -> list[tuple[str, str, int]]: ...
-    def filled_by_strategy(self, names: Collection[str]) -> list[tuple[str, str, Decimal]]: ...
+    def executions(self) -> list[tuple[str, str, Decimal]]: ...
 
 
 def bind_ledger(ledger: Ledger, account_id: str, trading_url: str) -> None:
@@ -102,12 +102,14 @@ def restore(
     return len(rows)
 
 
-def restore_counts(
-    usage: Usage, portfolio: Portfolio, clock: Clock, strategies: Collection[str]
-) -> None:
-    """What orders of today, and of strategies with a limit, have used up; by whichever process."""
+def restore_counts(usage: Usage, portfolio: Portfolio, clock: Clock, *, strategies: bool) -> None:
+    """What orders of today, and of strategies with a limit, have used up; by whichever process.
+
+    Args:
+        strategies: whether any has a limit: only then every execution there was is looked at.
+    """
     sent = [Sent(*row) for row in usage.opened_since(day_began_ms(clock.epoch_ms()))]
-    filled = usage.filled_by_strategy(strategies) if strategies else []
+    filled = usage.executions() if strategies else []
     portfolio.restore_counts(sent, filled)
 
 

@@ -1,4 +1,4 @@
-"""What the signals of each strategy hold."""
+"""What of each position belongs to which strategy."""
 
 from decimal import Decimal
 
@@ -7,44 +7,81 @@ from hypothesis import strategies as st
 
 from solution.book.strategies import StrategyBook
 
-HELD = {"NVDA": (Decimal(10), Decimal(100)), "TSLA": (Decimal(-5), Decimal(200))}
+
+class Account:
+    """One ticker's position at 100 a share, and who owns what of it."""
+
+    def __init__(self, *watched: str, held: int = 0) -> None:
+        self.book = StrategyBook(watched)
+        self.held = Decimal(held)
+
+    def fill(self, strategy: str, qty: int) -> None:
+        """An execution of somebody's order."""
+        self.book.filled(strategy, "NVDA", Decimal(qty), self.held)
+        self.held += qty
+
+    def shares(self, strategy: str) -> Decimal:
+        """What is the strategy's."""
+        return self.book.value(strategy, lambda _: (self.held, Decimal(100))) / 100
 
 
-def standing(symbol: str) -> tuple[Decimal, Decimal]:
-    """Ten long at 100, five short at 200, nothing else."""
-    return HELD.get(symbol, (Decimal(0), Decimal(0)))
+def test_fills_add_up() -> None:
+    """Bought and sold again, and the same for a short."""
+    account = Account("sma")
+    account.fill("sma", 7)
+    account.fill("sma", -3)
+    assert account.shares("sma") == 4
+    account.fill("sma", -9)  # through zero: five short
+    assert (account.held, account.shares("sma")) == (-5, 5)
 
 
-def test_fills_add_up_per_ticker() -> None:
-    """Long and short count alike, by what they are worth now."""
-    book = StrategyBook(["sma"])
-    book.filled("sma", "NVDA", Decimal(7))
-    book.filled("sma", "NVDA", Decimal(-3))
-    book.filled("sma", "TSLA", Decimal(-2))
-    assert book.value("sma", standing) == 4 * 100 + 2 * 200
+def test_a_reduction_takes_its_own_first_then_nobodys() -> None:
+    """A strategy that sells what another one bought does not make room for itself."""
+    account = Account("one", "two", held=10)
+    account.fill("one", 5)
+    account.fill("two", 5)
+    account.fill("one", -12)
+    assert (account.shares("one"), account.shares("two")) == (0, 5)
+    account.fill("", -5)
+    assert (account.held, account.shares("two")) == (3, 3)
+
+
+def test_what_another_buys_is_not_its() -> None:
+    """Nor does it come back with the position."""
+    account = Account("one", "two")
+    account.fill("one", 5)
+    account.fill("", -5)
+    account.fill("two", 5)
+    assert (account.shares("one"), account.shares("two")) == (0, 5)
 
 
 def test_no_more_than_the_account_holds() -> None:
-    """Somebody else may have closed it, or turned it round."""
-    book = StrategyBook(["sma"])
-    book.filled("sma", "NVDA", Decimal(50))
-    book.filled("sma", "TSLA", Decimal(5))
-    book.filled("sma", "AAPL", Decimal(5))
-    assert book.value("sma", standing) == 10 * 100
+    """A sale by hand is told by no order of ours."""
+    account = Account("sma")
+    account.fill("sma", 5)
+    account.held = Decimal(2)
+    assert account.shares("sma") == 2
 
 
 def test_a_strategy_without_a_limit_is_not_kept() -> None:
     """Labels are the producer's own, and may be as many as signals."""
-    book = StrategyBook(["sma"])
-    book.filled("other", "NVDA", Decimal(5))
-    assert book.value("other", standing) == 0
+    account = Account("sma")
+    account.fill("other", 5)
+    assert account.shares("other") == 0
 
 
-@given(st.lists(st.integers(-20, 20), max_size=10))
-def test_the_value_lies_between_nothing_and_the_position(fills: list[int]) -> None:
-    """Whatever its orders did."""
-    book = StrategyBook(["sma"])
-    for qty in fills:
-        book.filled("sma", "NVDA", Decimal(qty))
-    assert 0 <= book.value("sma", standing) <= 1_000
-    assert book.value("sma", standing) == min(max(sum(fills), 0), 10) * 100
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["a", "b", "c", ""]), st.integers(-9, 9).filter(bool)),
+        max_size=20,
+    )
+)
+def test_the_parts_are_never_more_than_the_whole(fills: list[tuple[str, int]]) -> None:
+    """Whoever trades whatever: watched strategies own no more than is held."""
+    account = Account("a", "b")
+    for strategy, qty in fills:
+        before = account.shares("a"), account.shares("b")
+        account.fill(strategy, qty)
+        after = account.shares("a"), account.shares("b")
+        assert sum(after) <= abs(account.held)
+        assert strategy == "a" or account.held * qty <= 0 or after[0] <= before[0]

@@ -1,0 +1,216 @@
+"""I5: side by side, and across a takeover, no limit is exceeded by a share, a cent or an order.
+
+The exchange's own record is the witness. Its prices stand still, and a share costs what it brings,
+so that what a position is worth does not depend on who looks when.
+"""
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from solution.domain.records import Intent
+from tests.helpers.clocks import eventually
+from tests.helpers.service_process import World
+
+SEED = 20260306
+PRICES = {"AAA": 10, "BBB": 25, "CCC": 40, "DDD": 100, "EEE": 250, "FFF": Decimal("33.33")}
+EQUITY = 100_000
+POSITION, NOTIONAL, QTY, GROSS = 10_000, 3_000, 150, 30_000
+TICKER = {"AAA": 4_000, "DDD": 5_000}
+STRATEGY = {"one": 6_000, "two": 5_000}
+A_DAY, A_MINUTE, A_TICKER_MINUTE = 140, 60, 12
+CAPS = {
+    "MAX_POSITION_PCT": "0.10",
+    "MAX_ORDER_NOTIONAL": str(NOTIONAL),
+    "MAX_ORDER_QTY": str(QTY),
+    "MAX_GROSS_EXPOSURE_PCT": "0.3",
+    "TICKER_CAPS": "AAA:4000,DDD:5%",
+    "STRATEGY_CAPS": "one:6000,two:5%",
+    "MAX_TRADES_PER_DAY": str(A_DAY),
+    "MAX_ORDERS_PER_MINUTE": str(A_MINUTE),
+    "MAX_ORDERS_PER_MINUTE_PER_TICKER": str(A_TICKER_MINUTE),
+    "MAX_QUOTE_AGE": "0",
+    "ORDERING": "none",
+}
+
+
+@pytest.fixture
+def prices(tmp_path: Path) -> str:
+    """A recording in which every price stands still and bid is ask."""
+    rows = [f"2026-03-06T14:30:00Z,{ticker},{p},{p}" for ticker, p in PRICES.items()]
+    path = tmp_path / "quotes.csv"
+    path.write_text("\n".join(["timestamp,symbol,bid_price,ask_price", *rows]) + "\n")
+    return str(path)
+
+
+EVERY_KIND = ("bare", "bare", "qty", "notional", "weight", "target", "short", "sell")
+BUYS = ("bare", "qty", "notional", "weight")
+
+
+def adversarial(count: int, kinds: Sequence[str] = EVERY_KIND) -> Iterator[dict[str, str]]:
+    """Signals of a producer gone mad: every way to ask for a size, mostly for too much."""
+    draw = random.Random(SEED)
+    sizes = {
+        "qty": ["1", "7", "60", "150", "151", "100000"],
+        "notional": ["100", "2999", "3000", "3000.01", "1000000000"],
+        "weight": ["0.01", "0.05", "1"],
+        "target": ["0", "5", "50", "99999"],
+        "short": ["5", "40", "149", "5000"],
+    }
+    fields = {"target": "target_qty", "short": "qty"}
+    for _ in range(count):
+        kind = draw.choice(kinds)
+        signal = {"ticker": draw.choice(list(PRICES)), "direction": "b"}
+        signal["strategy"] = draw.choice(["one", "two", "three"])
+        if kind in sizes:
+            signal[fields.get(kind, kind)] = draw.choice(sizes[kind])
+        if kind == "target":
+            del signal["direction"]
+        if kind in {"short", "sell"}:
+            signal["direction"] = "s"
+        if kind == "short":
+            signal["action"] = "short_sell"
+        yield signal
+
+
+class Witness:
+    """What the exchange executed, one fill after the other, and what stood after each."""
+
+    def __init__(self, made: World) -> None:
+        self.rows: dict[str, Intent] = made.rows()
+        self.orders = made.orders()
+        self.fills = sorted(
+            (o for o in self.orders if Decimal(o["filled_qty"])), key=lambda o: str(o["filled_at"])
+        )
+
+    def positions(self) -> Iterator[dict[str, Decimal]]:
+        """Shares by ticker after each order."""
+        held: dict[str, Decimal] = defaultdict(Decimal)
+        for order in self.fills:
+            signed = Decimal(order["filled_qty"]) * (1 if order["side"] == "buy" else -1)
+            held[order["symbol"]] += signed
+            yield held
+
+    def bought(self) -> dict[str, Decimal]:
+        """What each strategy has bought in all, in dollars."""
+        total: dict[str, Decimal] = defaultdict(Decimal)
+        for order in self.fills:
+            assert order["side"] == "buy"
+            strategy = self.rows[order["client_order_id"]].strategy
+            total[strategy] += value(order["symbol"], Decimal(order["filled_qty"]))
+        return total
+
+    def opened(self) -> list[tuple[float, str]]:
+        """When and in which ticker orders were sent that open or add."""
+        found = [
+            (datetime.fromisoformat(o["submitted_at"]).timestamp(), str(o["symbol"]))
+            for o in self.orders
+            if self.rows[o["client_order_id"]].reserved_cash > 0
+        ]
+        return sorted(found)
+
+
+def value(symbol: str, qty: Decimal) -> Decimal:
+    return abs(qty) * PRICES[symbol]
+
+
+def most_within(times: list[float], seconds: float) -> int:
+    """The largest number of moments in any such stretch."""
+    return max((sum(t <= x < t + seconds for x in times) for t in times), default=0)
+
+
+def check_caps(made: World) -> None:
+    """Every limit, after every fill and over every stretch of time."""
+    witness = Witness(made)
+    for order in witness.orders:
+        row: Any = witness.rows[order["client_order_id"]]
+        if row.reserved_cash > 0:
+            asked = Decimal(order["qty"] or order["filled_qty"])
+            assert asked <= QTY, order
+            assert value(order["symbol"], asked) <= NOTIONAL, order
+    for held in witness.positions():
+        for symbol, qty in held.items():
+            assert value(symbol, qty) <= TICKER.get(symbol, POSITION), (symbol, qty)
+        assert sum(value(s, q) for s, q in held.items()) <= GROSS, dict(held)
+    opened = witness.opened()
+    times = [at for at, _ in opened]
+    assert len(opened) <= A_DAY
+    assert most_within(times, 59.5) <= A_MINUTE
+    for ticker in PRICES:
+        assert most_within([at for at, of in opened if of == ticker], 59.5) <= A_TICKER_MINUTE
+    assert all(earlier <= later for earlier, later in pairwise(times))
+
+
+@pytest.mark.timeout(180)
+def test_sixty_four_workers_exceed_no_limit(make_world: Callable[..., World], prices: str) -> None:
+    """A storm of signals over six tickers, in any order; each limit is met, none is passed."""
+    made = make_world("--replay", prices, SYMBOLS=",".join(PRICES), SIZING="weight", **CAPS)
+    made.start(workers=64)
+    entries = [made.publish_raw(signal) for signal in adversarial(700)]
+    made.await_ends(entries, 90)
+    check_caps(made)
+    refused = Counter(reason for _, reason, _ in made.unsent())
+    met = {"ORDER_QTY_CAP", "ORDER_NOTIONAL_CAP", "POSITION_CAP", "TICKER_CAP", "STRATEGY_CAP"}
+    met |= {"GROSS_EXPOSURE_CAP", "ORDERS_PER_MINUTE"}
+    assert met <= set(refused), refused
+    made.check(entries, orders=len(made.orders()))
+
+
+@pytest.mark.timeout(180)
+def test_no_strategy_buys_beyond_its_cap(make_world: Callable[..., World], prices: str) -> None:
+    """A storm of buys alone, so that what each strategy holds is what it bought."""
+    made = make_world("--replay", prices, SYMBOLS=",".join(PRICES), SIZING="weight", **CAPS)
+    made.start(workers=64)
+    entries = [made.publish_raw(signal) for signal in adversarial(300, BUYS)]
+    made.await_ends(entries, 90)
+    check_caps(made)
+    bought = Witness(made).bought()
+    assert {name: bought[name] <= cap for name, cap in STRATEGY.items()} == {
+        "one": True,
+        "two": True,
+    }, bought
+    assert min(bought.values()) > 3_000
+    assert "STRATEGY_CAP" in {reason for _, reason, _ in made.unsent()}
+
+
+@pytest.mark.timeout(180)
+def test_a_takeover_begins_with_what_is_used_up(
+    make_world: Callable[..., World], prices: str, postgres_url: str
+) -> None:
+    """kill -9 in the middle of the storm: the standby knows what the other one sent and holds."""
+    made = make_world(
+        *("--replay", prices),
+        **{**CAPS, "MAX_TRADES_PER_DAY": "60", "MAX_ORDERS_PER_MINUTE": "0"},
+        SYMBOLS=",".join(PRICES),
+        SIZING="weight",
+        LEDGER_URL=postgres_url,
+    )
+    active = made.start(workers=64)
+    standby = made.launch(workers=64)
+    assert eventually(lambda: "standby" in standby.text)
+    signals = list(adversarial(400))
+    entries = [made.publish_raw(signal) for signal in signals[:200]]
+    assert eventually(lambda: len(made.orders()) > 20)
+    active.kill()
+    entries += [made.publish_raw(signal) for signal in signals[200:]]
+    standby.await_start()
+    assert eventually(lambda: settled(made, entries), 90)
+    check_caps(made)
+    # One that the broker refused, or that may not be sent again, has used up its place as well.
+    assert 50 <= len(Witness(made).opened()) <= 60
+    assert "TRADES_PER_DAY" in {reason for _, reason, _ in made.unsent()}
+
+
+def settled(made: World, entries: list[str]) -> bool:
+    """Ended, or given up: what was on its way in the kill and may not be sent again for a limit."""
+    last = {entry: told[-1] for entry, told in made.told().items()}
+    ends = [last.get(entry, "") for entry in entries]
+    over = all(end.endswith("!") or end == "expired_unconfirmed" for end in ends)
+    return over and not made.pending()
