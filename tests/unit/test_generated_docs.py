@@ -39,7 +39,8 @@ def uncommented(text: str) -> str:
 
 
 def copy_of_the_pages(tmp_path: Path) -> None:
-    for name in ("docs/reference/configuration.md", "docs/reference/reasons.md", ".env.example"):
+    pages = ("configuration", "reasons", "gates")
+    for name in (".env.example", *(f"docs/reference/{page}.md" for page in pages)):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(read(name), encoding="utf-8")
 
