@@ -52,8 +52,8 @@ REASONS_INTRO = (
 GATES_INTRO = (
     "Every check between a signal and its order, in the one order in which they are asked; the "
     "first that says no is the reason that is told. Each is a function without I/O over one "
-    "picture of signal, market, account and rules (`solution/trading/gates/`), and one that cannot know "
-    "refuses. What each code means and what to do: [reason codes](reasons.md); the limits: "
+    "picture of signal, market, account and rules (`solution/trading/gates/`), and one that cannot "
+    "know refuses. What each code means and what to do: [reason codes](reasons.md); the limits: "
     "[configuration](configuration.md#limits). This page is generated from the code. All of them "
     "together take 8 µs (`python -m benchmarks.gates`)."
 )
