@@ -44,6 +44,7 @@ from solution.errors import NotSent
 from solution.http_common import DEFAULT_MAX_BODY, Response
 from solution.http_transport import RequestsTransport, proxy_for
 from solution.order_connection import OrderConnection
+from solution.security import Redactor
 
 HeadersHook = Callable[[int, Mapping[str, str]], None]
 """Called with status and lower-case headers of every answer of the trading API."""
@@ -105,7 +106,7 @@ class AlpacaAPIClient:
             "APCA-API-SECRET-KEY": secret_key,
             "User-Agent": user_agent,
         }
-        self._secrets = (key_id, secret_key)
+        self._redactor = Redactor([key_id, secret_key])
         self._trading_url = trading_url
         self._data_feed = data_feed
         self._clock = clock or SystemClock()
@@ -427,5 +428,5 @@ class AlpacaAPIClient:
         what = f"{method} {path}"
         if not 200 <= response.status < 300:
             now = self._clock.epoch_ms() / 1000.0
-            raise verdict(what, without_secrets(response, self._secrets), now=now)
+            raise verdict(what, without_secrets(response, self._redactor), now=now)
         return decoded(what, response, loads)

@@ -30,7 +30,7 @@ messages may change while status and code are stable; where one code has several
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -48,6 +48,7 @@ from solution.errors import (
     Unauthorized,
 )
 from solution.http_common import Response
+from solution.security import Redactor
 
 Json = dict[str, Any]
 Params = Mapping[str, str | int | bool | Decimal | date | None]
@@ -164,13 +165,17 @@ def verdict(what: str, response: Response, *, now: float) -> BrokerError:
     return _refusal(what, status, code, words)(status, code, words, problem)
 
 
-def without_secrets(response: Response, secrets: Iterable[str]) -> Response:
-    """The answer with our own keys blotted out, should a server echo its request in an error."""
-    body = response.body
-    for secret in secrets:
-        if secret:
-            body = body.replace(secret.encode(), b"***")
-    return Response(response.status, response.headers, body)
+def without_secrets(response: Response, redactor: Redactor) -> Response:
+    """The answer with our own keys blotted out, should a server echo its request in an error.
+
+    In what the body says, not in its bytes: JSON has many ways to write a character.
+    """
+    headers = {name: redactor.sweep(value) for name, value in response.headers.items()}
+    try:
+        body = orjson.dumps(redactor.values(orjson.loads(response.body)))
+    except (ValueError, RecursionError):  # no JSON that counts; nobody is shown it
+        body = b""
+    return Response(response.status, headers, body)
 
 
 def _refusal(what: str, status: int, code: int, words: str) -> type[Rejected]:

@@ -38,6 +38,7 @@ from solution.runtime.lanes import Lanes
 from solution.runtime.pool import WorkerPool
 from solution.runtime.service import Fatal, Runnable
 from solution.runtime.supervisor import Supervisor
+from solution.security import Redactor
 from solution.trading import recovery
 from solution.trading.compose import Composer, PipelineRules
 from solution.trading.desk import TradingDesk
@@ -96,6 +97,7 @@ class Assembly:
         self._started_ms = clock.epoch_ms()
         self.consumer = consumer
         self.ledger = ledger
+        self._redactor = Redactor(settings.secrets)
         self.limiter = RateLimiter(settings.rate_limit_per_minute, clock=clock)
         strategies = [name for name, _ in settings.limits.strategy_caps]
         self.portfolio = Portfolio(clock, strategies)
@@ -125,9 +127,7 @@ class Assembly:
         self._build_listener()
         self.deployment = startup.deployment_of(account_id, settings)
         self._build_pipeline(sizing, self.deployment)
-        self.status = StatusPublisher(
-            self.connect, settings.redis.group, self.consumer, self.snapshot
-        )
+        self.status = StatusPublisher(self.connect, settings.redis.group, self.consumer, self._told)
         self.supervisor = Supervisor(self.services(), on_fatal=on_fatal, clock=clock)
 
     def _build_broker(self) -> None:
@@ -441,6 +441,11 @@ class Assembly:
                 clock=self._clock,
             )
         )
+
+    def _told(self) -> Mapping[str, Any]:
+        """The snapshot as it may leave this machine: it quotes a broker, Redis and the system."""
+        told: Mapping[str, Any] = self._redactor.values(self.snapshot())
+        return told
 
     def connect(self) -> "redis.Redis":
         """A new client of the configured Redis."""

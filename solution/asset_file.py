@@ -9,6 +9,7 @@ from pathlib import Path
 import orjson
 
 from solution.book.assets import Asset
+from solution.private_files import write_private
 
 KEPT = 86_400.0
 """Seconds that the list is used before it is asked for anew."""
@@ -49,7 +50,7 @@ class AssetFile:
         # Written beside and renamed: a process that dies half-way leaves no half list.
         part = self._path.with_suffix(f".{os.getpid()}.part")
         try:
-            part.write_bytes(orjson.dumps([a.row() for a in assets]))
+            write_private(part, orjson.dumps([a.row() for a in assets]))
             part.replace(self._path)
         except OSError as e:
             log.warning("asset_list_not_kept", extra={"detail": str(e)})

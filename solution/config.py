@@ -37,10 +37,9 @@ from solution.config_groups import (
 )
 from solution.config_option_info import OptionInfo
 from solution.config_options import OPTIONS, Options
-from solution.config_urls import redis_passwords
 from solution.errors import ConfigError
 from solution.failpoints import Rule
-from solution.security import Secret, url_password
+from solution.security import Secret, secret_parts
 
 __all__ = [
     "AgeSettings",
@@ -159,7 +158,8 @@ def load_settings(
     warnings = checks.warnings_of(options, broker, given)
     warnings += sources.near_misses(environment, "the environment")
     warnings += sources.near_misses(dotenv, str(env_file))
-    warnings += _open_dotenv(given.values(), env_file)
+    warnings += _open_dotenv(given.values(), env_file, paper=options.alpaca_paper)
+    warnings += _on_command_line(given)
     color = not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
     settings = _settings(options, broker, given, warnings, color=color)
     return replace(settings, failpoints=rules) if rules else settings
@@ -190,12 +190,34 @@ def _validated(layers: Iterable[sources.Layer], given: Mapping[str, sources.Give
     )
 
 
-def _open_dotenv(given: Iterable[sources.Given], env_file: str | None) -> list[str]:
+def _open_dotenv(given: Iterable[sources.Given], env_file: str | None, *, paper: bool) -> list[str]:
+    """Of a paper account it is a warning, for every tutorial does it; of a live one it is money.
+
+    Raises:
+        ConfigError: every user may read the secrets of a live account.
+    """
     secret = {name for option in OPTIONS.values() if option.secret for name in option.names}
     holds = any(item.source == sources.DOTENV and item.variable in secret for item in given)
-    if env_file and holds and sources.is_open_to_all(env_file):
-        return [f"{env_file} holds secrets and every user of this machine may read it: chmod 600"]
-    return []
+    if not (env_file and holds and sources.is_open_to_all(env_file)):
+        return []
+    text = f"{env_file} holds secrets and every user of this machine may read it: chmod 600"
+    if not paper:
+        raise ConfigError(f"{text} it; with ALPACA_PAPER=false the start stops")
+    return [text]
+
+
+def _on_command_line(given: Mapping[str, sources.Given]) -> list[str]:
+    """The words of a running process are public; also those of ``-s NAME=VALUE``."""
+    said = [
+        item.variable
+        for name, item in given.items()
+        if item.source == sources.OPTION and OPTIONS[name].secret and secret_parts(item.text)
+    ]
+    return [
+        f"{name} is on the command line, where every user of this machine can read it: "
+        f"use the environment, .env or {name}_FILE"
+        for name in said
+    ]
 
 
 def _settings(
@@ -222,13 +244,6 @@ def _settings(
         "kill_switch_file": str(gates.kill_switch_file),
         "log_dir": str(logging.dir or ""),
     }
-    hidden = (
-        broker.key_id,
-        broker.secret.reveal(),
-        control.key.reveal(),
-        *redis_passwords(redis.url),
-        url_password(ledger.url),
-    )
     return Settings(
         broker=broker,
         redis=redis,
@@ -248,9 +263,17 @@ def _settings(
         instance=instance,
         warnings=tuple(warnings),
         failpoints=(),
-        secrets=tuple(Secret(text) for text in hidden if text),
+        secrets=_secrets(given),
         rows=_rows(computed, given),
     )
+
+
+def _secrets(given: Mapping[str, sources.Given]) -> tuple[Secret, ...]:
+    """Of every setting that is one, whichever there are: a new one is not to be forgotten here."""
+    texts = (
+        given[name].text for name, option in OPTIONS.items() if option.secret and name in given
+    )
+    return tuple(Secret(part) for text in texts for part in secret_parts(text))
 
 
 def _rows(

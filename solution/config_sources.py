@@ -138,8 +138,8 @@ def read_dotenv(path: str | None) -> dict[str, str]:
 
 
 def is_open_to_all(path: str) -> bool:
-    """Whether every user of this machine may read the file."""
-    return bool(Path(path).stat().st_mode & stat.S_IROTH)
+    """Whether every user of this machine may read the file, or write it."""
+    return bool(Path(path).stat().st_mode & (stat.S_IROTH | stat.S_IWOTH))
 
 
 def near_misses(names: Iterable[str], source: str) -> list[str]:

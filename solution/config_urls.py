@@ -3,7 +3,7 @@
 import ipaddress
 import re
 from typing import NamedTuple
-from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, quote, urlsplit
 
 from solution.config_values import Rule
 
@@ -169,17 +169,6 @@ def _check_parameters(query: str) -> None:
     # Others change what redis-py returns (decode_responses, protocol) under the reader's feet.
     if not all(item.startswith("ssl_") for item in query.split("&") if item):
         raise ValueError("only ssl_… parameters are accepted")
-
-
-def redis_passwords(url: str) -> tuple[str, ...]:
-    """Every password in a Redis URL, decoded, to be kept out of what is logged."""
-    try:
-        parts = urlsplit(url)
-        found = [unquote(parts.password or "")]
-    except ValueError:
-        return ()
-    found += [value for name, value in parse_qsl(parts.query) if name == _SENTINEL_LOGIN[1]]
-    return tuple(text for text in found if text)
 
 
 def _parse_redis_url(text: str) -> str:

@@ -9,7 +9,6 @@ import fcntl
 import logging
 import os
 import re
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -21,6 +20,8 @@ from pythonjsonlogger.orjson import OrjsonFormatter
 
 from solution.errors import ConfigError
 from solution.log_records import extras_of
+from solution.printable import visible, visible_json
+from solution.private_files import make_directory, open_private
 from solution.security import Redactor
 
 FILE_NAME = "signalpaca.log"
@@ -64,7 +65,8 @@ class JsonLine(OrjsonFormatter):
             log_data[f"extra_{name}" if name in log_data else name] = value
 
     def format(self, record: logging.LogRecord) -> str:
-        return self._redactor.sweep(super().format(record))
+        line = self._redactor.sweep(super().format(record))
+        return line if line.isprintable() else self._redactor.sweep(visible_json(line))
 
 
 class ConsoleLine(logging.Formatter):
@@ -91,13 +93,6 @@ class ConsoleLine(logging.Formatter):
 
     def _level(self, name: str) -> str:
         return f"\x1b[{_COLORS.get(name, '0')}m{name}\x1b[0m" if self._color else name
-
-
-def visible(text: str) -> str:
-    """The text with everything a terminal would act on, or that hides, written as an escape."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _shown(value: object) -> str:
@@ -199,13 +194,8 @@ class JsonFileHandler(logging.Handler):
         self._torn = False
 
     def _open(self) -> int:
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-        handle = os.open(self._path, flags, 0o600)
-        with suppress(PermissionError):  # somebody else's file that we may write: theirs to decide
-            if stat.S_IMODE(os.fstat(handle).st_mode) & 0o077:
-                os.fchmod(handle, 0o600)
-        return handle
+        make_directory(self._directory)
+        return open_private(self._path, os.O_WRONLY | os.O_APPEND)
 
     def _day_of_file(self) -> int | None:
         status = os.fstat(self._handle)

@@ -10,11 +10,11 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from threading import Lock
 from typing import Any, NoReturn
-from urllib.parse import quote, quote_plus, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
 from solution.errors import ConfigError
 
@@ -23,6 +23,10 @@ MASK = "********"
 
 SHORTEST_REDACTED = 4
 """Shorter values are not searched for: replacing every `a` would make the log unreadable."""
+
+LONG_ENOUGH = 16
+"""Characters from which a part of a list of keys is searched for by itself: a shorter one may as
+well be a key's name or a ticker, and would blank out the log."""
 
 SECRET_FILE_LIMIT = 65_536
 """Bytes; a larger file is not a secret but a mistake."""
@@ -93,12 +97,34 @@ def mask_url(url: str) -> str:
     return _SECRET_PARAMETER.sub(rf"\1{MASK}", head + separator + rest)
 
 
-def url_password(url: str) -> str:
-    """The password of a URL, decoded, or the empty text; to be registered with a Redactor."""
+def secret_parts(text: str) -> tuple[str, ...]:
+    """What of a secret setting must not be shown, to be registered with a :class:`Redactor`.
+
+    Of a URL the passwords, decoded; of anything else all of it, and what it is a list of: an error
+    may quote one key of ``kid:key,kid2:key2`` alone.
+    """
+    found = _url_secrets(text) if "://" in text else [text, *_long_parts(text)]
+    return tuple(dict.fromkeys(one for one in found if one))
+
+
+def _url_secrets(url: str) -> list[str]:
     try:
-        return unquote(urlsplit(url).password or "")
+        parts = urlsplit(url)
+        written = parts.password or ""
+        asked = parse_qsl(parts.query)
     except ValueError:  # not a URL: whoever needs one says so
-        return ""
+        return []
+    password = unquote(written)
+    # There is more than one way to write a character in a URL, and an error may quote this one.
+    unusual = [] if written in _spellings(password) else [written]
+    hidden = [value for name, value in asked if _SECRET_PARAMETER.match(f"?{name}={value}")]
+    return [password, *unusual, *hidden]
+
+
+def _long_parts(text: str) -> list[str]:
+    pieces = re.split(r"[,;:=|\s]+", text)
+    rests = [item.partition(":")[2] for item in re.split(r"[,;\s]+", text)]
+    return [one for one in (*rests, *pieces) if len(one) >= LONG_ENOUGH]
 
 
 def read_secret_file(variable: str, path: str) -> str:
@@ -187,6 +213,16 @@ class Redactor:
         if "://" in text and "@" in text:
             text = _USERINFO.sub(rf"://\1:{MASK}@", text)
         return text
+
+    def values(self, value: Any) -> Any:
+        """A JSON value with every text in it, names included, redacted."""
+        if isinstance(value, str):
+            return self.redact(value)
+        if isinstance(value, Mapping):
+            return {self.redact(str(name)): self.values(one) for name, one in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self.values(one) for one in value]
+        return value
 
 
 def _spellings(text: str) -> set[str]:

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import click
 
@@ -11,6 +12,8 @@ from solution.commands import checks
 from solution.commands.common import FAILED, WRONG_USAGE, echo_json, json_option
 from solution.config import load_settings
 from solution.errors import ConfigError
+from solution.printable import visible
+from solution.security import Redactor
 
 MARKS = {
     checks.Level.OK: ("ok", "green"),
@@ -33,10 +36,12 @@ def check(overrides: Mapping[str, str], *, as_json: bool) -> None:
         _show(found[0], as_json=as_json)
         _conclude(found, WRONG_USAGE, as_json=as_json)
         return
+    redact = Redactor(settings.secrets).redact
     with _quiet():
         for result in checks.run(settings, SystemClock()):
-            found.append(result)
-            _show(result, as_json=as_json)
+            shown = replace(result, detail=redact(result.detail))
+            found.append(shown)
+            _show(shown, as_json=as_json)
     _conclude(found, FAILED, as_json=as_json)
 
 
@@ -55,7 +60,9 @@ def _quiet() -> Iterator[None]:
 def _show(result: checks.Result, *, as_json: bool) -> None:
     if not as_json:
         word, color = MARKS[result.level]
-        click.echo(f"{click.style(f'{word:<8}', fg=color)} {result.name:<17} {result.detail}")
+        click.echo(
+            f"{click.style(f'{word:<8}', fg=color)} {result.name:<17} {visible(result.detail)}"
+        )
 
 
 def _conclude(found: list[checks.Result], code: int, *, as_json: bool) -> None:

@@ -13,12 +13,15 @@ from solution.config import Settings, load_settings
 from solution.errors import BrokerError, ConfigError, LedgerError
 from solution.ledger import open_reader
 from solution.ledger.reader import LedgerReader
+from solution.printable import shortened, visible, visible_json
 from solution.redis_client import make_client
 from solution.security import Redactor
 from solution.ui.snapshot import who_sends_orders
 
 DONE, FAILED, WRONG_USAGE = 0, 1, 2
 """The exit codes of every command."""
+WIDEST_CELL = 400
+"""Characters of one cell of a table."""
 
 
 class Failed(click.ClickException):
@@ -27,8 +30,8 @@ class Failed(click.ClickException):
     exit_code = FAILED
 
     def show(self, file: IO[Any] | None = None) -> None:
-        """The line as it is, without click's prefix."""
-        click.echo(self.format_message(), err=file is None, file=file)
+        """The line without click's prefix, and without anything that would make it two."""
+        click.echo(visible(self.format_message()), err=file is None, file=file)
 
 
 class WrongUsage(Failed):
@@ -117,13 +120,13 @@ def reader_of(settings: Settings) -> Iterator[LedgerReader]:
     except ConfigError as e:
         raise WrongUsage(f"configuration: {clean(settings, e)}") from None
     except LedgerError as e:
-        raise Failed(f"ledger: {e}") from None
+        raise Failed(f"ledger: {clean(settings, e)}") from None
 
 
 def clean(settings: Settings, error: object) -> str:
     """An error's text without secrets and line breaks."""
     text = Redactor(settings.secrets).redact(str(error))
-    return " ".join(text.split()).rstrip(".") or type(error).__name__
+    return visible(" ".join(text.split()).rstrip(".")) or type(error).__name__
 
 
 def broker_trouble(settings: Settings, error: BrokerError) -> str:
@@ -131,14 +134,22 @@ def broker_trouble(settings: Settings, error: BrokerError) -> str:
     return f"{settings.broker.trading_url}: {clean(settings, error)}"
 
 
+def say(text: str, *, err: bool = False) -> None:
+    """One line to a person; what others wrote of it can neither break it nor command a terminal."""
+    click.echo(visible(text), err=err)
+
+
 def echo_json(value: object) -> None:
     """One JSON document on one line of standard output."""
-    click.echo(orjson.dumps(value, default=str).decode())
+    click.echo(visible_json(orjson.dumps(value, default=str).decode()))
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[int] = ()) -> str:
-    """Aligned columns under a head line; numbers of the ``right`` columns end together."""
-    lines = [tuple(head), *(tuple(row) for row in rows)]
+    """Aligned columns under a head line; numbers of the ``right`` columns end together.
+
+    One row is one line, whatever its cells hold.
+    """
+    lines = [tuple(shortened(cell, WIDEST_CELL) for cell in row) for row in (head, *rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
     ends = frozenset(right)
 

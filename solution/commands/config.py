@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import click
 
-from solution.commands.common import echo_json, json_option, settings_of, table
+from solution.commands.common import echo_json, json_option, say, settings_of, table
 from solution.config import effective
 
 
@@ -26,4 +26,4 @@ def config(overrides: Mapping[str, str], *, given: bool, as_json: bool) -> None:
         return
     click.echo(table(("SETTING", "VALUE", "SOURCE"), [row[:3] for row in rows]))
     for warning in settings.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        say(f"warning: {warning}", err=True)

@@ -19,6 +19,7 @@ from solution.commands.common import (
     redis_of,
     redis_trouble,
     refuse_real_orders,
+    say,
     settings_of,
     table,
 )
@@ -28,6 +29,7 @@ from solution.domain.orders import deployment_id
 from solution.domain.records import DeadLetter
 from solution.errors import BrokerError, NotFound
 from solution.ledger.reader import LedgerReader
+from solution.printable import visible
 
 
 @click.group(name="dead-letters", invoke_without_command=True)
@@ -72,10 +74,10 @@ def show_letter(overrides: Mapping[str, str], *, entry: str, stream: str, as_jso
     if as_json:
         echo_json(as_object(letter))
         return
-    click.echo(f"{letter.stream} {letter.entry_id} at {letter.at}")
-    click.echo(f"{letter.reason}: {letter.message}")
+    say(f"{letter.stream} {letter.entry_id} at {letter.at}")
+    say(f"{letter.reason}: {letter.message}")
     for name, value in letter.fields:
-        click.echo(f"  {_shown(name)} = {_shown(value)}")
+        say(f"  {_shown(name)} = {_shown(value)}")
 
 
 @dead_letters.command("retry")
@@ -93,11 +95,11 @@ def retry_letter(
         letter = _find(reader, entry, stream)
         retry = _prepared(settings, reader, client, letter)
     if not as_json:
-        click.echo(f"{letter.stream} {letter.entry_id}: {letter.reason}: {letter.message}")
+        say(f"{letter.stream} {letter.entry_id}: {letter.reason}: {letter.message}")
         for coid in retry.looked_up:
-            click.echo(f"the broker has no order {coid}")
+            say(f"the broker has no order {coid}")
         shown = " ".join(f"{name}={_shown(text.encode())}" for name, text in retry.fields.items())
-        click.echo(f"to be published to {retry.stream}: {shown}")
+        say(f"to be published to {retry.stream}: {shown}")
     if not yes:
         click.confirm("publish it?", abort=True, err=True)
     entry_id = _publish(settings, retry)
@@ -172,7 +174,7 @@ def _text(raw: bytes) -> str:
 
 def _shown(raw: bytes) -> str:
     """Fit for a terminal: no control characters, not a megabyte."""
-    text = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in _text(raw[:400]))
+    text = visible(_text(raw[:400]))
     return text + (f"… ({len(raw)} bytes)" if len(raw) > 400 else "")
 
 

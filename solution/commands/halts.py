@@ -5,7 +5,7 @@ import threading
 import click
 
 from solution.clock import Deadline
-from solution.commands.common import FAILED, Failed, WrongUsage, clean, echo_json, redis_of
+from solution.commands.common import FAILED, Failed, WrongUsage, clean, echo_json, redis_of, say
 from solution.config import Settings
 from solution.errors import ConfigError, LedgerError
 from solution.ledger import halts
@@ -34,7 +34,7 @@ def resume_ticker(settings: Settings, ticker: str, *, as_json: bool) -> None:
         others = ", ".join(sorted(reason)) or "none"
         raise Failed(f"{ticker.upper()} is not halted; halted are: {others}")
     if not as_json:
-        click.echo(f"{symbol} takes orders again; it was halted: {reason.get(symbol, '')}")
+        say(f"{symbol} takes orders again; it was halted: {reason.get(symbol, '')}")
     still, running = _confirm(settings, symbol)
     if as_json:
         told = {"symbol": symbol, "was": reason.get(symbol), "instances": running}

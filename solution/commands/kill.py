@@ -16,6 +16,7 @@ from solution.commands.common import (
     echo_json,
     json_option,
     redis_of,
+    say,
     settings_of,
 )
 from solution.commands.halts import resume_ticker
@@ -102,7 +103,7 @@ def _confirm(
         raise Failed(f"not confirmed by any instance: {e.message}") from None
     if not as_json:
         for name, reason in reasons.items():
-            click.echo(f"{name}: {reason or 'sends orders'}")
+            say(f"{name}: {reason or 'sends orders'}")
         if not reasons:
             click.echo(f"no instance of group {settings.redis.group} runs now", err=True)
     return reasons

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import click
 
-from solution.commands.common import FAILED, WrongUsage, echo_json, json_option
+from solution.commands.common import FAILED, WrongUsage, echo_json, json_option, say
 from solution.domain.reasons import Reason
 from solution.domain.signal import Signal, parse
 from solution.domain.signal_fields import Fields
@@ -48,7 +48,7 @@ def lint(*, file: str, as_json: bool) -> None:
         echo_json([_row(one) for one in verdicts])
     else:
         for one in wrong:
-            click.echo(f"{file}:{one.line}: {one.reason}: {one.message}")
+            say(f"{file}:{one.line}: {one.reason}: {one.message}")
         noun = "signal" if len(verdicts) == 1 else "signals"
         click.echo(f"{len(verdicts)} {noun}, {len(wrong) or 'none'} wrong", err=bool(wrong))
     if wrong:

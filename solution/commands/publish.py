@@ -18,6 +18,7 @@ from solution.commands.common import (
     redis_of,
     redis_trouble,
     refuse_real_orders,
+    say,
     settings_of,
 )
 from solution.config import Settings
@@ -160,7 +161,7 @@ def _say(fields: Mapping[str, object], line: str, *, as_json: bool) -> None:
     if as_json:
         echo_json(fields)
     else:
-        click.echo(line)
+        say(line)
 
 
 def line_of(event: Mapping[str, str]) -> str:

@@ -16,6 +16,7 @@ from solution.commands.common import (
     echo_json,
     json_option,
     reader_of,
+    say,
     settings_of,
     table,
 )
@@ -117,7 +118,7 @@ def _report(
 
 def _show(report: Report) -> None:
     for line in comparison_text.lines_of(report):
-        click.echo(line)
+        say(line)
     differences = report.result.differences
     click.echo("")
     if not differences:

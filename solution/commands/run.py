@@ -13,6 +13,7 @@ import click
 from solution import failpoints
 from solution.config import Settings, load_settings
 from solution.errors import ConfigError, LedgerError, StartupError
+from solution.printable import visible
 
 
 def run_service(overrides: Mapping[str, str]) -> int:
@@ -25,7 +26,7 @@ def run_service(overrides: Mapping[str, str]) -> int:
         settings = load_settings(overrides)
         settings.require_keys()
     except ConfigError as e:
-        click.echo(f"configuration: {e}", err=True)
+        click.echo(visible(f"configuration: {e}"), err=True)
         return 2
     return _run(settings)
 
@@ -38,7 +39,7 @@ def _run(settings: Settings) -> int:
     try:
         logs = setup_logging(settings.logging, settings.secrets)
     except ConfigError as e:
-        click.echo(f"configuration: {e}", err=True)
+        click.echo(visible(f"configuration: {e}"), err=True)
         return 2
     failpoints.arm(settings.failpoints)
     stop = threading.Event()
@@ -46,7 +47,7 @@ def _run(settings: Settings) -> int:
     code, line = 0, ""
     try:
         for warning in settings.warnings:
-            click.echo(f"warning: {warning}", err=True)
+            click.echo(visible(f"warning: {warning}"), err=True)
         Trader(settings, stop).run()
     except ConfigError as e:
         code, line = 2, f"configuration: {e}"
@@ -55,7 +56,8 @@ def _run(settings: Settings) -> int:
     finally:
         logs.stop()
     if line:
-        click.echo(line, err=True)  # after the log: it is the last thing anybody sees
+        # After the log: it is the last thing anybody sees.
+        click.echo(visible(logs.redactor.redact(line)), err=True)
     return code
 
 

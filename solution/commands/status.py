@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import click
 
-from solution.commands.common import FAILED, echo_json, json_option, redis_of, settings_of
+from solution.commands.common import FAILED, echo_json, json_option, redis_of, say, settings_of
 from solution.ui.snapshot import read_all
 from solution.ui.terminal import text_lines
 
@@ -24,5 +24,5 @@ def status(overrides: Mapping[str, str], *, as_json: bool) -> None:
         for name in sorted(found):
             click.echo("\n".join(text_lines(found[name])))
     if not found:
-        click.echo(f"no instance of group {group} runs on {settings.redis.shown_url}", err=True)
+        say(f"no instance of group {group} runs on {settings.redis.shown_url}", err=True)
         raise click.exceptions.Exit(FAILED)

@@ -3,7 +3,7 @@
 import dataclasses
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
@@ -18,12 +18,14 @@ from solution.commands.common import (
     json_option,
     reader_of,
     redis_trouble,
+    say,
     settings_of,
 )
 from solution.commands.orders import at
 from solution.config import Settings
 from solution.domain.records import Note
 from solution.feeds.entry_trace import Place, StreamTrace, Told
+from solution.printable import visible
 from solution.redis_client import make_client
 from solution.security import Redactor
 from solution.ui import story, story_text
@@ -48,16 +50,16 @@ def why(overrides: Mapping[str, str], *, key: str, as_json: bool) -> None:
     settings = settings_of(overrides)
     with reader_of(settings) as reader, _streams(settings) as streams:
         found = search(key, reader, streams)
-    redact, now_ms = Redactor(settings.secrets).redact, SystemClock().epoch_ms()
+    redactor, now_ms = Redactor(settings.secrets), SystemClock().epoch_ms()
     if as_json:
-        echo_json(_redacted(_as_object(found, now_ms), redact))
+        echo_json(redactor.values(_as_object(found, now_ms)))
     else:
         for line in _text(found, now_ms):
-            click.echo(redact(line), color=None if settings.logging.color else False)
+            click.echo(redactor.redact(line), color=None if settings.logging.color else False)
     if not found:
         ledger = str(settings.ledger.path or settings.ledger.name)
         names = settings.redis.streams
-        click.echo(redact(story_text.nowhere_text(found, names, ledger)), err=True)
+        say(redactor.redact(story_text.nowhere_text(found, names, ledger)), err=True)
         raise click.exceptions.Exit(FAILED)
 
 
@@ -87,7 +89,7 @@ def _text(found: Found, now_ms: int) -> Iterator[str]:
     ]
     stories += [story_text.letter_text(facts, width=width, paint=_paint) for facts in found.letters]
     if len(stories) > 1:
-        yield f"{len(stories)} signals are known by {found.key}:"
+        yield visible(f"{len(stories)} signals are known by {found.key}:")
     for i, lines in enumerate(stories):
         if i or len(stories) > 1:
             yield ""
@@ -95,9 +97,9 @@ def _text(found: Found, now_ms: int) -> Iterator[str]:
     if not found:
         return
     for place in found.undecided:
-        yield f"also: {story_text.undecided_text(place)}"
+        yield visible(f"also: {story_text.undecided_text(place)}")
     if found.redis_trouble:
-        yield f"what was told and acknowledged is not shown: {found.redis_trouble}"
+        yield visible(f"what was told and acknowledged is not shown: {found.redis_trouble}")
 
 
 def _paint(text: str, tone: Tone) -> str:
@@ -210,14 +212,3 @@ def _plain(record: Any) -> dict[str, Any]:
     """A record's fields as JSON values; decimals as text."""
     values = ((field.name, getattr(record, field.name)) for field in dataclasses.fields(record))
     return {name: f"{v:f}" if isinstance(v, Decimal) else v for name, v in values}
-
-
-def _redacted(value: Any, redact: Callable[[str], str]) -> Any:
-    """The same value without secrets in any of its texts."""
-    if isinstance(value, str):
-        return redact(value)
-    if isinstance(value, dict):
-        return {name: _redacted(one, redact) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_redacted(one, redact) for one in value]
-    return value

@@ -9,6 +9,7 @@ from pathlib import Path
 from solution.errors import ConfigError, LedgerError, LedgerInUse
 from solution.ledger.failures import DAMAGED
 from solution.ledger.schema import APPLICATION_ID
+from solution.private_files import FILE, make_directory, who_else_writes
 
 _SCHEME = "sqlite://"
 _MAGIC = b"SQLite format 3\0"
@@ -50,12 +51,9 @@ def prepare(path: Path) -> None:
     Raises:
         OSError: no permission, read-only file system, a file where a directory should be.
     """
-    missing = [folder for folder in path.parents if not folder.exists()]
-    for folder in reversed(missing):
-        folder.mkdir(mode=0o700, exist_ok=True)
-        folder.chmod(0o700)
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    path.chmod(0o600)
+    make_directory(path.parent)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE))
+    path.chmod(FILE)
 
 
 def refuse_foreign(path: Path) -> None:
@@ -85,7 +83,39 @@ def close_to_others(path: Path) -> None:
     for end in ("", "-wal", "-shm"):
         beside = path.with_name(path.name + end)
         if beside.exists():
-            beside.chmod(0o600)
+            beside.chmod(FILE)
+
+
+def refuse_open_to_all(path: Path) -> None:
+    """What every user of the machine may write is no record of anything; whose it is, is moot.
+
+    Closing it now would not say what somebody wrote before.
+
+    Raises:
+        LedgerError: the database or what belongs to it is writable by every user.
+        OSError: it cannot be looked at.
+    """
+    for end in ("", "-wal", "-shm", ".lock"):
+        beside = path.with_name(path.name + end)
+        if beside.exists() and who_else_writes(beside) == "every user":
+            raise LedgerError(
+                f"the ledger's file {beside} may be written by every user of this machine; if you"
+                " trust what is in it: chmod 600 it"
+            )
+
+
+def exposure(path: Path) -> str:
+    """Who besides the owner could change or replace the ledger, in one sentence; empty for nobody.
+
+    Raises:
+        OSError: it cannot be looked at.
+    """
+    folder = path.parent
+    if folder.exists() and (who := who_else_writes(folder)):
+        return f"{who} may replace files of {folder}, the ledger among them: chmod 700 it"
+    if path.exists() and (who := who_else_writes(path)):
+        return f"{who} may write the ledger {path}: chmod 600 it"
+    return ""
 
 
 def refuse_emptied(path: Path) -> None:
@@ -180,7 +210,7 @@ class InstanceLock:
 
     def __init__(self, database: Path) -> None:
         path = database.with_name(database.name + ".lock")
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -190,7 +220,7 @@ class InstanceLock:
                 f"the ledger {database} is in use by process {holder or 'unknown'};"
                 " only one may trade on it"
             ) from None
-        os.fchmod(self._descriptor, 0o600)
+        os.fchmod(self._descriptor, FILE)
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
 

@@ -252,6 +252,7 @@ class SqliteLedger(Store):
             try:
                 if path.exists():
                     files.refuse_foreign(path)
+                    files.refuse_open_to_all(path)
                 else:
                     files.prepare(path)  # first of all, for it makes the directory of the lock
                 self._instance = files.InstanceLock(path)
@@ -267,6 +268,8 @@ class SqliteLedger(Store):
                 file_check.check(path)
                 files.sync_directory(path)
                 self._opened = files.marks(path)
+                if exposed := files.exposure(path):
+                    log.warning("ledger_open_to_others", extra={"detail": exposed})
             except OSError as error:
                 raise files.unusable(path, error) from error
             except sqlite3.Error as error:

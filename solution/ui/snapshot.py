@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 import redis
 
+from solution.printable import visible, visible_values
 from solution.runtime.service import Fatal, Service
 
 log = logging.getLogger(__name__)
@@ -102,6 +103,19 @@ def who_sends_orders(client: "redis.Redis", stream: str) -> str | None:
 
 def _found(client: "redis.Redis", pattern: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for key in client.scan_iter(match=pattern, count=500):
-        raw = client.get(key)
-        if isinstance(raw, bytes):
-            yield key.decode(), orjson.loads(raw)
+        try:
+            raw = client.get(key)
+        except redis.ResponseError:  # a key of another type is not ours
+            continue
+        shown = _snapshot(raw) if isinstance(raw, bytes) else None
+        if shown is not None:
+            yield visible(key.decode(errors="backslashreplace")), shown
+
+
+def _snapshot(raw: bytes) -> Mapping[str, Any] | None:
+    """What can be shown as it is; None for what is no snapshot: a key is anybody's to write."""
+    try:
+        found = orjson.loads(raw)
+    except ValueError:
+        return None
+    return visible_values(found) if isinstance(found, dict) else None

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from solution.clock import moment_of
 from solution.domain.records import TERMINAL, DeadLetter, Intent
 from solution.feeds.entry_trace import Place
+from solution.printable import shortened, visible
 from solution.ui.search import Found, LetterFacts, SignalFacts
 from solution.ui.story import (
     Line,
@@ -32,8 +33,6 @@ CLOCK = len("12:00:00.000")
 AFTER = 12
 NARROW = 80
 """Columns below which what happened goes under its time instead of beside it."""
-LONGEST = 2_000
-"""Characters of one value: a producer's fields must not fill the screen."""
 
 
 def story_text(
@@ -49,7 +48,7 @@ def story_text(
     head = f"{order_text(intent)}: {intent.state}"
     if intent.filled_qty:
         head += f", {filled_text(intent)}"
-    yield paint(head.strip(), tone_of(intent.state))
+    yield paint(visible(head.strip()), tone_of(intent.state))
     yield from _fact("", verdict(intent), width)
     for label, text in _facts(facts):
         yield from _fact(label, text, width)
@@ -59,7 +58,7 @@ def story_text(
 def letter_text(facts: LetterFacts, *, width: int | None, paint: Paint) -> Iterator[str]:
     """One dead letter, with its content."""
     letter = facts.letter
-    yield paint(f"dead letter: {letter.reason}", Tone.BAD)
+    yield paint(visible(f"dead letter: {letter.reason}"), Tone.BAD)
     yield from _fact("", "Ended: the entry was no valid signal. There is no order.", width)
     yield from _fact("signal", f"entry {letter.entry_id} of stream {letter.stream}", width)
     yield from _reason_facts(letter.reason, letter.message, width)
@@ -93,12 +92,6 @@ def undecided_text(place: Place) -> str:
     if place.consumer:
         return f"{text}: it waits for a worker or rate budget, or is being decided"
     return text
-
-
-def printable(text: str) -> str:
-    """What cannot command a terminal, nor fill its screen."""
-    shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text[:LONGEST])
-    return shown if len(text) <= LONGEST else f"{shown}… ({len(text)} characters)"
 
 
 # --- facts ---------------------------------------------------------------------------------------
@@ -177,14 +170,14 @@ def _fields(letter: DeadLetter) -> Iterator[str]:
 
 
 def _text(raw: bytes) -> str:
-    return printable(raw.decode(errors="backslashreplace"))
+    return shortened(raw.decode(errors="backslashreplace"))
 
 
 # --- layout --------------------------------------------------------------------------------------
 
 
 def _fact(label: str, text: str, width: int | None) -> Iterator[str]:
-    yield from _hanging(f"  {label:<{LABEL}} ", printable(text), width)
+    yield from _hanging(f"  {label:<{LABEL}} ", shortened(text), width)
 
 
 def _timeline(lines: Sequence[Line], width: int | None, paint: Paint) -> Iterator[str]:
@@ -200,7 +193,7 @@ def _timeline(lines: Sequence[Line], width: int | None, paint: Paint) -> Iterato
         before = line.at_ms
         head = f"  {clock} {after:>{AFTER}}  "
         stage = f"{line.stage:<{STAGE}}"
-        first, *rest = _beside(head, stage, printable(line.text), width)
+        first, *rest = _beside(head, stage, shortened(line.text), width)
         begin, end = len(head), len(head) + len(stage)
         yield first[:begin] + paint(first[begin:end], line.tone) + first[end:]
         yield from rest

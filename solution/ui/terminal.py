@@ -291,8 +291,9 @@ def _positions_table(snapshot: Snapshot) -> "Table":
         gain = money(row.get("unrealized_pl"))
         style = "red" if gain.startswith("-") else "green"
         table.add_row(
-            str(row.get("symbol", DASH)),
-            str(row.get("qty", DASH)),
+            # As Text: in a plain string [brackets] would be markup.
+            Text(str(row.get("symbol", DASH))),
+            Text(str(row.get("qty", DASH))),
             money(row.get("avg_entry")),
             money(row.get("price")),
             Text(gain, style=style),

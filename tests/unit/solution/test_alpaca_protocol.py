@@ -28,6 +28,7 @@ from solution.errors import (
     Unauthorized,
 )
 from solution.http_common import Response
+from solution.security import Redactor
 
 NOW = 1_790_000_000.0
 POST, GET, PATCH = "POST /v2/orders", "GET /v2/orders/1", "PATCH /v2/orders/1"
@@ -149,7 +150,23 @@ def test_an_unclear_answer_names_status_and_type_only() -> None:
 def test_our_keys_are_blotted_out_of_an_echo() -> None:
     """A debugging server that repeats the request does not get the keys into our errors."""
     response = Response(400, {"a": "b"}, b'{"message":"APCA-API-SECRET-KEY: hush"}')
-    assert without_secrets(response, ("hush", "")).body == b'{"message":"APCA-API-SECRET-KEY: ***"}'
+    said = without_secrets(response, Redactor(["hush", ""])).body
+    assert said == b'{"message":"APCA-API-SECRET-KEY: ********"}'
+
+
+@pytest.mark.parametrize("body", [b"<html>hush", b"[" * 1_000 + b'"hush"' + b"]" * 1_000])
+def test_what_cannot_be_searched_is_not_kept(body: bytes) -> None:
+    """Neither a page nor JSON that is nested without end is shown to anybody."""
+    assert without_secrets(Response(400, {}, body), Redactor(["hush"])).body == b""
+
+
+def test_an_echo_in_other_letters_is_found() -> None:
+    """JSON may write every character as an escape, and a header may hold the key too."""
+    told = "".join(f"\\u{ord(c):04x}" for c in "hush")
+    response = Response(400, {"content-type": "hush"}, f'{{"message":"{told}"}}'.encode())
+    clean = without_secrets(response, Redactor(["hush"]))
+    assert clean.body == b'{"message":"********"}'
+    assert clean.headers == {"content-type": "********"}
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b'{"id":', b'{"a":NaN}', b"\xff"])

@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from solution.config import LoggingSettings
 from solution.errors import ConfigError
-from solution.log_sinks import DAY, ConsoleHandler, JsonFileHandler, visible
+from solution.log_sinks import DAY, ConsoleHandler, JsonFileHandler
 from solution.logs import setup_logging
 from solution.security import Redactor
 
@@ -26,14 +24,6 @@ def record(message: object = "said", *args: object, level: int = 20, **values: o
     """A record made by hand."""
     base: dict[str, object] = {"name": "n", "levelno": level, "levelname": "INFO"}
     return logging.makeLogRecord({**base, "msg": message, "args": args, **values})
-
-
-@settings(deadline=None, derandomize=True)
-@given(st.text())
-def test_visible_text_is_printable(text: str) -> None:
-    """And unchanged where it already was."""
-    assert visible(text).isprintable()
-    assert (visible(text) == text) == text.isprintable()
 
 
 def test_a_console_that_knows_few_letters(tmp_path: Path) -> None:

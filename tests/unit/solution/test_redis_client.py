@@ -6,9 +6,10 @@ import pytest
 import redis
 from redis.connection import Connection, SSLConnection
 
-from solution.config_urls import redis_passwords, split_sentinel_url
+from solution.config_urls import split_sentinel_url
 from solution.domain.reasons import RedisFault
 from solution.redis_client import NoMaster, describe, fault_of, make_client
+from solution.security import secret_parts
 
 
 @pytest.mark.parametrize(
@@ -47,7 +48,7 @@ def test_each_sentinel_has_an_address_of_its_own() -> None:
         "rediss://:a%2Fb@h:26379?ssl_ca_certs=/ca",
         "rediss://:a%2Fb@[::1]:5?ssl_ca_certs=/ca",
     ]
-    assert redis_passwords(url) == ("data", "a/b")
+    assert secret_parts(url) == ("data", "a/b")
 
 
 @pytest.mark.parametrize(
@@ -77,7 +78,7 @@ def test_what_is_no_sentinel_url_is_refused(url: str) -> None:
 
 def test_what_is_no_url_at_all_holds_no_password() -> None:
     """Whoever needs a URL complains of it."""
-    assert redis_passwords("redis://[") == ()
+    assert secret_parts("redis://[") == ()
 
 
 @pytest.mark.parametrize(

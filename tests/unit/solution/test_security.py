@@ -20,7 +20,7 @@ from solution.security import (
     Secret,
     mask_url,
     read_secret_file,
-    url_password,
+    secret_parts,
 )
 
 CANARY = "canary-7Qd+/9 x\"'é"
@@ -81,16 +81,30 @@ def test_mask_url(url: str, masked: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "password"),
+    ("text", "parts"),
     [
-        ("redis://u:p%40ss@h", "p@ss"),
-        ("redis://h", ""),
-        ("redis://[", ""),
+        ("redis://u:p%40ss@h", ("p@ss",)),
+        ("redis://u:p%40s%73@h", ("p@ss", "p%40s%73")),
+        ("rediss://h?ssl_password=x1&ssl_ca_certs=/ca", ("x1",)),
+        ("redis://h", ()),
+        ("redis://[", ()),
+        ("sqlite:///data/x.db", ()),
+        ("", ()),
+        ("one-key", ("one-key",)),
+        (
+            "a:0123456789abcdef,NVDA:fedcba9876543210:NVDA|AAPL:1000",
+            (
+                "a:0123456789abcdef,NVDA:fedcba9876543210:NVDA|AAPL:1000",
+                "0123456789abcdef",
+                "fedcba9876543210:NVDA|AAPL:1000",
+                "fedcba9876543210",
+            ),
+        ),
     ],
 )
-def test_url_password_is_decoded(url: str, password: str) -> None:
-    """The decoded password is what a library may print."""
-    assert url_password(url) == password
+def test_what_of_a_secret_must_not_be_shown(text: str, parts: tuple[str, ...]) -> None:
+    """A URL's passwords as libraries print them; a list's keys, never a ticker."""
+    assert secret_parts(text) == parts
 
 
 def secret_file(tmp_path: Path, content: bytes, mode: int = 0o600) -> str:

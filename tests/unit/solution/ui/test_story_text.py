@@ -5,9 +5,10 @@ from decimal import Decimal
 import pytest
 
 from solution.domain.records import State
+from solution.printable import shortened
 from solution.ui.search import Found, LegOfIt, LetterFacts, SignalFacts
 from solution.ui.story import Tone
-from solution.ui.story_text import letter_text, nowhere_text, printable, story_text
+from solution.ui.story_text import letter_text, nowhere_text, story_text
 from tests.helpers.ledger_rows import make_dead_letter
 from tests.helpers.stories import COID, ENTRY, T0, leg, note, place, refused, sent, told, unresolved
 
@@ -91,7 +92,7 @@ def test_producers_cannot_command_the_terminal() -> None:
     assert "\x1b" not in text
     assert f"… ({5_000 + len(' x_a=#[2J')} characters)" in text
     assert "x_a" not in text  # beyond the cut
-    assert printable("a\x1bb") == "a\\x1bb"
+    assert shortened("a\x1bb") == "a\\x1bb"
 
 
 def test_a_repetition_says_whose_way_is_shown() -> None:
