@@ -209,9 +209,12 @@ def _open_dotenv(given: Iterable[sources.Given], env_file: str | None, *, paper:
 def _on_command_line(given: Mapping[str, sources.Given]) -> list[str]:
     """The words of a running process are public; also those of ``-s NAME=VALUE``."""
     said = [
-        item.variable
-        for name, item in given.items()
-        if item.source == sources.OPTION and OPTIONS[name].secret and secret_parts(item.text)
+        given[name].variable
+        for name, option in OPTIONS.items()
+        if option.secret
+        and name in given
+        and given[name].source == sources.OPTION
+        and secret_parts(given[name].text, is_url=option.is_url)
     ]
     return [
         f"{name} is on the command line, where every user of this machine can read it: "
@@ -270,10 +273,12 @@ def _settings(
 
 def _secrets(given: Mapping[str, sources.Given]) -> tuple[Secret, ...]:
     """Of every setting that is one, whichever there are: a new one is not to be forgotten here."""
-    texts = (
-        given[name].text for name, option in OPTIONS.items() if option.secret and name in given
+    return tuple(
+        Secret(part)
+        for name, option in OPTIONS.items()
+        if option.secret and name in given
+        for part in secret_parts(given[name].text, is_url=option.is_url)
     )
-    return tuple(Secret(part) for text in texts for part in secret_parts(text))
 
 
 def _rows(

@@ -166,9 +166,8 @@ def near_misses(names: Iterable[str], source: str) -> list[str]:
 
 def shown(option: OptionInfo, text: str) -> str:
     """A text as it may be shown: masked, on one line, not endless."""
-    if option.is_url:
-        text = mask_url(text)
-    elif option.secret:
+    if option.secret and not (option.is_url and "://" in text):
         return MASK if text else ""
+    text = mask_url(text) if option.is_url else text
     escaped = text.encode("unicode_escape").decode("ascii") if not text.isprintable() else text
     return escaped if len(escaped) <= 120 else escaped[:117] + "..."

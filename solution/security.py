@@ -31,7 +31,10 @@ well be a key's name or a ticker, and would blank out the log."""
 SECRET_FILE_LIMIT = 65_536
 """Bytes; a larger file is not a secret but a mistake."""
 
-_SECRET_PARAMETER = re.compile(r"(?i)([?&][a-z0-9_.-]*(?:password|passwd|secret|token)=)[^&#\s]+")
+_SECRET_PARAMETER = re.compile(
+    r"(?i)([?&][a-z0-9_.-]*(?:password|passwd|secret|token)=)\S+?(?=&[a-z0-9_.-]+=|\s|$)"
+)
+"""Up to the next parameter: a password that was not percent-encoded may hold any of ``&#``."""
 _USERINFO = re.compile(r"://([^\s/?#@:]*):([^\s@]{1,1024})@")
 
 
@@ -77,6 +80,8 @@ class Secret:
         raise TypeError("a Secret cannot be pickled")
 
 
+_NO_PORT = re.compile(r":(?!\d{0,5}(?:,|$))[^,\]]*(?=,|$)")
+"""A colon and what can be no port behind it; a colon within an IPv6 address ends at a bracket."""
 _KEYED = ("http", "https", "ws", "wss")
 
 
@@ -94,16 +99,20 @@ def mask_url(url: str) -> str:
         # A broker's URL has no user; whoever wrote one there wrote a key.
         named = colon and not head.lower().endswith(_KEYED)
         rest = f"{user}:{MASK}@{host}" if named else f"{MASK}@{host}"
+    elif separator:
+        # A forgotten host makes a port of the password.
+        netloc = re.split(r"[/?#]", rest, maxsplit=1)[0]
+        rest = _NO_PORT.sub(rf":{MASK}", netloc) + rest[len(netloc) :]
     return _SECRET_PARAMETER.sub(rf"\1{MASK}", head + separator + rest)
 
 
-def secret_parts(text: str) -> tuple[str, ...]:
+def secret_parts(text: str, *, is_url: bool) -> tuple[str, ...]:
     """What of a secret setting must not be shown, to be registered with a :class:`Redactor`.
 
-    Of a URL the passwords, decoded; of anything else all of it, and what it is a list of: an error
-    may quote one key of ``kid:key,kid2:key2`` alone.
+    Of an address (``is_url``) the passwords, decoded; of anything else all of it, and what it is a
+    list of: an error may quote one key of ``kid:key,kid2:key2`` alone.
     """
-    found = _url_secrets(text) if "://" in text else [text, *_long_parts(text)]
+    found = _url_secrets(text) if is_url else [text, *_long_parts(text)]
     return tuple(dict.fromkeys(one for one in found if one))
 
 
@@ -184,6 +193,7 @@ class Redactor:
     def __init__(self, values: Iterable[str | Secret] = ()) -> None:
         self._mutex = Lock()
         self._needles: tuple[str, ...] = ()
+        self._patterns: tuple[re.Pattern[str], ...] = ()
         self.version = 0
         """Grows with each registration, so that what was redacted before can be done anew."""
         self.add(*values)
@@ -191,13 +201,16 @@ class Redactor:
     def add(self, *values: str | Secret) -> None:
         """Register more values; those below SHORTEST_REDACTED characters are passed over."""
         found: set[str] = set()
+        quoted: set[str] = set()
         for value in values:
             text = value.reveal() if isinstance(value, Secret) else value
             found.update(_spellings(text))
+            quoted.update(_any_depth(text))
         with self._mutex:
             needles = {text for text in found if len(text) >= SHORTEST_REDACTED}
             # Longest first: a value that contains another must not leave its rest behind.
             self._needles = tuple(sorted(needles.union(self._needles), key=len, reverse=True))
+            self._patterns += tuple(map(re.compile, sorted(quoted, key=len, reverse=True)))
             self.version += 1
 
     def sweep(self, text: str) -> str:
@@ -205,6 +218,8 @@ class Redactor:
         for needle in self._needles:
             if needle in text:
                 text = text.replace(needle, MASK)
+        for pattern in self._patterns:
+            text = pattern.sub(MASK, text)
         return text
 
     def redact(self, text: str) -> str:
@@ -226,8 +241,24 @@ class Redactor:
 
 
 def _spellings(text: str) -> set[str]:
-    """The ways a library, or our own log, may write a value."""
+    """The ways a library, or our own log, may write a value: once, and quoted in a quotation."""
+    once = _written(text)
+    return once.union(*(_written(spelling) for spelling in once))
+
+
+def _any_depth(text: str) -> set[str]:
+    """Patterns of a value that is escaped: each quotation of a quotation doubles its backslashes."""
+    if len(text) < SHORTEST_REDACTED:
+        return set()
+    marks = {"\\": r"\\+", "'": r"\\*'", '"': r"\\*\""}
+    odd = (spelling for spelling in _written(text) if not marks.keys().isdisjoint(spelling))
+    return {"".join(marks.get(c) or re.escape(c) for c in spelling) for spelling in odd}
+
+
+def _written(text: str) -> set[str]:
     plain = text.encode("utf-8", "backslashreplace").decode()  # what is left of lone surrogates
     quoted = {quote(plain), quote(plain, safe=""), quote_plus(plain)}
     escaped = {json.dumps(text)[1:-1], json.dumps(plain, ensure_ascii=False)[1:-1]}
-    return {text, text.strip(), plain, repr(text)[1:-1]} | quoted | escaped
+    # Whether repr() escapes a quotation mark depends on what else the text around it holds.
+    shown = {repr(text)[1:-1], repr(f"\"'{text}")[4:-1], repr(plain.encode())[2:-1]}
+    return {text, text.strip(), plain} | quoted | escaped | shown

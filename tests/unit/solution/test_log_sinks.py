@@ -167,7 +167,7 @@ def test_a_directory_that_cannot_be_made_anew_is_told_and_tried_again(tmp_path: 
     shutil.rmtree(logs)
     logs.touch()
     day_lines(handler, 0)
-    with pytest.raises(OSError, match="exists"):
+    with pytest.raises(OSError, match="Not a directory"):
         handler.flush()
     logs.unlink()
     day_lines(handler, 0)

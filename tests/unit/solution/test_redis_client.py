@@ -48,7 +48,7 @@ def test_each_sentinel_has_an_address_of_its_own() -> None:
         "rediss://:a%2Fb@h:26379?ssl_ca_certs=/ca",
         "rediss://:a%2Fb@[::1]:5?ssl_ca_certs=/ca",
     ]
-    assert secret_parts(url) == ("data", "a/b")
+    assert secret_parts(url, is_url=True) == ("data", "a/b")
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_what_is_no_sentinel_url_is_refused(url: str) -> None:
 
 def test_what_is_no_url_at_all_holds_no_password() -> None:
     """Whoever needs a URL complains of it."""
-    assert secret_parts("redis://[") == ()
+    assert secret_parts("redis://[", is_url=True) == ()
 
 
 @pytest.mark.parametrize(
