@@ -247,7 +247,7 @@ def _spellings(text: str) -> set[str]:
 
 
 def _any_depth(text: str) -> set[str]:
-    """Patterns of a value that is escaped: each quotation of a quotation doubles its backslashes."""
+    """Patterns of a value that gets backslashes: each quotation of a quotation doubles them."""
     if len(text) < SHORTEST_REDACTED:
         return set()
     marks = {"\\": r"\\+", "'": r"\\*'", '"': r"\\*\""}

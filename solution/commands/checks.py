@@ -22,7 +22,7 @@ from solution.errors import BrokerError, ConfigError, LedgerError, NotFound
 from solution.feeds.price_poller import quotes_from_snapshots
 from solution.feeds.trade_stream import TradeStream
 from solution.feeds.trade_updates import TradeUpdates
-from solution.ledger import open_reader
+from solution.ledger import files, open_reader
 from solution.redis_client import make_client
 from solution.startup import mode_of, sizing_rules, tickers_of
 from solution.trading.kill_switch import KillSwitch
@@ -68,6 +68,7 @@ def run(settings: Settings, clock: Clock) -> Iterator[Result]:
     yield keys
     yield from check_settings(settings)
     yield check_ledger(settings)
+    yield from check_exposure(settings)
     yield from check_redis(settings, clock)
     yield check_kill_switch(settings)
     if keys.level is Level.OK:
@@ -101,6 +102,7 @@ def check_ledger(settings: Settings) -> Result:
         return Result("ledger", Level.OK, f"{path} will be created")
     holder = _holder(path)
     try:
+        files.refuse_open_to_all(path)
         with open_reader(settings.ledger.url) as reader:
             signals = sum(reader.counts_by_state().values())
     except LedgerError as e:
@@ -110,6 +112,14 @@ def check_ledger(settings: Settings) -> Result:
     in_use = f"; in use by process {holder} (a service runs)" if holder else ""
     level = Level.INFO if holder else Level.OK
     return Result("ledger", level, f"{path}, {signals} signals{in_use}")
+
+
+def check_exposure(settings: Settings) -> Iterator[Result]:
+    """Who besides the owner may change the ledger, or put another in its place."""
+    path = settings.ledger.path
+    exposed = files.exposure(path) if path else ""
+    if exposed:
+        yield Result("ledger access", Level.WARNING, exposed)
 
 
 def _check_server(settings: Settings) -> Result:

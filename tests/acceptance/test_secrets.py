@@ -12,6 +12,7 @@ from urllib.parse import quote
 import pytest
 import redis
 
+from solution.security import MASK
 from tests.helpers.canaries import CORE
 from tests.helpers.clocks import eventually
 from tests.helpers.fault_broker import FaultBroker, Request
@@ -45,7 +46,7 @@ def echo(request: Request) -> bool:
 @pytest.fixture
 def guarded(make_world: Callable[..., World]) -> World:
     """A Redis with a password, an exchange behind a proxy, the keys canaries, all logged."""
-    made = make_world(proxy=FaultBroker)
+    made = make_world("--keys", f"{KEY}:{SECRET}", proxy=FaultBroker)
     made.redis.config_set("requirepass", PASSWORD)
     made.redis.close()
     made.redis = redis.Redis(port=made.redis_server.port, password=PASSWORD)
@@ -101,7 +102,7 @@ def test_a_service_among_faults_shows_no_secret(guarded: World) -> None:
     entries = [guarded.publish(signal_id="x-1", x_note=HOSTILE[2], strategy="s")]
     entries += [guarded.publish(ticker=text, x_note=text) for text in HOSTILE]
     guarded.await_ends(entries)
-    assert guarded.final(entries[0])["reason"]
+    assert guarded.final(entries[0])["message"].startswith(f"bad keys ['{MASK}', '{MASK}']")
     words = Path(f"/proc/{service.process.pid}/cmdline").read_bytes()
     said = [command(guarded, f"{words}{more}") for words in COMMANDS for more in ("", " --json")]
     assert CORE not in "".join(said)
@@ -120,7 +121,9 @@ def test_a_refused_login_shows_no_secret(guarded: World) -> None:
     """Of Redis, and of the exchange, which repeats the keys."""
     wrong = f"{CORE}-wrong'\"\\"
     line = refusal(guarded.launch(REDIS_URL=url_with(guarded, wrong)), 1, "signalpaca stops: ")
-    assert "WRONGPASS" in line
+    assert "invalid username-password pair" in line
+    line = refusal(guarded.launch(ALPACA_SECRET_KEY=f"{CORE}-wrong"), 1, "signalpaca stops: ")
+    assert "unauthorized" in line
     line = refusal(guarded.launch(REDIS_URL=f"redis://u:{CORE}@h:x/0"), 2, "configuration: ")
     assert "REDIS_URL" in line
     line = refusal(guarded.launch(LEDGER_URL=f"postgresql://u:{CORE}@127.0.0.1:1/d"), 1, "signal")
@@ -132,16 +135,14 @@ def mode_of(path: Path) -> str:
     return oct(stat.S_IMODE(path.stat().st_mode))
 
 
-def test_what_the_service_writes_is_for_its_owner_alone(
-    guarded: World, tmp_path: Path
-) -> None:
+def test_what_the_service_writes_is_for_its_owner_alone(guarded: World, tmp_path: Path) -> None:
     """Under the most open umask: directories 0700, the ledger and its companions and logs 0600."""
     place = tmp_path / "new"
-    service = guarded.start(
+    service = guarded.launch(
         LEDGER_URL=f"sqlite:///{place}/data/ledger.db",
         LOG_DIR=f"{place}/logs/deep",
         before=("sh", "-c", 'umask 000; exec "$@"', "sh"),
-    )
+    ).await_start()
     guarded.await_ends([guarded.publish()])
     assert eventually(lambda: any(place.glob("data/assets-*.json")))
     found = {str(path.relative_to(place)): path for path in place.rglob("*")}
@@ -164,6 +165,7 @@ def test_a_ledger_that_everybody_may_write_stops_the_start(guarded: World) -> No
 
 def test_a_ledger_in_an_open_directory_is_warned_of(guarded: World) -> None:
     """Whoever may write there can put another file in its place."""
+    guarded.directory.mkdir()
     guarded.directory.chmod(0o777)
     service = guarded.start()
     assert "ledger_open_to_others" in service.text
