@@ -1,5 +1,7 @@
 """The SQLite file behind an exchange: opened, checked, locked."""
 
+import contextlib
+import os
 import sqlite3
 from pathlib import Path
 
@@ -68,6 +70,10 @@ def open_state(path: Path, *, seed: int, now_ns: int) -> sqlite3.Connection:
     Raises:
         StateError: it is in use, is something else, or belongs to another seed or format.
     """
+    # A new one is its owner's alone, and so is what SQLite puts beside it. One that is there is not
+    # opened: closing it again would drop the locks that this process may hold on it.
+    with contextlib.suppress(OSError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     try:
         connection = _connect(path)
     except sqlite3.Error as error:

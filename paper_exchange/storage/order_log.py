@@ -4,6 +4,7 @@ On a stepped clock, equal seeds and equal requests give equal bytes.
 """
 
 import logging
+import os
 from pathlib import Path
 
 import orjson
@@ -24,7 +25,8 @@ class OrderLog:
     def __init__(self, path: Path) -> None:
         # Unbuffered: what was told is in the file whatever becomes of this process.
         try:
-            self._file = path.open("ab", buffering=0)
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+            self._file = os.fdopen(os.open(path, flags, 0o600), "ab", buffering=0)
         except OSError as error:
             raise StateError(f"cannot open the order log {path}: {error.strerror}") from None
         self._size = self._file.tell()

@@ -1,5 +1,6 @@
 """Options become settings, or one line that names the mistake."""
 
+import os
 import re
 from dataclasses import fields
 from decimal import Decimal
@@ -13,6 +14,7 @@ from click.testing import CliRunner
 from paper_exchange import cli
 from paper_exchange.faults.spec import parse_text
 from paper_exchange.settings import Settings
+from paper_exchange.storage.database import open_state
 
 
 @pytest.fixture
@@ -172,6 +174,18 @@ def test_ipv6_is_bracketed(served: list[Settings]) -> None:
     """So that the printed address can be used."""
     result = CliRunner().invoke(cli.main, ["--host", "::1", "--port", "0"])
     assert result.output.startswith(("paper_exchange listening on http://[::1]:", "Error: cannot"))
+
+
+def test_a_state_file_is_its_owners_alone(tmp_path: Path) -> None:
+    """With what SQLite puts beside it, under the most open umask."""
+    before = os.umask(0)
+    try:
+        connection = open_state(tmp_path / "state.db", seed=1, now_ns=1)
+    finally:
+        os.umask(before)
+    modes = {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    connection.close()
+    assert modes == {0o600}
 
 
 def test_a_state_file_that_cannot_be_used(tmp_path: Path) -> None:

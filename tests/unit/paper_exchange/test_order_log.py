@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,16 @@ def test_lines_are_appended(world: World, tmp_path: Path) -> None:
         log.write(event)
         log.close()
     assert names(path) == ["new", "fill", "new", "fill"]
+
+
+def test_the_file_is_its_owners_alone(tmp_path: Path) -> None:
+    """Under the most open umask."""
+    before = os.umask(0)
+    try:
+        OrderLog(tmp_path / "log").close()
+    finally:
+        os.umask(before)
+    assert (tmp_path / "log").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_full_disk_costs_lines_and_nothing_else(

@@ -10,13 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from solution.config import LoggingSettings
 from solution.errors import ConfigError
-from solution.log_sinks import DAY, ConsoleHandler, JsonFileHandler
+from solution.log_records import RedactionFilter
+from solution.log_sinks import DAY, ConsoleHandler, JsonFileHandler, JsonLine
 from solution.logs import setup_logging
 from solution.security import Redactor
+from tests.helpers.hostile import HOSTILE
 
+JSON_LINE = JsonLine("run", Redactor())
 MIDNIGHT = datetime(2026, 11, 20, tzinfo=UTC).timestamp()
 
 
@@ -84,6 +89,44 @@ def day_lines(handler: JsonFileHandler, *days: int) -> None:
 
 def messages(path: Path) -> list[str]:
     return [json.loads(line)["message"] for line in path.read_text().splitlines()]
+
+
+def test_yesterdays_file_stays_its_owners_alone(tmp_path: Path) -> None:
+    """And so does the new one, under the most open umask."""
+    before = os.umask(0)
+    try:
+        handler = JsonFileHandler(tmp_path / "a/logs", "run", Redactor())
+        day_lines(handler, 0, 1)
+        handler.close()
+    finally:
+        os.umask(before)
+    modes = [path.stat().st_mode & 0o777 for path in (tmp_path / "a/logs").iterdir()]
+    assert modes == [0o600, 0o600]
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o700
+
+
+@given(st.text() | st.sampled_from(HOSTILE), st.text(min_size=1) | st.sampled_from(HOSTILE))
+def test_one_record_is_one_printable_line(text: str, name: str) -> None:
+    """Whatever a signal, a ticker, a broker or Redis says, as message, argument, name or value."""
+    said = record(
+        "said %s", text, **{f"x{name}": text}, deep={name: [text, text.encode("utf8", "replace")]}
+    )
+    RedactionFilter(Redactor()).filter(said)
+    console = ConsoleHandler(io.StringIO(), Redactor(), color=False).format(said)
+    line = JSON_LINE.format(said)
+    assert console.isprintable()
+    assert line.isprintable()
+    assert json.loads(line)["message"] == f"said {text}"
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_traceback_keeps_to_its_own_lines(text: str) -> None:
+    """Its lines are marked, so that a message within cannot pass for a record."""
+    said = record("failed", exc_text=f"Traceback\n{text}", stack_info=text)
+    first, *others = ConsoleHandler(io.StringIO(), Redactor(), color=False).format(said).split("\n")
+    assert first.endswith("failed")
+    assert all(line.startswith("  | ") and line.isprintable() for line in others)
+    assert JSON_LINE.format(said).isprintable()
 
 
 def test_a_new_file_each_day(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from solution.errors import (
     StartupError,
 )
 from solution.ledger import file_check, open_reader, sqlite, wal
-from solution.ledger.files import database_path
+from solution.ledger.files import database_path, exposure
 from solution.ledger.sqlite import SqliteLedger
 from tests.helpers.ledger_rows import make_end, make_event, make_intent
 
@@ -147,6 +147,52 @@ def test_files_are_private_whatever_the_umask(tmp_path: Path, umask: int) -> Non
     }
     assert [mode(tmp_path / "new"), mode(tmp_path / "new" / "deep")] == [0o700, 0o700]
     ledger.close()
+
+
+@pytest.mark.parametrize("end", ["", "-wal", ".lock"])
+def test_a_file_that_everybody_may_write_is_refused(database: Path, end: str) -> None:
+    """What is in it may be anybody's, so its mode is not quietly put right either."""
+    SqliteLedger(f"sqlite:///{database}").close()
+    open_to_all = database.with_name(database.name + end)
+    open_to_all.touch()
+    open_to_all.chmod(0o606)
+    with pytest.raises(LedgerError, match=f"{open_to_all} may be written by every user"):
+        SqliteLedger(f"sqlite:///{database}")
+    assert mode(open_to_all) == 0o606
+
+
+@pytest.mark.parametrize(
+    ("folder", "file", "words"),
+    [
+        (0o700, 0o600, ""),
+        (0o755, 0o644, ""),
+        (0o1777, 0o600, ""),
+        (0o700, 0o660, "the group may write the ledger"),
+        (0o770, 0o660, "the group may replace files of"),
+        (0o777, 0o600, "every user may replace files of"),
+    ],
+)
+def test_who_else_could_change_the_ledger(
+    database: Path, folder: int, file: int, words: str
+) -> None:
+    """In one sentence, which says what to do."""
+    SqliteLedger(f"sqlite:///{database}").close()
+    database.chmod(file)
+    database.parent.chmod(folder)
+    said = exposure(database)
+    database.parent.chmod(0o700)
+    assert said.startswith(words)
+    assert bool(said) is bool(words)
+
+
+def test_a_ledger_that_others_may_replace_is_warned_of(
+    database: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once, at start; it is opened all the same."""
+    database.parent.chmod(0o777)
+    SqliteLedger(f"sqlite:///{database}").close()
+    database.parent.chmod(0o700)
+    assert [r.msg for r in caplog.records] == ["ledger_open_to_others"]
 
 
 def test_a_file_with_open_permissions_is_closed(database: Path) -> None:

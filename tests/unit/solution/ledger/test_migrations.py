@@ -105,6 +105,20 @@ def test_an_upgraded_ledger_is_laid_out_like_a_new_one(old: Path, tmp_path: Path
     assert layout(old) == layout(new)
 
 
+def test_an_upgraded_ledger_is_its_owners_alone(old: Path) -> None:
+    """Also one that was made readable, with all that belongs to it."""
+    old.chmod(0o644)
+    before = os.umask(0)
+    try:
+        ledger = SqliteLedger(f"sqlite:///{old}")
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in old.parent.glob(f"{old.name}*")}
+    ledger.close()
+    assert len(modes) == 4
+    assert set(modes.values()) == {0o600}
+
+
 def test_the_listing_commands_read_a_ledger_that_is_not_upgraded_yet(old: Path) -> None:
     """Reading changes nothing; what the first program did not keep is empty."""
     before = old.read_bytes()
