@@ -22,6 +22,8 @@ DONE, FAILED, WRONG_USAGE = 0, 1, 2
 """The exit codes of every command."""
 WIDEST_CELL = 400
 """Characters of one cell of a table."""
+LONGEST_LINE = 8_000
+"""Characters of one line for people."""
 
 
 class Failed(click.ClickException):
@@ -31,7 +33,7 @@ class Failed(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         """The line without click's prefix, and without anything that would make it two."""
-        click.echo(visible(self.format_message()), err=file is None, file=file)
+        click.echo(shortened(self.format_message(), LONGEST_LINE), err=file is None, file=file)
 
 
 class WrongUsage(Failed):
@@ -136,7 +138,7 @@ def broker_trouble(settings: Settings, error: BrokerError) -> str:
 
 def say(text: str, *, err: bool = False) -> None:
     """One line to a person; what others wrote of it can neither break it nor command a terminal."""
-    click.echo(visible(text), err=err)
+    click.echo(shortened(text, LONGEST_LINE), err=err)
 
 
 def echo_json(value: object) -> None:

@@ -13,7 +13,10 @@ from tests.unit.solution.commands.conftest import Shell
 LONG = "\x1b[2J" * 100_000
 
 
-@pytest.fixture(params=[*HOSTILE, LONG], ids=ascii, scope="module")
+TEXTS = (*HOSTILE, LONG)
+
+
+@pytest.fixture(params=TEXTS, ids=lambda text: f"text-{TEXTS.index(text)}")
 def hostile(request: pytest.FixtureRequest) -> str:
     """Each text of the corpus, and a very long one."""
     text: str = request.param
@@ -37,8 +40,15 @@ def told(shell: Shell, ledger: SqliteLedger, hostile: str) -> Shell:
         body=hostile.encode(),
     )
     raw = hostile.encode()
-    letter = DeadLetter("nvda", "9-9", "INVALID_VALUE", hostile, AT, ((raw, raw), (b"a", b"b")))
-    note = Note(intent.client_order_id, 1, "refused", hostile)
+    letter = DeadLetter(
+        stream="nvda",
+        entry_id="9-9",
+        reason="INVALID_VALUE",
+        message=hostile,
+        at=AT,
+        fields=((raw, raw), (b"a", b"b")),
+    )
+    note = Note(client_order_id="sp-test-1", at_ms=1, kind="refused", detail=hostile)
     ledger.apply([Change(insert=intent, notes=(note,)), Change(dead_letter=letter)])
     return shell
 
