@@ -14,6 +14,7 @@ from solution import failpoints
 from solution.config import Settings, load_settings
 from solution.errors import ConfigError, LedgerError, StartupError
 from solution.printable import visible
+from solution.security import Redactor
 
 
 def run_service(overrides: Mapping[str, str]) -> int:
@@ -57,7 +58,7 @@ def _run(settings: Settings) -> int:
         logs.stop()
     if line:
         # After the log: it is the last thing anybody sees.
-        click.echo(visible(logs.redactor.redact(line)), err=True)
+        click.echo(visible(Redactor(settings.secrets).redact(line)), err=True)
     return code
 
 
