@@ -177,6 +177,24 @@ def test_the_image_is_built_from_the_lock() -> None:
     assert not re.search(r"(KEY|SECRET|PASSWORD|TOKEN)=", text)
 
 
+def test_no_argument_or_variable_of_the_image_is_a_setting_with_a_secret() -> None:
+    """What stands in ARG or ENV stands in the image's history for all who have it."""
+    stated = re.findall(
+        r"^(?:ARG|ENV) (.*)$", read("Dockerfile").replace("\\\n", " "), re.MULTILINE
+    )
+    names = set(re.findall(r"\b([A-Z][A-Z_]+)=", " ".join(stated)))
+    secret = {name for option in OPTIONS.values() if option.secret for name in option.names}
+    assert "LOG_DIR" in names
+    assert not names & secret
+
+
+def test_the_base_images_are_pinned_to_a_version() -> None:
+    """By tag; `latest` would be another Python from one day to the next."""
+    bases = re.findall(r"^FROM (\S+)", read("Dockerfile"), re.MULTILINE)
+    assert len(set(bases)) == 1
+    assert re.fullmatch(r"python:3\.\d+-slim(@sha256:[0-9a-f]{64})?", bases[0])
+
+
 def test_only_named_paths_go_to_the_build() -> None:
     """Everything is shut out, then the product let in: a stray .env stays out whatever its name."""
     lines = [line for line in read(".dockerignore").splitlines() if line and line[0] != "#"]

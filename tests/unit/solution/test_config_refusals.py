@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from solution.config import OptionInfo, Settings, describe, effective, load_settings
+from solution.config import (
+    OptionInfo,
+    Settings,
+    _open_dotenv,
+    describe,
+    effective,
+    load_settings,
+)
+from solution.config_sources import DOTENV, Given
 from solution.errors import ConfigError
 
 KEYS = {
@@ -223,7 +231,7 @@ def test_a_near_miss_in_dotenv_names_the_file(tmp_path: Path) -> None:
     assert warnings == (f"DRYRUN in {dotenv} is not a setting; did you mean DRY_RUN?",)
 
 
-@pytest.mark.parametrize(("mode", "count"), [(0o644, 1), (0o600, 0)])
+@pytest.mark.parametrize(("mode", "count"), [(0o644, 1), (0o602, 1), (0o640, 0), (0o600, 0)])
 def test_secrets_in_a_readable_dotenv_are_a_warning(tmp_path: Path, mode: int, count: int) -> None:
     """Not an error: it is how every tutorial does it."""
     dotenv = tmp_path / ".env"
@@ -231,3 +239,18 @@ def test_secrets_in_a_readable_dotenv_are_a_warning(tmp_path: Path, mode: int, c
     dotenv.chmod(mode)
     warnings = load_settings(environ={}, env_file=str(dotenv)).warnings
     assert len([text for text in warnings if "chmod 600" in text]) == count
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o602])
+def test_of_a_live_account_they_stop_the_start(tmp_path: Path, mode: int) -> None:
+    """There it is money; with the mode put right it starts."""
+    dotenv = tmp_path / ".env"
+    dotenv.touch()
+    dotenv.chmod(mode)
+    given = [Given("canary", "ALPACA_SECRET_KEY", DOTENV)]
+    with pytest.raises(
+        ConfigError, match=r"chmod 600 it; with ALPACA_PAPER=false the start stops$"
+    ):
+        _open_dotenv(given, str(dotenv), paper=False)
+    dotenv.chmod(0o640)
+    assert _open_dotenv(given, str(dotenv), paper=False) == []

@@ -136,6 +136,12 @@ def test_a_secret_file_open_to_everyone_is_refused(tmp_path: Path, mode: int) ->
         read_secret_file("X_FILE", secret_file(tmp_path, b"key", mode))
 
 
+@pytest.mark.parametrize("mode", [0o400, 0o440, 0o600, 0o640, 0o660])
+def test_a_secret_file_may_be_open_to_its_group(tmp_path: Path, mode: int) -> None:
+    """Kubernetes mounts secrets with `fsGroup` so; who is in the group is the owner's choice."""
+    assert read_secret_file("X_FILE", secret_file(tmp_path, b"key\n", mode)) == "key"
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
