@@ -415,6 +415,7 @@ def account_of(raw: Mapping[str, Any]) -> Account:
         ),
         shorting_enabled=raw.get("shorting_enabled") is not False,
         last_equity=decimal_or_none(raw.get("last_equity")),
+        number=str(raw.get("account_number") or ""),
     )
 
 

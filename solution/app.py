@@ -13,7 +13,7 @@ import socket
 import threading
 from collections.abc import Callable
 
-from solution import failpoints, standby, startup
+from solution import failpoints, going_live, standby, startup
 from solution.assembly import Assembly
 from solution.clock import Clock, Deadline, SystemClock
 from solution.config import Settings
@@ -65,13 +65,18 @@ class Trader:
         """
         settings = self._settings
         sizing = startup.sizing_rules(settings)
+        admitted = going_live.admit(
+            settings, self._clock, self._stop, going_live.at_terminal(self._stop)
+        )
         ledger = standby.become_active(settings, self.consumer, self._stop)
         if ledger is None:
             log.info("stopped", extra={"detail": "as a standby"})
             return
         try:
             try:
+                going_live.remember(ledger, admitted)
                 startup.check_redis(lambda: make_client(settings.redis.url), settings)
+                self._mode = startup.mode_beside(lambda: make_client(settings.redis.url), settings)
                 self._made = Assembly(
                     settings,
                     ledger,
@@ -80,7 +85,9 @@ class Trader:
                     stop=self._stop,
                     on_fatal=self._on_fatal,
                     clock=self._clock,
+                    mode=self._mode,
                 )
+                going_live.require_same(admitted, self._made.rules.account_id)
                 self._start()
             except StartupError as e:
                 if self._stop.is_set():
@@ -132,7 +139,7 @@ class Trader:
         log.info(
             "started",
             extra={
-                "mode": startup.mode_of(settings),
+                "mode": self._mode,
                 "workers": settings.workers,
                 "group": settings.redis.group,
                 "kill_switch_file": str(settings.gates.kill_switch_file),

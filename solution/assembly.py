@@ -75,6 +75,7 @@ class Assembly:
         stop: ends waiting within parts.
         on_fatal: called when a part cannot go on.
         clock: of all parts.
+        mode: which mode runs, for ``status``; empty = as the settings say.
 
     Raises:
         StartupError: the broker or the account is not as it must be, or lists no such ticker.
@@ -82,7 +83,7 @@ class Assembly:
 
     # --- building -----------------------------------------------------------------------------
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a start has, each used here
         self,
         settings: Settings,
         ledger: Store,
@@ -92,10 +93,12 @@ class Assembly:
         stop: threading.Event,
         on_fatal: Callable[[Runnable, Fatal], None],
         clock: Clock,
+        mode: str = "",
     ) -> None:
         self._settings, self._clock, self._stop = settings, clock, stop
         self._started_ms = clock.epoch_ms()
         self.consumer = consumer
+        self._mode = mode or startup.mode_of(settings)
         self.ledger = ledger
         self._redactor = Redactor(settings.secrets)
         self.limiter = RateLimiter(settings.rate_limit_per_minute, clock=clock)
@@ -126,7 +129,7 @@ class Assembly:
         self._build_tracking()
         self._build_listener()
         self.deployment = startup.deployment_of(account_id, settings)
-        self._build_pipeline(sizing, self.deployment)
+        self._build_pipeline(sizing, self.deployment, account_id)
         self.status = StatusPublisher(self.connect, settings.redis.group, self.consumer, self._told)
         self.supervisor = Supervisor(self.services(), on_fatal=on_fatal, clock=clock)
 
@@ -227,10 +230,11 @@ class Assembly:
         self.keeper = AccountKeeper(self.wrapper, self.portfolio, self._clock, duties)
         self.loss_check.wake = self.keeper.wake
 
-    def _build_pipeline(self, sizing: SizingRules, deployment: str) -> None:
+    def _build_pipeline(self, sizing: SizingRules, deployment: str, account_id: str) -> None:
         settings = self._settings
         self.rules = rules = PipelineRules(
             deployment=deployment,
+            account_id=account_id,
             gates=startup.gate_rules(settings),
             # Made before the broker was asked, so that a function that is missing is told at once.
             sizing=replace(
@@ -420,7 +424,7 @@ class Assembly:
                 ledger=startup.ledger_name(self._settings),
                 instance=self.consumer,
                 started_ms=self._started_ms,
-                mode=startup.mode_of(self._settings),
+                mode=self._mode,
                 streams=self._settings.redis.streams,
                 kill_switch=self.kill,
                 workers=self.workers,

@@ -22,24 +22,27 @@ from solution.config_groups import (
 )
 from solution.config_ledger import for_dry_run, ledger_file, split_postgres_url
 from solution.config_options import Options
-from solution.config_urls import is_alpaca, to_websocket
+from solution.config_urls import LIVE_HOST, PAPER_HOST, is_alpaca, to_websocket
 from solution.config_values import NamedCaps
 from solution.domain.caps import Cap
 from solution.domain.orders import OrderType, TimeInForce
 
-PAPER_TRADING_URL = "https://paper-api.alpaca.markets"
+PAPER_TRADING_URL = f"https://{PAPER_HOST}"
+LIVE_TRADING_URL = f"https://{LIVE_HOST}"
 DATA_URL = "https://data.alpaca.markets"
 DATA_STREAM_URL = "wss://stream.data.alpaca.markets"
 
 
 def broker(options: Options) -> BrokerSettings:
-    trading_url = options.alpaca_trading_url or PAPER_TRADING_URL
+    default_url = PAPER_TRADING_URL if options.alpaca_paper else LIVE_TRADING_URL
+    trading_url = options.alpaca_trading_url or default_url
     data_url = options.alpaca_data_url or DATA_URL
     data_stream = DATA_STREAM_URL if is_alpaca(data_url) else to_websocket(data_url)
     return BrokerSettings(
         key_id=options.alpaca_api_key.reveal(),
         secret=options.alpaca_secret_key,
         paper=options.alpaca_paper,
+        acknowledged=options.live_trading_acknowledged or "",
         trading_url=trading_url,
         data_url=data_url,
         stream_url=options.alpaca_stream_url or f"{to_websocket(trading_url)}/stream",

@@ -1,4 +1,4 @@
-"""What no single setting can know: combinations, the refusal of live trading, parts not built."""
+"""What no single setting can know: combinations, paper against live, parts not built."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -6,12 +6,21 @@ from collections.abc import Iterable, Mapping
 from solution.config_groups import BrokerSettings
 from solution.config_option_info import OptionInfo
 from solution.config_options import OPTIONS, Options
-from solution.config_sources import Given, shown
-from solution.config_urls import host_of, is_alpaca, is_live, is_local, is_loopback
+from solution.config_sources import Given
+from solution.config_urls import (
+    LIVE_HOST,
+    PAPER_HOST,
+    host_of,
+    is_alpaca,
+    is_local,
+    is_loopback,
+    kind_of_host,
+)
 from solution.errors import ConfigError
 from solution.failpoints import Rule, parse
 
-LIVE_REFUSED = "live trading is refused until the safety rails exist"
+KEY_KINDS = {"PK": "paper", "AK": "live"}
+"""What the first letters of a key id of Alpaca's say."""
 
 _KEY_ID = re.compile(r"(?:PK|AK|CK)[A-Z0-9]{10,}")
 _SECRET_KEY = re.compile(r"[A-Za-z0-9/+]{40,}")
@@ -46,22 +55,78 @@ def _means_off(option: OptionInfo, text: str) -> bool:
         return False
 
 
-def check_live(options: Options, given: Mapping[str, Given]) -> None:
-    """Refuse everything that could reach an account with money in it.
+def check_live(options: Options, broker: BrokerSettings, given: Mapping[str, Given]) -> None:
+    """Whatever says paper or live (both flags, key, hosts) has to say the same.
+
+    One of them that was left over from before would send an order meant for play money to an
+    account with savings in it.
 
     Raises:
-        ConfigError: naming the variable that asks for it.
+        ConfigError: the first two that disagree, both named.
     """
-    asks = {
-        "alpaca_paper": not options.alpaca_paper,
-        "allow_live_trading": options.allow_live_trading,
-        "alpaca_trading_url": is_live(options.alpaca_trading_url or ""),
-        "alpaca_stream_url": is_live(options.alpaca_stream_url or ""),
-    }
-    for name, live in asks.items():
-        if live:
-            text = shown(OPTIONS[name], given[name].text)
-            raise ConfigError(f"{given[name].variable}={text}: {LIVE_REFUSED}")
+    wrong = (
+        _one_flag_alone(options)
+        or _host_disagrees(options, broker, given)
+        or _key_disagrees(broker, given)
+        or _stream_disagrees(broker, given)
+    )
+    if wrong:
+        raise ConfigError(wrong)
+
+
+def _one_flag_alone(options: Options) -> str | None:
+    if options.alpaca_paper != options.allow_live_trading:
+        return None
+    both = str(options.alpaca_paper).lower()
+    return (
+        f"ALPACA_PAPER={both} and ALLOW_LIVE_TRADING={both} disagree: live trading needs "
+        "ALPACA_PAPER=false and ALLOW_LIVE_TRADING=true, paper trading neither"
+    )
+
+
+def _host_disagrees(
+    options: Options, broker: BrokerSettings, given: Mapping[str, Given]
+) -> str | None:
+    kind = kind_of_host(broker.trading_url)
+    said = f"{_variable('alpaca_trading_url', given)}={broker.trading_url}"
+    if kind == "unknown":
+        return (
+            f"{said}: Alpaca takes orders at https://{PAPER_HOST} (paper) and "
+            f"https://{LIVE_HOST} (live) only"
+        )
+    if kind == "other" or (kind == "paper") == options.alpaca_paper:
+        return None
+    flag = f"ALPACA_PAPER={str(options.alpaca_paper).lower()}"
+    return f"{flag} and {said} disagree: that is Alpaca's {kind} host"
+
+
+def _key_disagrees(broker: BrokerSettings, given: Mapping[str, Given]) -> str | None:
+    """Only at Alpaca: another server's keys look as it likes."""
+    kind = kind_of_host(broker.trading_url)
+    if kind == "other" or not broker.key_id:
+        return None
+    key = KEY_KINDS.get(broker.key_id[:2].upper(), "")
+    name = _variable("alpaca_api_key", given)
+    if key and key != kind:
+        return f"{name} is the key id of a {key} account, {broker.trading_url} is the {kind} host"
+    if kind == "live" and not key:
+        return f"{name} is not the key id of a live account: at {broker.trading_url} it begins AK"
+    return None
+
+
+def _stream_disagrees(broker: BrokerSettings, given: Mapping[str, Given]) -> str | None:
+    if kind_of_host(broker.stream_url) == kind_of_host(broker.trading_url):
+        return None
+    return (
+        f"{_variable('alpaca_stream_url', given)}={broker.stream_url} and "
+        f"{_variable('alpaca_trading_url', given)}={broker.trading_url} disagree: the events of "
+        "one account's orders would be taken for another's"
+    )
+
+
+def _variable(name: str, given: Mapping[str, Given]) -> str:
+    """The variable that a setting was read from, by the name that was used."""
+    return given[name].variable if name in given else name.upper()
 
 
 def failpoints(text: str, broker: BrokerSettings) -> tuple[Rule, ...]:
@@ -152,8 +217,6 @@ def _odd_keys(broker: BrokerSettings) -> list[str]:
     out = []
     if broker.key_id and not _KEY_ID.fullmatch(broker.key_id):
         out.append("ALPACA_API_KEY does not look like a key id of Alpaca's")
-    elif broker.key_id.startswith("AK") and broker.paper:
-        out.append("ALPACA_API_KEY looks like the key id of a live account")
     if broker.secret and not _SECRET_KEY.fullmatch(broker.secret.reveal()):
         out.append("ALPACA_SECRET_KEY does not look like a secret key of Alpaca's")
     return out

@@ -38,6 +38,9 @@ class BrokerSettings:
     key_id: str = field(repr=False)
     secret: Secret
     paper: bool
+    """False: real money, at Alpaca's live host or at another server."""
+    acknowledged: str
+    """The number of the live account that may be traded, as LIVE_TRADING_ACKNOWLEDGED says it."""
     trading_url: str
     """Without a trailing slash and without ``/v2``."""
     data_url: str

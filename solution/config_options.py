@@ -44,19 +44,24 @@ class Options(SafetyOptions):
         "", "Broker", "Its secret key.", aliases=["APCA_API_SECRET_KEY"], secret=True
     )
     alpaca_paper: Annotated[bool, rule.FLAG] = option(
-        "true", "Broker", "Paper trading. `false` is refused until the safety rails exist."
+        "true",
+        "Broker",
+        "Paper trading. `false` is live trading, real money: it needs `ALLOW_LIVE_TRADING=true` as "
+        "well, a live key, and the account's number confirmed.",
     )
     allow_live_trading: Annotated[bool, rule.FLAG] = option(
         "false",
         "Broker",
-        "Live trading will need this as well as `ALPACA_PAPER=false`; refused for now.",
+        "Live trading needs `true` here and `ALPACA_PAPER=false`; one without the other stops the "
+        "start.",
     )
     alpaca_trading_url: Annotated[str | None, OPTIONAL_HTTP_URL] = option(
         "",
         "Broker",
         "Trading API of Alpaca or of any compatible server.",
         aliases=["APCA_API_BASE_URL"],
-        shown_default="`https://paper-api.alpaca.markets`",
+        shown_default="`https://paper-api.alpaca.markets`; with `ALPACA_PAPER=false` "
+        "`https://api.alpaca.markets`",
     )
     alpaca_data_url: Annotated[str | None, OPTIONAL_HTTP_URL] = option(
         "",

@@ -153,8 +153,8 @@ class SafetyOptions(BaseSettings):
     live_trading_acknowledged: Annotated[str | None, NAME] = option(
         "",
         "Going live",
-        "The number of the live account, in place of the sentence asked for on the terminal.",
-        missing="live trading",
+        "The number of the live account, in place of the sentence that the first start with live "
+        "keys asks for on the terminal. Another account's start is refused.",
     )
 
     signal_hmac_keys: Annotated[str, rule.TEXT] = option(

@@ -10,7 +10,9 @@ from solution.config_values import Rule
 _HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9])?\.?")
 
 PAPER_HOST = "paper-api.alpaca.markets"
-"""The only host of Alpaca's own that orders may go to."""
+"""Alpaca's host for paper trading."""
+LIVE_HOST = "api.alpaca.markets"
+"""Alpaca's host for real money."""
 
 
 def split_url(text: str, *schemes: str) -> SplitResult:
@@ -202,9 +204,14 @@ def is_alpaca(url: str) -> bool:
     return host == "alpaca.markets" or host.endswith(".alpaca.markets")
 
 
-def is_live(url: str) -> bool:
-    """Whether orders sent there could move money: any trading host of Alpaca's but paper's."""
-    return is_alpaca(url) and host_of(url) != PAPER_HOST
+def kind_of_host(url: str) -> str:
+    """``paper`` or ``live`` for Alpaca's two hosts for orders, ``other`` for other servers.
+
+    Any other host of Alpaca's is ``unknown``: what an order would do there, nobody here knows.
+    """
+    if not is_alpaca(url):
+        return "other"
+    return {PAPER_HOST: "paper", LIVE_HOST: "live"}.get(host_of(url), "unknown")
 
 
 def to_websocket(url: str) -> str:

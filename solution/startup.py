@@ -37,7 +37,7 @@ from solution.trading import recovery
 from solution.trading.gates.view import GateRules
 from solution.trading.orphans import Entry
 from solution.trading.sizing import CustomSize, SizingRules
-from solution.ui.snapshot import DRY_RUN, read_all
+from solution.ui.snapshot import DRY_RUN, LIVE, SHADOW, read_all, who_sends_orders
 
 log = logging.getLogger(__name__)
 
@@ -317,10 +317,28 @@ def mode_of(settings: Settings) -> str:
     """Which mode runs, in the words the banner, the log and ``status`` share."""
     if settings.gates.dry_run:
         return DRY_RUN
+    if not settings.broker.paper:
+        return LIVE
     host = urlsplit(settings.broker.trading_url).hostname or ""
-    if not host.endswith("alpaca.markets"):
-        return "local exchange"
-    return "paper" if settings.broker.paper else "live"
+    return "paper" if host.endswith("alpaca.markets") else "local exchange"
+
+
+def mode_beside(connect: Callable[[], "redis.Redis"], settings: Settings) -> str:
+    """The mode, once it is known who else runs: a dry run beside the real service is its shadow.
+
+    Raises:
+        StartupError: Redis does not answer.
+    """
+    if not settings.gates.dry_run:
+        return mode_of(settings)
+    client = connect()
+    try:
+        beside = any(who_sends_orders(client, stream) for stream in settings.redis.streams)
+    except redis.RedisError as e:
+        raise StartupError(f"Redis at {settings.redis.shown_url} does not answer: {e}") from e
+    finally:
+        client.close()
+    return SHADOW if beside else DRY_RUN
 
 
 def assets_file(ledger_path: Path | None, trading_url: str) -> Path | None:

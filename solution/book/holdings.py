@@ -24,6 +24,8 @@ class Account:
     blocked: bool = False
     shorting_enabled: bool = True
     last_equity: Decimal | None = None
+    number: str = ""
+    """How the broker's pages and letters name it; ``id`` is the API's."""
 
 
 @dataclass(frozen=True, slots=True)

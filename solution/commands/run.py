@@ -1,5 +1,6 @@
 """``signalpaca [-w N]``: run the service until a signal stops it."""
 
+import logging
 import os
 import signal
 import socket
@@ -10,11 +11,13 @@ from types import FrameType
 
 import click
 
-from solution import failpoints
+from solution import __version__, failpoints
 from solution.config import Settings, load_settings
 from solution.errors import ConfigError, LedgerError, StartupError
 from solution.printable import visible
 from solution.security import Redactor
+
+log = logging.getLogger(__name__)
 
 
 def run_service(overrides: Mapping[str, str]) -> int:
@@ -36,6 +39,7 @@ def _run(settings: Settings) -> int:
     # Here, so that `config` and `--help` do not pay for the whole service.
     from solution.app import Trader
     from solution.logs import setup_logging
+    from solution.startup import mode_of
 
     try:
         logs = setup_logging(settings.logging, settings.secrets)
@@ -47,6 +51,9 @@ def _run(settings: Settings) -> int:
     _install(stop)
     code, line = 0, ""
     try:
+        mode = mode_of(settings)
+        log.info("starting", extra={"mode": mode, "broker": settings.broker.trading_url})
+        click.echo(banner(settings, mode), err=True)
         for warning in settings.warnings:
             click.echo(visible(f"warning: {warning}"), err=True)
         Trader(settings, stop).run()
@@ -60,6 +67,21 @@ def _run(settings: Settings) -> int:
         # After the log: it is the last thing anybody sees.
         click.echo(visible(Redactor(settings.secrets).redact(line)), err=True)
     return code
+
+
+def banner(settings: Settings, mode: str) -> str:
+    """What runs, in the terminal's first line; nobody overlooks that it is real money."""
+    from solution.ui.snapshot import LIVE
+
+    words = "REAL MONEY" if mode == LIVE else "no order is sent" if settings.gates.dry_run else ""
+    parts = (
+        f"signalpaca {__version__}",
+        f"{mode.upper() if mode == LIVE else mode}{f' ({words})' if words else ''}",
+        settings.broker.trading_url,
+        f"group {settings.redis.group}",
+    )
+    line = " · ".join(parts)
+    return click.style(f" {line} ", fg="white", bg="red", bold=True) if mode == LIVE else line
 
 
 def _install(stop: threading.Event) -> None:

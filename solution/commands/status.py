@@ -6,7 +6,7 @@ import click
 
 from solution.commands.common import FAILED, echo_json, json_option, redis_of, say, settings_of
 from solution.ui.snapshot import read_all
-from solution.ui.terminal import text_lines
+from solution.ui.terminal import is_live, text_lines
 
 
 @click.command()
@@ -22,7 +22,9 @@ def status(overrides: Mapping[str, str], *, as_json: bool) -> None:
         echo_json({"group": group, "instances": dict(found)})
     else:
         for name in sorted(found):
-            click.echo("\n".join(text_lines(found[name])))
+            title, *lines = text_lines(found[name])
+            red = "red" if is_live(found[name]) else None
+            click.echo("\n".join([click.style(title, bold=True, bg=red), *lines]))
     if not found:
         say(f"no instance of group {group} runs on {settings.redis.shown_url}", err=True)
         raise click.exceptions.Exit(FAILED)

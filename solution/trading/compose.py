@@ -35,7 +35,10 @@ _LEGS = ("take_profit", "stop_loss", "stop_loss_limit")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PipelineRules:
-    """Settings of the order path; ``ordered`` is False with ``--ordering none``."""
+    """Settings of the order path; ``ordered`` is False with ``--ordering none``.
+
+    ``account_id`` is the account that the service was started on; empty = whichever answers.
+    """
 
     deployment: str
     gates: GateRules
@@ -45,6 +48,7 @@ class PipelineRules:
     limit_collar_bps: Decimal = Decimal(0)
     dry_run: bool = False
     ordered: bool = True
+    account_id: str = ""
 
 
 DRIFT = Decimal("1.02")

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
-from solution.book.positions import Portfolio
+from solution.book.positions import Account, Portfolio
 from solution.book.prices import Quote
 from solution.clock import Clock
 from solution.domain.market import Market
@@ -73,6 +73,7 @@ class Looker:
         market = self._desk.market()
         # Both clocks: the monotonic one stands still while the machine is suspended.
         waited = max(now - work.received_at, (self._clock.epoch_ms() - work.received_ms) / 1000)
+        account = self._portfolio.account()
         return View(
             signal=signal,
             asset=work.asset,
@@ -84,7 +85,8 @@ class Looker:
             starved=self.starved_for(work, now) if work.fresh else 0.0,
             waited=waited,
             killed=self._kill.reason(),
-            account=self._portfolio.account(),
+            account=account,
+            live=another_account(self._rules.account_id, account),
             halted=self._halts.reason(symbol),
             duplicate_of=self._duplicates.earlier(signal),
             resting=self._tracker.resting(symbol),
@@ -98,6 +100,13 @@ class Looker:
     def starved_for(self, work: Work, now: float) -> float:
         """Seconds it waited for the rate budget: for a slot, or to have its position asked for."""
         return max(self._starved() - work.starved_at, now - work.waits_since)
+
+
+def another_account(started_on: str, account: Account | None) -> str | None:
+    """Why the account that answers now may not be traded: it is not the one of the start."""
+    if account is None or started_on in {"", account.id}:
+        return None
+    return f"the keys open account {account.id} now, this service was started on {started_on}"
 
 
 def usable(quote: Quote, wall: datetime, limit: float) -> Quote:

@@ -18,6 +18,10 @@ LOOK_AROUND = 3
 """Steps between two looks for other instances."""
 DRY_RUN = "dry-run"
 """The ``mode`` of an instance that sends no order."""
+SHADOW = "shadow"
+"""That of one which sends none beside another instance that does, for the same stream."""
+LIVE = "live"
+"""That of one whose orders are paid with money."""
 
 
 def key_of(group: str, instance: str) -> str:
@@ -96,7 +100,7 @@ def who_sends_orders(client: "redis.Redis", stream: str) -> str | None:
     """A live instance, of whatever group, that turns this stream's entries into orders."""
     for key, shown in _found(client, key_of("*", "*")):
         # An earlier version does not name its streams; it may read any.
-        if shown.get("mode") != DRY_RUN and stream in shown.get("streams", (stream,)):
+        if shown.get("mode") not in {DRY_RUN, SHADOW} and stream in shown.get("streams", (stream,)):
             return str(shown.get("instance") or key)
     return None
 

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
+from solution.ui.snapshot import LIVE
+
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
     from rich.table import Table
@@ -175,7 +177,13 @@ def text_lines(snapshot: Snapshot, *, orders: int = 5) -> list[str]:
 
 
 def _title(snapshot: Snapshot) -> str:
-    return f"{snapshot.get('instance', DASH)} · {snapshot.get('mode', DASH)} · {_at(snapshot)}"
+    mode = "LIVE, REAL MONEY" if is_live(snapshot) else snapshot.get("mode", DASH)
+    return f"{snapshot.get('instance', DASH)} · {mode} · {_at(snapshot)}"
+
+
+def is_live(snapshot: Snapshot) -> bool:
+    """Whether its orders are paid with money."""
+    return snapshot.get("mode") == LIVE
 
 
 def _at(row: Mapping[str, Any]) -> str:
@@ -205,6 +213,7 @@ def short_line(snapshot: Snapshot) -> str:
     )
     shown = [
         _at(snapshot),
+        *(["LIVE"] if is_live(snapshot) else [str(snapshot["mode"])] if "mode" in snapshot else []),
         f"{signals.get('read', DASH)} signals, {signals.get('waiting', DASH)} waiting",
         _counts(snapshot),
         f"rate {rate.get('used', DASH)}/{rate.get('limit', DASH)}",
@@ -247,8 +256,8 @@ def _panel(snapshot: Snapshot, updates: int) -> "RenderableType":
     body = Columns([_positions_table(snapshot), _updates_table(snapshot, updates)], padding=(0, 4))
     return Panel(
         Group(*head, _facts_table(snapshot), "", body),
-        title=Text(_title(snapshot), style="bold"),
-        border_style="red" if trouble else "cyan",
+        title=Text(_title(snapshot), style="bold white on red" if is_live(snapshot) else "bold"),
+        border_style="red" if trouble or is_live(snapshot) else "cyan",
     )
 
 

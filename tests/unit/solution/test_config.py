@@ -213,7 +213,11 @@ def test_a_local_exchange_derives_every_address_from_two() -> None:
 
 def test_websocket_addresses_may_be_given() -> None:
     """Whole, not as a base."""
-    broker = load(ALPACA_STREAM_URL="ws://h:1/s", ALPACA_DATA_STREAM_URL="ws://h:2/v2").broker
+    broker = load(
+        ALPACA_TRADING_URL="http://h:3",
+        ALPACA_STREAM_URL="ws://h:1/s",
+        ALPACA_DATA_STREAM_URL="ws://h:2/v2",
+    ).broker
     assert (broker.stream_url, broker.data_stream_url) == ("ws://h:1/s", "ws://h:2/v2")
 
 

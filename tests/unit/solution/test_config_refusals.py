@@ -139,24 +139,129 @@ def test_no_rate_limit_on_this_machine(host: str) -> None:
     assert load(RATE_LIMIT_PER_MINUTE="0", ALPACA_TRADING_URL=url).rate_limit_per_minute == 0
 
 
-LIVE = "live trading is refused until the safety rails exist"
+LIVE = {"ALPACA_PAPER": "false", "ALLOW_LIVE_TRADING": "true"}
+LIVE_KEY = "AKCANARY123456789012"
+LIVE_URL, PAPER_URL = "https://api.alpaca.markets", "https://paper-api.alpaca.markets"
+TAKES_BOTH = (
+    "live trading needs ALPACA_PAPER=false and ALLOW_LIVE_TRADING=true, paper trading neither"
+)
 
 
 @pytest.mark.parametrize(
-    ("name", "text"),
+    ("environ", "message"),
     [
-        ("ALPACA_PAPER", "false"),
-        ("ALLOW_LIVE_TRADING", "true"),
-        ("ALPACA_TRADING_URL", "https://api.alpaca.markets"),
-        ("ALPACA_TRADING_URL", "https://API.Alpaca.Markets./v2"),
-        ("ALPACA_TRADING_URL", "https://broker-api.alpaca.markets:443"),
-        ("APCA_API_BASE_URL", "https://api.alpaca.markets"),
-        ("ALPACA_STREAM_URL", "wss://api.alpaca.markets/stream"),
+        (
+            {"ALPACA_PAPER": "false"},
+            f"ALPACA_PAPER=false and ALLOW_LIVE_TRADING=false disagree: {TAKES_BOTH}",
+        ),
+        (
+            {"ALLOW_LIVE_TRADING": "true"},
+            f"ALPACA_PAPER=true and ALLOW_LIVE_TRADING=true disagree: {TAKES_BOTH}",
+        ),
+        (
+            {"ALPACA_TRADING_URL": "https://API.Alpaca.Markets./v2"},
+            (
+                "ALPACA_PAPER=true and ALPACA_TRADING_URL=https://API.Alpaca.Markets. disagree: "
+                "that is Alpaca's live host"
+            ),
+        ),
+        (
+            {"APCA_API_BASE_URL": LIVE_URL},
+            (
+                f"ALPACA_PAPER=true and APCA_API_BASE_URL={LIVE_URL} disagree: "
+                "that is Alpaca's live host"
+            ),
+        ),
+        (
+            {**LIVE, "ALPACA_TRADING_URL": PAPER_URL},
+            (
+                f"ALPACA_PAPER=false and ALPACA_TRADING_URL={PAPER_URL} disagree: "
+                "that is Alpaca's paper host"
+            ),
+        ),
+        (
+            {"ALPACA_TRADING_URL": "https://broker-api.alpaca.markets:443"},
+            (
+                "ALPACA_TRADING_URL=https://broker-api.alpaca.markets:443: Alpaca takes orders at "
+                f"{PAPER_URL} (paper) and {LIVE_URL} (live) only"
+            ),
+        ),
+        (
+            {**LIVE, "ALPACA_API_KEY": KEYS["ALPACA_API_KEY"]},
+            f"ALPACA_API_KEY is the key id of a paper account, {LIVE_URL} is the live host",
+        ),
+        (
+            {"APCA_API_KEY_ID": LIVE_KEY},
+            f"APCA_API_KEY_ID is the key id of a live account, {PAPER_URL} is the paper host",
+        ),
+        (
+            {**LIVE, "ALPACA_API_KEY": "CKCANARY123456789012"},
+            f"ALPACA_API_KEY is not the key id of a live account: at {LIVE_URL} it begins AK",
+        ),
+        (
+            {"ALPACA_STREAM_URL": "wss://api.alpaca.markets/stream"},
+            (
+                "ALPACA_STREAM_URL=wss://api.alpaca.markets/stream and "
+                f"ALPACA_TRADING_URL={PAPER_URL} disagree: the events of one account's orders would "
+                "be taken for another's"
+            ),
+        ),
     ],
 )
-def test_live_trading_is_refused(name: str, text: str) -> None:
-    """By flag or by address, under the name that was used."""
-    assert refusal(**{name: text}) == f"{name}={text}: {LIVE}"
+def test_what_says_paper_and_what_says_live_must_agree(
+    environ: dict[str, str], message: str
+) -> None:
+    """Flag, flag, host, key and stream: each disagreement in one line, by the names used."""
+    said = refusal(**environ)
+    assert said == message
+    assert "CANARY" not in said
+
+
+def test_live_settings_that_agree_are_taken() -> None:
+    """The addresses follow from the flag; an unknown answer is not asked for twice."""
+    live = load(**LIVE, ALPACA_API_KEY=LIVE_KEY, LIVE_TRADING_ACKNOWLEDGED="123456789")
+    assert live.broker.trading_url == LIVE_URL
+    assert live.broker.stream_url == "wss://api.alpaca.markets/stream"
+    assert (live.broker.paper, live.broker.acknowledged) == (False, "123456789")
+    assert live.orders.resend_unknown is False
+    assert load(**LIVE).broker.key_id == ""  # commands that ask nobody need no key
+
+
+@settings(deadline=None, derandomize=True)
+@given(
+    paper=st.booleans(),
+    allow=st.booleans(),
+    key=st.sampled_from(("PK", "AK", "CK", "ak", "")),
+    host=st.sampled_from(("", "api", "paper-api", "API", "broker-api", "data")),
+    stream=st.sampled_from(("", "api", "paper-api")),
+)
+def test_no_mixture_of_paper_and_live_is_taken(
+    paper: bool, allow: bool, key: str, host: str, stream: str
+) -> None:
+    """At Alpaca's hosts, what loads is wholly paper or wholly live."""
+    environ = {
+        "ALPACA_PAPER": str(paper),
+        "ALLOW_LIVE_TRADING": str(allow),
+        "ALPACA_API_KEY": key and f"{key}CANARY123456789012",
+        "ALPACA_TRADING_URL": host and f"https://{host}.alpaca.markets",
+        "ALPACA_STREAM_URL": stream and f"wss://{stream}.alpaca.markets/stream",
+    }
+    try:
+        loaded = load(**environ)
+    except ConfigError:
+        return
+    assert loaded.broker.paper is paper is not allow
+    assert host in {"", "api" if not paper else "paper-api", "API" if not paper else "paper-api"}
+    assert stream in {"", "paper-api" if paper else "api"}
+    assert key in ({"PK", "CK", ""} if paper else {"AK", "ak", ""})
+
+
+def test_another_server_takes_any_key() -> None:
+    """It is neither paper nor live by its name, and live only when ALPACA_PAPER says so."""
+    url = "http://127.0.0.1:8787"
+    for key in ("AKCANARY123456789012", "PKCANARY123456789012", "any"):
+        assert load(ALPACA_TRADING_URL=url, ALPACA_API_KEY=key).broker.paper
+        assert not load(**LIVE, ALPACA_TRADING_URL=url, ALPACA_API_KEY=key).broker.paper
 
 
 def test_unbuilt_options_that_are_empty_are_unset() -> None:
@@ -198,7 +303,6 @@ def test_any_text_loads_or_is_refused_in_one_line(option: OptionInfo, text: str)
             "the keys travel unencrypted to http",
         ),
         ({"ALPACA_API_KEY": "canary"}, "ALPACA_API_KEY does not look like a key id"),
-        ({"ALPACA_API_KEY": "AK012345678901"}, "looks like the key id of a live account"),
         ({"ALPACA_SECRET_KEY": "canary"}, "ALPACA_SECRET_KEY does not look like"),
     ],
 )

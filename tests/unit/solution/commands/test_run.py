@@ -87,7 +87,9 @@ def test_every_failure_is_one_line_and_its_exit_code(
     trader.append(error)
     before = Logs.stopped
     assert started(shell, monkeypatch) == code
-    assert capsys.readouterr().err == f"the log's last line\n{said}"
+    banner, *rest = capsys.readouterr().err.splitlines(keepends=True)
+    assert banner.startswith("signalpaca ")
+    assert "".join(rest) == f"the log's last line\n{said}"
     assert Logs.stopped == before + 1
 
 
