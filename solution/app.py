@@ -74,7 +74,7 @@ class Trader:
             return
         try:
             try:
-                going_live.remember(ledger, admitted)
+                going_live.remember(settings, ledger, admitted)
                 startup.check_redis(lambda: make_client(settings.redis.url), settings)
                 self._mode = startup.mode_beside(lambda: make_client(settings.redis.url), settings)
                 self._made = Assembly(

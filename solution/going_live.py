@@ -131,8 +131,8 @@ def remembered(settings: Settings) -> str:
         return ""  # there is none yet; and one that cannot be read stops the start soon after
 
 
-def remember(ledger: _Remembers, account: Account | None) -> None:
-    """Keep the number for the next start.
+def remember(settings: Settings, ledger: _Remembers, account: Account | None) -> None:
+    """Keep the number that was typed for the next start; what a setting says, it says itself.
 
     Raises:
         ConfigError: another one was kept meanwhile, by an instance that this one waited for.
@@ -144,7 +144,8 @@ def remember(ledger: _Remembers, account: Account | None) -> None:
         raise ConfigError(
             f"this ledger was acknowledged for live account {before}, the keys open {number}"
         )
-    ledger.set_state(ACKNOWLEDGED, number)
+    if not settings.broker.acknowledged:
+        ledger.set_state(ACKNOWLEDGED, number)
     log.warning("live_trading", extra={"account": number, "detail": "real money"})
 
 

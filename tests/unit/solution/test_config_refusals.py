@@ -202,8 +202,8 @@ TAKES_BOTH = (
             {"ALPACA_STREAM_URL": "wss://api.alpaca.markets/stream"},
             (
                 "ALPACA_STREAM_URL=wss://api.alpaca.markets/stream and "
-                f"ALPACA_TRADING_URL={PAPER_URL} disagree: the events of one account's orders would "
-                "be taken for another's"
+                f"ALPACA_TRADING_URL={PAPER_URL} disagree: the events of one account's orders "
+                "would be taken for another's"
             ),
         ),
     ],
