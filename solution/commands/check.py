@@ -9,7 +9,7 @@ import click
 
 from solution.clock import SystemClock
 from solution.commands import checks
-from solution.commands.common import FAILED, WRONG_USAGE, echo_json, json_option
+from solution.commands.common import FAILED, WRONG_USAGE, echo_json, json_option, settings_of
 from solution.config import load_settings
 from solution.errors import ConfigError
 from solution.printable import visible
@@ -25,9 +25,23 @@ MARKS = {
 
 @click.command()
 @json_option
+@click.option(
+    "--probe",
+    is_flag=True,
+    help="Instead, try what is assumed of Alpaca with one share on a PAPER account.",
+)
+@click.option("--symbol", help="The share that --probe bids for; the first of SYMBOLS by default.")
 @click.pass_obj
-def check(overrides: Mapping[str, str], *, as_json: bool) -> None:
+def check(overrides: Mapping[str, str], *, as_json: bool, probe: bool, symbol: str | None) -> None:
     """Check everything the service needs; sends no order. Exit code 1 if anything failed."""
+    if probe:
+        from solution.commands import probing
+
+        with _quiet():
+            probing.probe(settings_of(overrides), symbol, as_json=as_json)
+        return
+    if symbol is not None:
+        raise click.UsageError("--symbol belongs to --probe")
     found: list[checks.Result] = []
     try:
         settings = load_settings(overrides or {})
