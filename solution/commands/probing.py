@@ -118,6 +118,6 @@ def conclude(outcome: Outcome, *, as_json: bool) -> None:
         click.echo(f"LEFT OPEN, cancel it yourself: {line}", err=True)
     if not outcome.left:
         ended = "interrupted; " if outcome.interrupted else ""
-        click.echo(f"{ended}every order of the probe has ended", err=True)
+        click.echo(f"{ended}every order of the probe has ended", err=as_json)
     if counts[Verdict.DIFFERENT] or outcome.left or outcome.interrupted:
         raise click.exceptions.Exit(FAILED)

@@ -19,7 +19,7 @@ import orjson
 from solution.alpaca_api_client import AlpacaAPIClient
 from solution.clock import Clock, Deadline
 from solution.domain.orders import CLIENT_ORDER_ID_PREFIX
-from solution.errors import BrokerError, NotFound, Rejected
+from solution.errors import BrokerError, NotFound, NotSent, RateLimited, Rejected
 
 PREFIX = f"{CLIENT_ORDER_ID_PREFIX}-probe-"
 """Of every order of a probe. No deployment's orders begin so: theirs go on with eight hex digits,
@@ -124,7 +124,7 @@ class Bench:
         self._sent.append(placed)
         try:
             placed.order = self.client.submit_order(placed.body)
-        except Rejected:
+        except (Rejected, RateLimited, NotSent):
             self._sent.remove(placed)  # a definite no: there is no order
             raise
         placed.answered_at = self.clock.monotonic()

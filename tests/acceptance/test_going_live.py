@@ -172,3 +172,24 @@ def account_in_status(made: World) -> str:
     [key] = made.redis.keys("signalpaca:solution:*")
     raw: Any = made.redis.get(key)
     return str(orjson.loads(raw)["account"]["id"])
+
+
+def test_a_service_does_not_take_a_probes_orders_for_its_own(
+    make_world: Callable[..., World],
+) -> None:
+    """Probed beside a running service: no halted ticker, no row, and signals trade on."""
+    made = make_world(ALPACA_API_KEY="KEY-CANARY")
+    service = made.start()
+    made.await_ends([made.publish()])
+    probed = command(made, "check", "--probe", "--json")
+    assert orjson.loads(probed.stdout)["ok"], probed.stdout
+    made.await_ends([made.publish()])
+    assert len(made.rows()) == 2
+    [key] = made.redis.keys("signalpaca:solution:*")
+    raw: Any = made.redis.get(key)
+    assert orjson.loads(raw)["halted"] == {}
+    assert service.stop() == 0
+    again = made.start()  # the broker's list of orders holds them now
+    made.await_ends([made.publish()])
+    assert len(made.rows()) == 3
+    assert again.stop() == 0
