@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "publish": ("publish", "Publish one signal."),
     "reconcile": ("reconcile", "Compare the ledger with the broker."),
     "resume": ("kill", "Send orders again."),
+    "shadow": ("shadow", "What a dry run beside the service decided differently."),
     "status": ("status", "Show every running instance."),
     "top": ("top", "Follow the running instances."),
     "why": ("why", "What became of one signal, stage by stage."),

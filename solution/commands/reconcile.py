@@ -1,13 +1,11 @@
 """``signalpaca reconcile``: the ledger against the broker, in a handful of requests."""
 
-import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 import click
 
 from solution.alpaca_api_client import AlpacaAPIClient
-from solution.clock import SystemClock
 from solution.commands.broker import account_of, broker_of
 from solution.commands.common import (
     FAILED,
@@ -20,6 +18,7 @@ from solution.commands.common import (
     settings_of,
     table,
 )
+from solution.commands.since import since_time
 from solution.config import Settings
 from solution.domain.orders import CLIENT_ORDER_ID_PREFIX, deployment_id
 from solution.errors import BrokerError
@@ -30,30 +29,12 @@ from solution.ui import comparison_text
 from solution.ui.comparison_text import Report
 
 HEAD = ("WHAT", "SYMBOL", "LEDGER", "BROKER", "ORDER")
-_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
-
-
-def _since(ctx: click.Context, param: click.Parameter, text: str) -> datetime:
-    """``90m``, ``24h``, ``7d`` back from now, or an RFC 3339 time."""
-    now = SystemClock().now()
-    match = re.fullmatch(r"([0-9]{1,4})([mhd])", text, re.ASCII)
-    if match:
-        return now - timedelta(**{_UNITS[match[2]]: int(match[1])})
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        wrong = f"{text!r} is neither like 90m, 24h, 7d nor an RFC 3339 time"
-        raise click.BadParameter(wrong, ctx, param) from None
-    if moment.tzinfo is None or moment > now:
-        wrong = f"{text!r} must name its zone (as in …Z) and lie in the past"
-        raise click.BadParameter(wrong, ctx, param)
-    return moment.astimezone(UTC)
 
 
 @click.command()
 @click.option(
     "--since",
-    callback=_since,
+    callback=since_time,
     default="24h",
     metavar="TIME",
     help="Ended orders are compared from then on: 90m, 24h (default), 7d, or a time.",

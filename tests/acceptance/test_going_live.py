@@ -80,7 +80,7 @@ def test_the_setting_names_the_account(make_world: Callable[..., World]) -> None
     assert next(line for line in lines if " INFO " in line).endswith(
         f"starting mode=live broker={made.trading_url}"
     )
-    assert "started mode=live" in service.text
+    assert eventually(lambda: "started mode=live" in service.text)
     shown = command(made, "status", LIVE_TRADING_ACKNOWLEDGED="x").stdout
     assert "LIVE, REAL MONEY" in shown
     assert remembered(made) is None  # what the setting says is not said twice
@@ -167,11 +167,21 @@ def test_another_account_that_answers_gets_no_order(
     assert service.stop() == 0
 
 
-def account_in_status(made: World) -> str:
-    """The id of the account in the service's picture of itself."""
-    [key] = made.redis.keys("signalpaca:solution:*")
+def picture_of(made: World, group: str = "solution") -> Any:
+    """The service's picture of itself."""
+    [key] = made.redis.keys(f"signalpaca:{group}:*")
     raw: Any = made.redis.get(key)
-    return str(orjson.loads(raw)["account"]["id"])
+    return orjson.loads(raw)
+
+
+def account_in_status(made: World) -> str:
+    """The id of the account in it."""
+    return str(picture_of(made)["account"]["id"])
+
+
+def held_by(made: World, group: str) -> dict[str, str]:
+    """The positions in it."""
+    return {row["symbol"]: row["qty"] for row in picture_of(made, group)["positions"]}
 
 
 def test_a_service_does_not_take_a_probes_orders_for_its_own(
@@ -185,11 +195,49 @@ def test_a_service_does_not_take_a_probes_orders_for_its_own(
     assert orjson.loads(probed.stdout)["ok"], probed.stdout
     made.await_ends([made.publish()])
     assert len(made.rows()) == 2
-    [key] = made.redis.keys("signalpaca:solution:*")
-    raw: Any = made.redis.get(key)
-    assert orjson.loads(raw)["halted"] == {}
+    assert picture_of(made)["halted"] == {}
     assert service.stop() == 0
     again = made.start()  # the broker's list of orders holds them now
     made.await_ends([made.publish()])
     assert len(made.rows()) == 3
     assert again.stop() == 0
+
+
+def test_a_shadow_beside_the_real_service(make_world: Callable[..., World]) -> None:
+    """One order per signal, two decisions; the shadow is called one, and differences are shown."""
+    made = make_world(SYMBOLS="NVDA,F")
+    real = made.start()
+    assert eventually(lambda: bool(made.redis.keys("signalpaca:solution:*")))
+    shadow = made.start(DRY_RUN="true")
+    assert eventually(lambda: "started mode=shadow" in shadow.text)
+    entries = [made.publish("F"), made.publish("F", qty="3")]
+    made.await_ends(entries)
+    # The real fills reach its book by the account. So does the sale's, perhaps before it has
+    # looked at the signal itself: then there is nothing left to sell, which is no difference.
+    assert eventually(lambda: held_by(made, "solution-dry-run") == {"F": "4"}, 20)
+    entries.append(made.publish("F", "s"))
+    made.await_ends(entries)
+    assert eventually(lambda: finals_of(made, "executions-dry-run") == len(entries))
+    assert "· shadow ·" in command(made, "--dry-run", "status").stdout
+    same = command(made, "shadow", "--json")
+    assert len(made.orders()) == 3
+    report = orjson.loads(same.stdout)
+    assert (report["compared"], report["differing"]) == (3, 0), same.stdout
+    assert set(report["counts"]) <= {"overtaken"}
+    assert same.returncode == 0
+    assert shadow.stop() == 0
+    other = made.start(DRY_RUN="true", QTY="2")
+    made.await_ends([made.publish("F")])
+    assert eventually(lambda: finals_of(made, "executions-dry-run") == len(entries) + 1)
+    differs = command(made, "shadow")
+    assert differs.returncode == 1
+    assert "1 size: both send" in differs.stdout
+    assert "sent buy 1, 1 at" in differs.stdout
+    assert other.stop() == 0
+    assert real.stop() == 0
+
+
+def finals_of(made: World, stream: str) -> int:
+    """How many signals have been told to their end there."""
+    rows: Any = made.redis.xrange(stream)
+    return sum(fields[b"final"] == b"1" for _, fields in rows)
