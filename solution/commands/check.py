@@ -10,16 +10,17 @@ import click
 from solution.clock import SystemClock
 from solution.commands import checks
 from solution.commands.common import FAILED, WRONG_USAGE, echo_json, json_option, settings_of
+from solution.commands.results import Level, Result
 from solution.config import load_settings
 from solution.errors import ConfigError
 from solution.printable import visible
 from solution.security import Redactor
 
 MARKS = {
-    checks.Level.OK: ("ok", "green"),
-    checks.Level.INFO: ("info", "cyan"),
-    checks.Level.WARNING: ("warning", "yellow"),
-    checks.Level.FAILED: ("FAILED", "red"),
+    Level.OK: ("ok", "green"),
+    Level.INFO: ("info", "cyan"),
+    Level.WARNING: ("warning", "yellow"),
+    Level.FAILED: ("FAILED", "red"),
 }
 
 
@@ -42,11 +43,11 @@ def check(overrides: Mapping[str, str], *, as_json: bool, probe: bool, symbol: s
         return
     if symbol is not None:
         raise click.UsageError("--symbol belongs to --probe")
-    found: list[checks.Result] = []
+    found: list[Result] = []
     try:
         settings = load_settings(overrides or {})
     except ConfigError as e:
-        found.append(checks.Result("configuration", checks.Level.FAILED, str(e)))
+        found.append(Result("configuration", Level.FAILED, str(e)))
         _show(found[0], as_json=as_json)
         _conclude(found, WRONG_USAGE, as_json=as_json)
         return
@@ -71,7 +72,7 @@ def _quiet() -> Iterator[None]:
         ours.setLevel(before)
 
 
-def _show(result: checks.Result, *, as_json: bool) -> None:
+def _show(result: Result, *, as_json: bool) -> None:
     if not as_json:
         word, color = MARKS[result.level]
         click.echo(
@@ -79,8 +80,8 @@ def _show(result: checks.Result, *, as_json: bool) -> None:
         )
 
 
-def _conclude(found: list[checks.Result], code: int, *, as_json: bool) -> None:
-    failed = [r.name for r in found if r.level is checks.Level.FAILED]
+def _conclude(found: list[Result], code: int, *, as_json: bool) -> None:
+    failed = [r.name for r in found if r.level is Level.FAILED]
     if as_json:
         rows = [{"name": r.name, "level": r.level, "detail": r.detail} for r in found]
         echo_json({"ok": not failed, "checks": rows})

@@ -4,9 +4,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +14,9 @@ from solution.alpaca_api_client import AlpacaAPIClient
 from solution.alpaca_api_wrapper import account_of
 from solution.book.assets import Asset, AssetTable
 from solution.clock import Clock, Deadline
+from solution.commands import preconditions
 from solution.commands.common import clean, redis_trouble
+from solution.commands.results import Level, Result
 from solution.config import Settings
 from solution.errors import BrokerError, ConfigError, LedgerError, NotFound
 from solution.feeds.price_poller import quotes_from_snapshots
@@ -39,27 +39,12 @@ OLDEST_REDIS = (6, 2)
 """XTRIM MINID and open ranges of XPENDING."""
 
 
-class Level(StrEnum):
-    OK = "ok"
-    INFO = "info"
-    WARNING = "warning"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """One line of the report."""
-
-    name: str
-    level: Level
-    detail: str
-
-
 def run(settings: Settings, clock: Clock) -> Iterator[Result]:
     """All checks in the order in which the service would meet the trouble."""
     for warning in settings.warnings:
         yield Result("configuration", Level.WARNING, warning)
     yield Result("configuration", Level.OK, f"{mode_of(settings)} at {settings.broker.trading_url}")
+    yield from preconditions.of_settings(settings)
     try:
         settings.require_keys()
         keys = Result("keys", Level.OK, "both are set")
@@ -69,6 +54,7 @@ def run(settings: Settings, clock: Clock) -> Iterator[Result]:
     yield from check_settings(settings)
     yield check_ledger(settings)
     yield from check_exposure(settings)
+    yield from preconditions.of_ledger(settings, clock)
     yield from check_redis(settings, clock)
     yield check_kill_switch(settings)
     if keys.level is Level.OK:
@@ -272,6 +258,10 @@ def _check_broker(settings: Settings, clock: Clock) -> Iterator[Result]:
                 yield ask()
             except BrokerError as e:
                 yield Result(name, Level.FAILED, clean(settings, e))
+        try:
+            yield from preconditions.of_account(settings, client.account())
+        except BrokerError as e:
+            yield Result("account flags", Level.FAILED, clean(settings, e))
 
 
 def _account(client: AlpacaAPIClient, settings: Settings) -> Result:

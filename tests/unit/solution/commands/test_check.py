@@ -39,7 +39,8 @@ def test_everything_is_well(traded: Shell) -> None:
     assert report["ok"] is True
     found = levels(report)
     assert found.pop("redis durability") == "warning"
-    assert found.pop("instances") == "info"
+    for told in ("instances", "limits", "signed intake"):
+        assert found.pop(told) == "info"
     assert set(found.values()) == {"ok"}
     expected = [
         "configuration",
@@ -50,6 +51,11 @@ def test_everything_is_well(traded: Shell) -> None:
         "market",
         "symbols",
         "prices",
+        "mode",
+        "trading state",
+        "circuit breaker",
+        "files",
+        "account flags",
     ]
     assert set(found) > {*expected, "redis clock", "broker clock", "order stream", "kill switch"}
 
@@ -70,7 +76,7 @@ def test_nothing_is_reachable(shell: Shell) -> None:
     result = shell.run("check")
     assert result.exit_code == 1
     assert result.stderr.strip() == (
-        "failed: redis, account, market, broker clock, symbols, prices, order stream"
+        "failed: redis, account, market, broker clock, symbols, prices, account flags, order stream"
     )
     assert "password-90" not in result.output
     assert "secret-5678" not in result.output
