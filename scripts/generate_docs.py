@@ -4,8 +4,8 @@
     python scripts/generate_docs.py --check   # exit 1 if a file is out of date
 
 Generated are the tables of `docs/reference/configuration.md` (between two marks, the rest of the
-page is written by hand), all of `docs/reference/reasons.md` and `docs/reference/gates.md`, and all
-of `.env.example`.
+page is written by hand); all of `docs/reference/reasons.md`, `docs/reference/gates.md` and
+`docs/reference/probe.md`, and all of `.env.example`.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from pathlib import Path
 
 from solution.config import OptionInfo, describe
 from solution.domain.reasons import Reason, RedisFault
+from solution.probe.assumptions import ASSUMED, UNTRIED
 from solution.trading.gates import ORDER_GATES, SIGNAL_GATES
 from solution.trading.gates.view import Gate
 
@@ -26,6 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CONFIGURATION = Path("docs/reference/configuration.md")
 REASONS = Path("docs/reference/reasons.md")
 GATES = Path("docs/reference/gates.md")
+PROBE = Path("docs/reference/probe.md")
 ENV_EXAMPLE = Path(".env.example")
 
 BEGIN = "<!-- generated from solution/config_options.py by scripts/generate_docs.py -->"
@@ -68,6 +70,19 @@ ORDER_GATES_INTRO = (
     "once more immediately before each POST."
 )
 FROM_THE_STATE = "the code of what restricts it"
+PROBE_INTRO = (
+    "`signalpaca check --probe` tries on your *paper* account what this product assumes of "
+    "Alpaca and nobody has verified: it was taken from documents. See [go live](../how-to/go-live.md)"
+    ". This page is generated from `solution/probe/assumptions.py`."
+)
+PROBE_RULES = (
+    "Every order is for one share, with a limit at half of the lowest price known, and none is "
+    "sent before the one before has ended with nothing bought: at most one share could ever be "
+    "bought, for half of what it costs. Every order is cancelled in the end, after Ctrl-C and "
+    "SIGTERM too, and those of a probe that was killed by the next one. Their `client_order_id` "
+    "begins with `sp-probe-`, which no service takes for its own. Nothing is written to the "
+    "ledger. A live flag, a live key or a live host, each alone, is refused with exit code 2."
+)
 
 REASON_SECTIONS: dict[Reason | RedisFault, tuple[str, str]] = {
     Reason.MISSING_FIELD: (
@@ -215,6 +230,17 @@ def codes_of(gate: Gate) -> list[str]:
     return list(dict.fromkeys(re.findall(r"Reason\.([A-Z_]+)", source_of(gate))))
 
 
+def probe_page(_current: str) -> str:
+    """The page of assumptions."""
+    out = ["# What a probe tries", "", PROBE_INTRO, "", PROBE_RULES, "", "## Tried", ""]
+    out += ["| Name | Assumed | Where it is `different` |", "|---|---|---|"]
+    for name, (assumed, advice) in ASSUMED.items():
+        out.append(f"| {name} | {cell(assumed)} | {cell(advice)} |")
+    out += ["", "## Not tried", "", "| Name | Why |", "|---|---|"]
+    out += [f"| {name} | {cell(why)} |" for name, why in UNTRIED.items()]
+    return "\n".join(out) + "\n"
+
+
 def example_of(option: OptionInfo) -> list[str]:
     """The lines of one setting in `.env.example`."""
     text = option.description.replace("`", "")
@@ -245,6 +271,7 @@ FILES: dict[Path, Callable[[str], str]] = {
     CONFIGURATION: configuration_page,
     REASONS: reasons_page,
     GATES: gates_page,
+    PROBE: probe_page,
     ENV_EXAMPLE: env_example,
 }
 

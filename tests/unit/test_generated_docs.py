@@ -39,7 +39,7 @@ def uncommented(text: str) -> str:
 
 
 def copy_of_the_pages(tmp_path: Path) -> None:
-    pages = ("configuration", "reasons", "gates")
+    pages = ("configuration", "reasons", "gates", "probe")
     for name in (".env.example", *(f"docs/reference/{page}.md" for page in pages)):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(read(name), encoding="utf-8")

@@ -37,7 +37,7 @@ def both(shell: Shell) -> Shell:
         shell.env["LEDGER_URL"],
         row(1, State.FILLED, **paid),
         row(2, State.FILLED, **paid),
-        row(3, State.REFUSED, reason="SPREAD_TOO_WIDE"),
+        row(3, State.REFUSED, reason="WIDE_SPREAD"),
         row(4, State.CANCELED),
         row(5, State.FILLED, **paid),
     )
@@ -61,7 +61,7 @@ def test_the_table_for_people(both: Shell) -> None:
     assert "size" in out
     assert "sent buy 10, 10 at 135.1" in out
     assert "would send buy 5 on 270.00" in out
-    assert "refused SPREAD_TOO_WIDE" in out
+    assert "refused WIDE_SPREAD" in out
     assert "dead letter EXPIRED" in out
     assert "5 compared, 2 the same" in out
     assert "2 decision: one sends what the other does not" in out
