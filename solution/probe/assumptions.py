@@ -76,7 +76,7 @@ ASSUMED: dict[str, Assumption] = {
         "set RESEND_UNKNOWN=false: that an order is not found does not mean that there is none",
     ),
     "list of open orders": Assumption(
-        "`GET /v2/orders` without a status holds it, whatever its status, until it has ended",
+        "`GET /v2/orders?status=open` holds it, whatever its status, until it has ended",
         "run `signalpaca reconcile` by hand; kill and flatten may overlook resting orders",
     ),
     "duplicate id, open order": Assumption(
