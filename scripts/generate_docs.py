@@ -73,7 +73,8 @@ FROM_THE_STATE = "the code of what restricts it"
 PROBE_INTRO = (
     "`signalpaca check --probe` tries on your *paper* account what this product assumes of "
     "Alpaca and nobody has verified: it was taken from documents. "
-    "See [go live](../how-to/go-live.md). This page is generated from `solution/probe/assumptions.py`."
+    "See [go live](../how-to/go-live.md). "
+    "This page is generated from `solution/probe/assumptions.py`."
 )
 PROBE_RULES = (
     "Every order is for one share, with a limit at half of the lowest price known, and none is "

@@ -1,5 +1,6 @@
 """The start's patience, who else is alive, and where a sizing function is looked for."""
 
+import json
 import os
 import socket
 import sys
@@ -13,6 +14,8 @@ import pytest
 from solution import startup
 from solution.config import load_settings
 from solution.errors import NoBudget, RateLimited, StartupError, Unauthorized
+from solution.redis_client import make_client
+from tests.helpers.redis_server import free_port
 
 
 class Scripted:
@@ -132,3 +135,54 @@ def test_a_sizing_function_is_found_in_the_current_directory(
     settings = load_settings(environ={"SIZING": "sizing_of_mine:one_share"}, env_file=None)
     custom: Any = startup.sizing_rules(settings).custom
     assert custom(None, None, None) == 1
+
+
+@pytest.mark.parametrize(
+    ("environ", "mode"),
+    [
+        ({}, "paper"),
+        ({"ALPACA_TRADING_URL": "http://127.0.0.1:1"}, "local exchange"),
+        ({"ALPACA_PAPER": "false", "ALLOW_LIVE_TRADING": "true"}, "live"),
+        (
+            {
+                "ALPACA_PAPER": "false",
+                "ALLOW_LIVE_TRADING": "true",
+                "ALPACA_TRADING_URL": "http://127.0.0.1:1",
+            },
+            "live",
+        ),
+        ({"ALPACA_PAPER": "false", "ALLOW_LIVE_TRADING": "true", "DRY_RUN": "true"}, "dry-run"),
+    ],
+)
+def test_the_mode_in_one_word(environ: dict[str, str], mode: str) -> None:
+    """Real money is what ALPACA_PAPER says, at whichever host; a dry run is one everywhere."""
+    assert startup.mode_of(load_settings(environ=environ, env_file=None)) == mode
+
+
+@pytest.mark.parametrize(
+    ("beside", "dry_run", "mode"),
+    [
+        ({"mode": "paper", "streams": ["nvda"]}, "true", "shadow"),
+        ({"mode": "live", "streams": ["nvda"]}, "true", "shadow"),
+        ({"mode": "paper", "streams": ["other"]}, "true", "dry-run"),
+        ({"mode": "shadow", "streams": ["nvda"]}, "true", "dry-run"),
+        ({"mode": "dry-run", "streams": ["nvda"]}, "true", "dry-run"),
+        ({"mode": "paper", "streams": ["nvda"]}, "false", "paper"),
+    ],
+)
+def test_a_dry_run_beside_the_real_service_is_its_shadow(
+    beside: dict[str, Any], dry_run: str, mode: str
+) -> None:
+    """Of the same stream, and only beside one that sends orders."""
+    server: Any = fakeredis.FakeRedis(server=fakeredis.FakeServer())
+    server.set("signalpaca:solution:one", json.dumps(beside))
+    settings = load_settings(environ={"DRY_RUN": dry_run}, env_file=None)
+    assert startup.mode_beside(lambda: server, settings) == mode
+
+
+def test_the_mode_is_not_guessed_without_redis() -> None:
+    """One line, as for the other questions of the start."""
+    url = f"redis://127.0.0.1:{free_port()}/0"
+    settings = load_settings(environ={"DRY_RUN": "true"}, env_file=None)
+    with pytest.raises(StartupError, match="does not answer"):
+        startup.mode_beside(lambda: make_client(url), settings)

@@ -93,6 +93,27 @@ def test_every_failure_is_one_line_and_its_exit_code(
     assert Logs.stopped == before + 1
 
 
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ({}, "· local exchange · http://127.0.0.1:1 · group solution"),
+        ({"DRY_RUN": "true"}, "· dry-run (no order is sent) · "),
+        ({"ALPACA_PAPER": "false", "ALLOW_LIVE_TRADING": "true"}, "· LIVE (REAL MONEY) · "),
+    ],
+)
+def test_the_banner_names_the_mode(
+    shell: Shell,
+    trader: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    env: dict[str, str],
+    said: str,
+) -> None:
+    """Before anything else is said."""
+    assert started(shell, monkeypatch, **env) == 0
+    assert said in capsys.readouterr().err.splitlines()[0]
+
+
 def test_a_signal_stops_it_in_order(
     shell: Shell, trader: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

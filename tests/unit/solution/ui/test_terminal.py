@@ -112,6 +112,18 @@ def test_the_text_says_everything() -> None:
         assert part in text
 
 
+def test_real_money_is_not_overlooked() -> None:
+    """In every form of the picture; another mode is named plainly."""
+    live = snapshot(mode="live")
+    assert terminal.text_lines(live)[0] == "host-1 · LIVE, REAL MONEY · 15:00:07"
+    assert terminal.short_line(live).startswith("15:00:07 · LIVE · ")
+    assert "LIVE, REAL MONEY" in drawn(live)
+    console = Console(width=120, file=StringIO(), color_system="standard", force_terminal=True)
+    console.print(terminal.screen([live]))
+    assert "\x1b[1;37;41m host-1 · LIVE" in console.file.getvalue()  # type: ignore[attr-defined]
+    assert terminal.short_line(snapshot(mode="shadow")).startswith("15:00:07 · shadow · ")
+
+
 def test_orders_on_their_way_come_first_then_the_newest_end() -> None:
     """At most as many as asked for."""
     rows = terminal.updates_of(snapshot(), 2)
