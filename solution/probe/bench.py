@@ -27,6 +27,9 @@ so no service takes one of these for its own."""
 OVER = frozenset({"filled", "canceled", "expired", "rejected", "replaced"})
 """Statuses after which an order does nothing more."""
 LOOK_EVERY = 0.1
+RATE_WINDOW = 70.0
+"""Seconds after which a rate limit has given back what was used up."""
+LIMITED_PAUSE = 1.0
 PATIENCE = 3
 """How much longer than for anything else the broker is waited for when all is to end."""
 HALF = Decimal("0.5")
@@ -205,11 +208,16 @@ class Bench:
             what is left, one line each; empty when nothing is.
         """
         deadline = Deadline(PATIENCE * self.within, self.clock)
+        window = Deadline(RATE_WINDOW, self.clock)
         while True:
+            pause = LOOK_EVERY
             try:
                 left = self._cancel_all()
             except BrokerError as e:
                 left = [f"the broker does not tell which orders are open: {e}"]
+                if isinstance(e, RateLimited):
+                    # Its window ends, and what is open by then would stay so.
+                    deadline, pause = window, LIMITED_PAUSE
             left += [
                 f"{placed.client_order_id} was sent, no answer came, and the broker does not know "
                 "it yet"
@@ -218,7 +226,7 @@ class Bench:
             ]
             if not left or deadline.passed():
                 return left
-            self._tick.wait(LOOK_EVERY)
+            self._tick.wait(pause)
 
     def _cancel_all(self) -> list[str]:
         alive: dict[str, Json] = {

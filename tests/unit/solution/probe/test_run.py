@@ -118,6 +118,15 @@ def test_the_rate_limit_ends_it(account: Account) -> None:
     assert (outcome.left, account.open_orders()) == ([], [])
 
 
+def test_a_rate_limit_leaves_nothing_open_either(account: Account) -> None:
+    """Longer than anything else may take: the end waits until its window has passed."""
+    account.fault("* /v2/orders*: storm ms=5000 skip=14 next=1")
+    outcome, found = account.probe()
+    assert "rate limit" in found["bracket legs"].seen
+    assert (outcome.left, account.open_orders()) == ([], [])
+    assert "canceled" in {o["status"] for o in account.ask("v2/orders?status=all")}
+
+
 @pytest.mark.parametrize(
     ("path", "reply", "words"),
     [
