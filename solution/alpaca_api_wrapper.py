@@ -21,9 +21,10 @@ from solution.book.assets import Asset, AssetTable
 from solution.book.broker_clock import BrokerClock, instant_of
 from solution.book.positions import Account, Portfolio, Position
 from solution.clock import Clock
+from solution.domain import crypto
 from solution.domain.market import Market
 from solution.domain.order_state import decimal_or_none
-from solution.errors import BrokerError, NoBudget, NotSent, OutcomeUnknown
+from solution.errors import BrokerError, NoBudget, NotSent, OutcomeUnknown, Rejected
 from solution.rate_limiter import Priority, RateLimiter, Slot
 
 log = logging.getLogger(__name__)
@@ -229,7 +230,7 @@ class AlpacaAPIWrapper:
 
     def _position(self, raw: Mapping[str, Any]) -> Position:
         symbol = str(raw.get("symbol"))
-        asset = self._assets.find(symbol)
+        asset = self._assets.find(symbol)  # BTCUSD here, BTC/USD in orders and in our book
         qty = decimal_or_none(raw.get("qty")) or ZERO
         available = decimal_or_none(raw.get("qty_available"))
         return Position(
@@ -333,8 +334,12 @@ class AlpacaAPIWrapper:
             log.info("assets_renewed", extra={"assets": len(self._assets)})
 
     def _ask_assets(self, priority: Priority) -> None:
-        with self._slot(priority):
-            raw = self._client.assets()
+        # One request a class: without one the broker lists shares alone.
+        with self._slots(priority, 2) as (first_slot, second_slot):
+            with self._spent(first_slot):
+                raw = self._client.assets(asset_class="us_equity")
+            with self._spent(second_slot):
+                raw = raw + self._crypto_assets()
         try:
             assets = [Asset.of(r) for r in raw]
         except KeyError as e:
@@ -343,6 +348,14 @@ class AlpacaAPIWrapper:
             raise OutcomeUnknown("the broker lists no asset any more")
         self._assets_file.write(assets)
         self._keep_assets(assets, 0.0)
+
+    def _crypto_assets(self) -> list[dict[str, Any]]:
+        """Pairs; none where the broker refuses the question, for shares trade without them."""
+        try:
+            return self._client.assets(asset_class=crypto.ASSET_CLASS)
+        except Rejected as e:
+            log.warning("crypto_not_listed", extra={"detail": str(e)})
+            return []
 
     def _keep_assets(self, assets: Sequence[Asset], age: float) -> None:
         self._assets_due_ms = self._clock.epoch_ms() + int((KEPT - age) * 1000)
@@ -416,6 +429,7 @@ def account_of(raw: Mapping[str, Any]) -> Account:
         shorting_enabled=raw.get("shorting_enabled") is not False,
         last_equity=decimal_or_none(raw.get("last_equity")),
         number=str(raw.get("account_number") or ""),
+        non_marginable=decimal_or_none(raw.get("non_marginable_buying_power")),
     )
 
 

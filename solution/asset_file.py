@@ -15,6 +15,9 @@ KEPT = 86_400.0
 """Seconds that the list is used before it is asked for anew."""
 LARGEST = 64_000_000
 """Bytes; a larger file is none of ours."""
+VERSION = 2
+"""Of the compact form. 1 was a bare list of rows without what crypto has; a file of any other
+version is asked for anew."""
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +41,11 @@ class AssetFile:
             age = time.time() - about.st_mtime
             if age > KEPT or about.st_size > LARGEST:
                 return None
-            assets = [Asset.of_row(row) for row in orjson.loads(self._path.read_bytes())]
-        except (OSError, ValueError, TypeError):
+            kept = orjson.loads(self._path.read_bytes())
+            if kept["version"] != VERSION:
+                return None
+            assets = [Asset.of_row(row) for row in kept["assets"]]
+        except (OSError, ValueError, TypeError, KeyError):
             return None  # absent, cut off or foreign: ask the broker again
         return (assets, age) if assets else None
 
@@ -50,7 +56,8 @@ class AssetFile:
         # Written beside and renamed: a process that dies half-way leaves no half list.
         part = self._path.with_suffix(f".{os.getpid()}.part")
         try:
-            write_private(part, orjson.dumps([a.row() for a in assets]))
+            kept = {"version": VERSION, "assets": [a.row() for a in assets]}
+            write_private(part, orjson.dumps(kept))
             part.replace(self._path)
         except OSError as e:
             log.warning("asset_list_not_kept", extra={"detail": str(e)})

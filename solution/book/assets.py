@@ -2,12 +2,20 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
+
+from solution.domain import crypto
+from solution.domain.order_state import decimal_or_none
 
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """What gates and sizing need to know of one asset (Trading API v2, ``Asset``)."""
+    """What gates and sizing need to know of one asset (Trading API v2, ``Asset``).
+
+    ``min_order_size`` and ``min_trade_increment`` are coins, ``price_increment`` account currency;
+    only crypto has them.
+    """
 
     id: str
     symbol: str
@@ -15,6 +23,14 @@ class Asset:
     tradable: bool
     shortable: bool
     fractionable: bool
+    min_order_size: Decimal | None = None
+    min_trade_increment: Decimal | None = None
+    price_increment: Decimal | None = None
+
+    @property
+    def is_crypto(self) -> bool:
+        """Whether the rules for crypto pairs hold, instead of those for shares."""
+        return self.asset_class == crypto.ASSET_CLASS
 
     @classmethod
     def of(cls, raw: Mapping[str, Any]) -> "Asset":
@@ -22,6 +38,7 @@ class Asset:
         # borrow_status replaces the flag, which is deprecated and may be null beside it.
         status = raw.get("borrow_status")
         borrow = status == "easy_to_borrow" if status else raw.get("easy_to_borrow")
+        steps = raw if raw.get("class") == crypto.ASSET_CLASS else {}
         return cls(
             id=str(raw["id"]),
             symbol=str(raw["symbol"]),
@@ -29,16 +46,23 @@ class Asset:
             tradable=bool(raw.get("tradable")) and raw.get("status", "active") == "active",
             shortable=bool(raw.get("shortable")) and bool(borrow),
             fractionable=bool(raw.get("fractionable")),
+            min_order_size=_positive(steps.get("min_order_size")),
+            min_trade_increment=_positive(steps.get("min_trade_increment")),
+            price_increment=_positive(steps.get("price_increment")),
         )
 
     def row(self) -> list[object]:
         """The compact form kept on disk; :meth:`of_row` reads it back."""
         flags = self.tradable << 2 | self.shortable << 1 | self.fractionable
-        return [self.id, self.symbol, self.asset_class, flags]
+        row: list[object] = [self.id, self.symbol, self.asset_class, flags]
+        steps = (self.min_order_size, self.min_trade_increment, self.price_increment)
+        if any(steps):  # of ten thousand assets a hundred have them
+            row += [None if step is None else f"{step:f}" for step in steps]
+        return row
 
     @classmethod
     def of_row(cls, row: list[Any]) -> "Asset":
-        asset_id, symbol, asset_class, flags = row
+        asset_id, symbol, asset_class, flags, *steps = row
         return cls(
             str(asset_id),
             str(symbol),
@@ -46,7 +70,14 @@ class Asset:
             bool(flags & 4),
             bool(flags & 2),
             bool(flags & 1),
+            *(_positive(step) for step in steps),
         )
+
+
+def _positive(value: object) -> Decimal | None:
+    """A step or a size; what is absent, unreadable or no more than zero is none."""
+    number = decimal_or_none(value)
+    return number if number is not None and number > 0 else None
 
 
 class AssetTable:

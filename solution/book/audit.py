@@ -33,7 +33,7 @@ class SnapshotAudit:
         self._findings: list[Finding] = []
         self._suspects: set[str] = set()
         self._base: Decimal | None = None
-        self._flow = self._turnover = ZERO
+        self._flow = self._turnover = self._fees = ZERO
         self._fills = 0
         self._unsure = False
 
@@ -48,9 +48,10 @@ class SnapshotAudit:
         self._findings.append(Finding(symbol, ours, broker))
         return True
 
-    def spent(self, money: Decimal) -> None:
-        """A fill moved cash: positive for a buy."""
+    def spent(self, money: Decimal, fee: Decimal = ZERO) -> None:
+        """A fill moved cash: positive for a buy; the broker may have kept up to ``fee`` of it."""
         self._flow -= money
+        self._fees += fee
         self._turnover += abs(money)
         self._fills += 1
 
@@ -65,10 +66,10 @@ class SnapshotAudit:
         if self._base is not None and not self._unsure:
             ours = self._base + self._flow
             allowed = ROUNDING * (self._fills + 1) + OF_TURNOVER * self._turnover
-            if abs(ours - broker) > allowed:
+            if not -allowed <= ours - broker <= allowed + self._fees:
                 self._findings.append(Finding("", ours, broker))
         self._base = broker
-        self._flow = self._turnover = ZERO
+        self._flow = self._turnover = self._fees = ZERO
         self._fills = 0
         self._unsure = False
 

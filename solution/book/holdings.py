@@ -14,7 +14,8 @@ NEVER = float("-inf")
 class Account:
     """Account currency amounts as the broker states them.
 
-    ``last_equity`` is that of the previous session's close, None where not stated.
+    ``last_equity`` is that of the previous session's close, ``non_marginable`` the buying power for
+    what cannot be bought on margin, such as crypto; None where not stated.
     """
 
     id: str
@@ -26,6 +27,13 @@ class Account:
     last_equity: Decimal | None = None
     number: str = ""
     """How the broker's pages and letters name it; ``id`` is the API's."""
+    non_marginable: Decimal | None = None
+
+    @property
+    def crypto_power(self) -> Decimal:
+        """What crypto may cost at most: no margin, whether the broker says so or not."""
+        stated = self.cash if self.non_marginable is None else self.non_marginable
+        return min(self.buying_power, stated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +83,8 @@ class Holding:
 class Holdings(NamedTuple):
     """What one decision may use, taken under the portfolio's mutex.
 
-    Shares and account currency. ``available_qty`` is what may be sold now, ``pending_qty`` the
-    signed remainder of open, unknown and reserved orders, ``pending_buy_qty`` its buying half
+    Shares and account currency; ``buying_power`` is the symbol's own, for crypto has no margin.
+    ``available_qty`` is what may be sold now, ``pending_qty`` the signed remainder of open, unknown and reserved orders, ``pending_buy_qty`` its buying half
     (with what was bought and may not be in ``qty`` yet). ``uncertain``: ``qty`` may lack the last
     executions, or hold them twice; ``available_qty`` is then the least it can be. ``gross`` is what
     all positions are worth, long and short, with what open orders may still add; ``strategy_value``

@@ -16,6 +16,7 @@ from solution.book.reservations import ZERO, Reservation, Reservations
 from solution.book.strategies import StrategyBook
 from solution.book.tallies import Sent, Tallies
 from solution.clock import Clock
+from solution.domain.crypto import MOST_FEE, is_fee, is_pair
 from solution.domain.orders import Side
 
 __all__ = ["Account", "Holdings", "Portfolio", "Position", "weights"]
@@ -77,7 +78,8 @@ class Portfolio:
                     continue
                 theirs = positions.get(symbol)
                 qty = theirs.qty if theirs else ZERO
-                if qty != mine.qty and not mine.uncertain:
+                late_fee = is_pair(symbol) and is_fee(mine.qty, qty, mine.qty)
+                if qty != mine.qty and not mine.uncertain and not late_fee:
                     ours = mine.qty
                     if self._audit.position(symbol, ours, qty, busy=symbol in busy):
                         differing[symbol] = ours, qty
@@ -195,6 +197,9 @@ class Portfolio:
             raise RuntimeError("no account snapshot has been applied yet")
         held = self._holdings.get(symbol) or Holding()
         promised = self._reservations
+        power = account.buying_power - promised.buying_power
+        if is_pair(symbol):
+            power = min(power, account.crypto_power - promised.unsettled)
         free = max(ZERO, held.qty)
         if not all_free:
             free -= promised.open_sell_qty(symbol) + held.held_elsewhere
@@ -202,7 +207,7 @@ class Portfolio:
         return Holdings(
             equity=account.equity,
             cash=account.cash - promised.cash,
-            buying_power=account.buying_power - promised.buying_power,
+            buying_power=power,
             qty=held.qty,
             available_qty=max(ZERO, free),
             pending_qty=promised.pending_qty(symbol),
@@ -254,12 +259,15 @@ class Portfolio:
             price: their average price; 0 where nobody said: the reserved price stands in.
             position_qty: the broker's own standing after it (on the stream), or None (by poll).
         """
-        now = self._clock.monotonic()
+        now, qty = self._clock.monotonic(), abs(signed_qty)
         with self._mutex:
             self._changed_at = now
             order = self._reservations.get(client_order_id)
-            price = self._count_cash(order, signed_qty, price)
+            price = self._count_cash(order, symbol, signed_qty, price)
             mine = self._holdings.setdefault(symbol, Holding())
+            coins = is_pair(symbol) and signed_qty > 0
+            if coins and position_qty is not None and _shows_fee(mine, signed_qty, position_qty):
+                signed_qty, coins = position_qty - mine.qty, False
             before = mine.qty if position_qty is None else position_qty - signed_qty
             self._strategies.filled(order.strategy if order else "", symbol, signed_qty, before)
             fresh = order is not None and not order.maybe_in_snapshot
@@ -276,17 +284,24 @@ class Portfolio:
                 mine.sold_in_doubt += max(ZERO, -signed_qty)
                 mine.bought_in_doubt += max(ZERO, signed_qty)
                 self._revalue(mine, price)
+            if coins:
+                # Less the fee, which nobody has told yet: as much may not be there to sell.
+                mine.doubted_at = now
+                mine.sold_in_doubt += qty * MOST_FEE
             if order is not None:
                 if mine.doubted_at == now:
-                    self._unmask(mine, order, abs(signed_qty), now)
-                self._reservations.fill(order, abs(signed_qty), price, now)
+                    self._unmask(mine, order, qty, now)
+                self._reservations.fill(order, qty, price, now)
 
     def _count_cash(
-        self, order: Reservation | None, signed_qty: Decimal, price: Decimal
+        self, order: Reservation | None, symbol: str, signed_qty: Decimal, price: Decimal
     ) -> Decimal:
         """What the execution does to our own count of the cash; returns the price to book it at."""
         if price > 0 and order is not None:
-            self._audit.spent(signed_qty * price)
+            money = signed_qty * price
+            # The fee on a sale of coins is kept from the money.
+            fee = MOST_FEE * -money if is_pair(symbol) and money < 0 else ZERO
+            self._audit.spent(money, fee)
         else:
             self._audit.lost_count()
         return order.price if price <= 0 and order is not None else price
@@ -444,6 +459,13 @@ class Portfolio:
         """How many reservations stand, and the buying power they hold."""
         with self._mutex:
             return len(self._reservations), max(ZERO, self._reservations.buying_power)
+
+
+def _shows_fee(mine: Holding, signed_qty: Decimal, position_qty: Decimal) -> bool:
+    """Whether a standing after a buy of coins is what we expect, less the broker's fee."""
+    expected = mine.qty + signed_qty
+    is_less = position_qty != expected and is_fee(expected, position_qty, signed_qty)
+    return is_less and not mine.uncertain
 
 
 def weights(values: Mapping[str, Decimal], cash: Decimal) -> dict[str, Decimal]:

@@ -88,6 +88,9 @@ class Reservations:
         self.opening = ZERO
         """What open orders may still add to positions, at their reserved prices."""
         self._opening_of: dict[str, Decimal] = {}
+        self.unsettled = ZERO
+        """Of the buying power, what orders that open are charged: proceeds of sales not credited,
+        since what is bought without margin may not be paid with them at once."""
 
     def __len__(self) -> int:
         return len(self._held)
@@ -132,7 +135,7 @@ class Reservations:
         for coid, held in list(self._held.items()):
             if held.ended_at is not None and held.ended_at < requested_at:
                 del self._held[coid]
-        self.buying_power = self.cash = self.opening = ZERO
+        self.buying_power = self.cash = self.opening = self.unsettled = ZERO
         self._charged.clear()
         self._opening_of.clear()
         for held in self._held.values():
@@ -208,6 +211,8 @@ class Reservations:
     def _add(self, held: Reservation, power: Decimal, cash: Decimal, opening: Decimal) -> None:
         self.buying_power += power
         self.cash += cash
+        if held.opens:
+            self.unsettled += power
         if opening:
             self.opening += opening
             if held.strategy:

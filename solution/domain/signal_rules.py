@@ -3,6 +3,7 @@
 from itertools import pairwise
 from typing import Final, NoReturn
 
+from solution.domain.crypto import names_pair
 from solution.domain.orders import OrderType, Side, TimeInForce
 from solution.domain.reasons import Reason
 from solution.domain.signal_model import Action, Signal, SizeKind
@@ -160,10 +161,10 @@ def check_terms(signal: Signal) -> None:
         _check_legs(signal)
     if signal.extended_hours:
         _check_extended_hours(signal)
-    crypto = "/" in signal.ticker
+    crypto = names_pair(signal.ticker)
     fractional = stated_fraction(signal)
     if crypto:
-        _check_crypto(signal)
+        check_pair(signal)
     if fractional:
         _check_fraction(signal)
     if signal.time_in_force is not None:
@@ -243,8 +244,12 @@ def _check_extended_hours(signal: Signal) -> None:
         conflict("extended_hours=true", kind, "only limit orders trade in extended hours")
 
 
-def _check_crypto(signal: Signal) -> None:
-    """Crypto pairs: market, limit and stop_limit; no shorts, no brackets, no sessions."""
+def check_pair(signal: Signal) -> None:
+    """Crypto pairs: market, limit and stop_limit; no shorts, no brackets, no sessions.
+
+    Raises:
+        SignalError: CONFLICTING_FIELDS, naming both fields.
+    """
     pair = f"ticker={signal.ticker}"
     if signal.order_type not in _CRYPTO_TYPES:
         conflict(pair, f"order_type={signal.order_type}", "crypto has no such order type")

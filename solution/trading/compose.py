@@ -17,6 +17,7 @@ from solution.domain.reasons import Reason
 from solution.domain.records import Intent, State
 from solution.domain.signal import Action, Signal, SizeKind
 from solution.domain.signal_rules import (
+    check_pair,
     check_time_in_force,
     default_time_in_force,
     stated_fraction,
@@ -141,8 +142,11 @@ class Composer:
         signal, sizing = work.signal, self._rules.sizing
         quote = self._worst(signal, _known(view, work))
         plan = size(Request(signal, held, quote, work.asset, sizing))
-        tif = self._time_in_force(signal, fractional=plan.fractional)
-        check_time_in_force(signal, tif, fractional=plan.fractional, crypto=False)
+        crypto = work.asset.is_crypto
+        tif = self._time_in_force(signal, fractional=plan.fractional, crypto=crypto)
+        if crypto:
+            check_pair(signal)  # the asset tells for certain, which the ticker's spelling may not
+        check_time_in_force(signal, tif, fractional=plan.fractional, crypto=crypto)
         # The picture is this decision's own: completed in place, since a copy costs as much as all
         # the gates together.
         view.plan = plan
@@ -189,9 +193,9 @@ class Composer:
             price = max(price, (seen or Decimal(0)) / DRIFT, intent.limit_price or Decimal(0))
         return Plan(side=side, qty=qty, price=price, opens=opens, notional=intent.notional)
 
-    def expected_time(self, signal: Signal) -> TimeInForce:
+    def expected_time(self, signal: Signal, *, crypto: bool = False) -> TimeInForce:
         """The time in force as far as it shows before the size."""
-        return self._time_in_force(signal, fractional=stated_fraction(signal))
+        return self._time_in_force(signal, fractional=stated_fraction(signal), crypto=crypto)
 
     def toward_target(
         self, work: Work, view: View, held: Holdings
@@ -210,8 +214,8 @@ class Composer:
         side = Side.BUY if lack > 0 else Side.SELL
         price = request.price(side)
         plan = Plan(side=side, qty=abs(lack), price=price, opens=False, stated=True)
-        _, limit = self._terms(signal, plan)
-        return lack, rounded(limit, side)
+        _, limit = self._terms(work, plan)
+        return lack, rounded(limit, side, work.asset.price_increment)
 
     def check_freed(self, work: Work, view: View, freed: Holdings) -> None:
         """Before resting orders are cancelled for a signal: whether it would trade without them.
@@ -229,11 +233,11 @@ class Composer:
             if e.reason not in _SETTLED_BY_CANCELS:
                 raise
 
-    def _time_in_force(self, signal: Signal, *, fractional: bool) -> TimeInForce:
+    def _time_in_force(self, signal: Signal, *, fractional: bool, crypto: bool) -> TimeInForce:
         """A collared order does not rest at its worst price, whatever TIME_IN_FORCE says."""
         collared_ioc = self._is_collared(signal)
         configured = TimeInForce.IOC if collared_ioc else self._rules.time_in_force
-        return default_time_in_force(signal, configured, fractional=fractional, crypto=False)
+        return default_time_in_force(signal, configured, fractional=fractional, crypto=crypto)
 
     def _is_collared(self, signal: Signal) -> bool:
         """Whether a market order is meant, said or not, and a limit is to be sent instead."""
@@ -274,7 +278,8 @@ class Composer:
 
     def _request(self, work: Work, plan: Plan, tif: TimeInForce, coid: str) -> OrderRequest:
         signal = work.signal
-        order_type, limit = self._terms(signal, plan)
+        order_type, limit = self._terms(work, plan)
+        step = work.asset.price_increment
         leaving = Side.SELL if plan.side is Side.BUY else Side.BUY
         return OrderRequest(
             symbol=work.asset.symbol,
@@ -284,8 +289,8 @@ class Composer:
             client_order_id=coid,
             qty=None if plan.notional is not None else plan.qty,
             notional=plan.notional,
-            limit_price=rounded(limit, plan.side),
-            stop_price=rounded(signal.stop_price, plan.side),
+            limit_price=rounded(limit, plan.side, step),
+            stop_price=rounded(signal.stop_price, plan.side, step),
             # A distance, not a price: either way a shorter one is the safe one.
             trail_price=rounded(signal.trail_price, Side.BUY),
             trail_percent=signal.trail_percent,
@@ -295,16 +300,19 @@ class Composer:
             extended_hours=signal.extended_hours,
         )
 
-    def _terms(self, signal: Signal, plan: Plan) -> tuple[OrderType, Decimal | None]:
+    def _terms(self, work: Work, plan: Plan) -> tuple[OrderType, Decimal | None]:
         """The order's type and its limit."""
+        signal, asset = work.signal, work.asset
         if not self._is_collared(signal):
             return signal.order_type or self._rules.order_type, signal.limit_price
-        if plan.fractional or signal.size_kind is SizeKind.NOTIONAL:
+        day_only = plan.fractional and not asset.is_crypto
+        if day_only or signal.size_kind is SizeKind.NOTIONAL:
             # These must be day orders, where a limit would rest: they stay market orders.
             return OrderType.MARKET, None
         if plan.side is Side.BUY:
             return OrderType.LIMIT, plan.price  # collared before it was sized
-        return OrderType.LIMIT, collared(plan.price, Side.SELL, self._rules.limit_collar_bps)
+        worst = collared(plan.price, Side.SELL, self._rules.limit_collar_bps, asset.price_increment)
+        return OrderType.LIMIT, worst
 
 
 def _known(view: View, work: Work) -> Quote:

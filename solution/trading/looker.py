@@ -94,7 +94,7 @@ class Looker:
             price_age=self._clock.monotonic() - quote.received if quote else None,
             quote_age=(wall - exchange_at).total_seconds() if exchange_at else None,
             unconfirmed=self._tracker.is_unconfirmed(symbol, beside=beside),
-            time_in_force=self._composer.expected_time(signal),
+            time_in_force=self._composer.expected_time(signal, crypto=work.asset.is_crypto),
         )
 
     def starved_for(self, work: Work, now: float) -> float:

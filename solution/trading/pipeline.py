@@ -354,8 +354,10 @@ class Pipeline:
         self._newest[key] = max(entry, self._newest.get(key, entry))
         # A market order for the day ends at once as well, while the market is open; should it rest
         # all the same (a halt), the first poll that finds it open lets go of the lane.
-        at_once = intent.order_type == "market" and intent.time_in_force == "day"
-        keeps = ends_at_once(intent) or (at_once and view.market.is_open is True)
+        # So does crypto's, whose market never closes.
+        at_market, is_day = intent.order_type == "market", intent.time_in_force == "day"
+        trades = work.asset.is_crypto or (is_day and view.market.is_open is True)
+        keeps = ends_at_once(intent) or (at_market and trades)
         self._submitter.begin(intent, work, lane, keeps_lane=keeps)
         self._post_seen(work, lane, slot, intent, view)
 

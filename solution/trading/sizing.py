@@ -14,12 +14,13 @@ from solution.book.positions import Holdings
 from solution.book.prices import Quote
 from solution.clock import Clock, SystemClock
 from solution.domain.caps import NO_LIMIT, UNCAPPED, Cap
+from solution.domain.crypto import LEAST_COST, LEAST_STEP, MOST_FEE
 from solution.domain.orders import Side
 from solution.domain.ports import AssetView
 from solution.domain.reasons import Reason
 from solution.domain.signal import Action, Signal, SizeKind
 from solution.errors import Refused, SignalError
-from solution.trading.pricing import on_grid
+from solution.trading.pricing import CENT, on_grid
 
 ZERO = Decimal(0)
 SHARE = Decimal(1)
@@ -32,7 +33,7 @@ MOST_SHARES = Decimal(10) ** 30
 SLOWEST = 0.25
 """Seconds that a user's function may take. What the gates saw may be acted on for as long; after
 more, the decision would be made again, and again, until the signal is stale."""
-_WIDE = Context(prec=80)
+_WIDE = Context(prec=80, rounding=ROUND_DOWN)
 """For amounts as long as the signal contract allows, to nine decimals."""
 
 CustomSize = Callable[[Signal, Holdings, Quote], Decimal | float | None]
@@ -143,7 +144,14 @@ class Request(NamedTuple):
     @property
     def whole(self) -> bool:
         """Whether a fraction of a share would be refused, so that sizes round down."""
+        if self.asset.is_crypto:
+            return False
         return self.signal.needs_whole_shares or not self.asset.fractionable
+
+    @property
+    def step(self) -> Decimal:
+        """What a computed size is a multiple of: whole shares, or the pair's own increment."""
+        return self.asset.min_trade_increment or LEAST_STEP if self.asset.is_crypto else SHARE
 
     def price(self, side: Side) -> Decimal:
         """What a share costs or brings: the limit if there is one, else the far side, else last.
@@ -182,12 +190,35 @@ def size(request: Request) -> Plan:
         SignalError: CONFLICTING_FIELDS: a bracket on what turns out to close a position.
     """
     plan = _plan(request)
+    if request.asset.is_crypto:
+        plan = _as_pair(request, plan)
     if request.signal.has_legs and not plan.opens:
         raise SignalError(
             Reason.CONFLICTING_FIELDS,
             "take_profit/stop_loss hang on an entry; this order closes a position of "
             f"{request.holdings.qty:f} {request.asset.symbol}",
         )
+    return plan
+
+
+def _as_pair(request: Request, plan: Plan) -> Plan:
+    """The plan in whole increments of the pair, refused where the broker would find it too small.
+
+    What closes a position has no least cost: a position whose price has fallen must have an exit.
+    """
+    asset, qty = request.asset, _in_steps(plan.qty, request.step)
+    note = plan.note
+    if qty != plan.qty and plan.notional is None:
+        rounded = f"rounded down to a multiple of {request.step:f}"
+        note = f"{note}, {rounded}" if note else rounded
+    plan = plan._replace(qty=qty, note=note)
+    least = asset.min_order_size or request.step
+    if qty < least:
+        why = f"{qty:f} {asset.symbol} is below its smallest order of {least:f}"
+        raise Refused(Reason.SIZE_TOO_SMALL, why)
+    if plan.opens and plan.value < LEAST_COST:
+        why = f"{qty:f} {asset.symbol} cost {plan.value:.2f}, the least for crypto is {LEAST_COST}"
+        raise Refused(Reason.SIZE_TOO_SMALL, why)
     return plan
 
 
@@ -228,7 +259,7 @@ def _open(request: Request, side: Side) -> Plan:
         return Plan(side=side, qty=qty, price=price, opens=True, note=note, ask=ask)
     qty = _stated(request)
     if stated is SizeKind.WEIGHT:
-        qty = _positive(request, _whole(_room_to_weight(request, qty, price, side), price))
+        qty = _positive(request, _up_to_weight(request, qty, price, side))
     return Plan(side=side, qty=qty, price=price, opens=True, stated=True, ask=ask)
 
 
@@ -240,6 +271,8 @@ def _stated(request: Request) -> Decimal:
 
 def _notional(request: Request, side: Side, price: Decimal) -> Plan:
     amount = _stated(request)
+    if request.asset.is_crypto:
+        amount = amount.quantize(CENT, ROUND_DOWN, _WIDE)  # more decimals are refused
     return Plan(
         side=side,
         qty=_shares_for(amount, price),
@@ -259,8 +292,27 @@ def _room_to_weight(request: Request, weight: Decimal, price: Decimal, side: Sid
     return weight * held.equity - standing * price
 
 
-def _whole(value: Decimal, price: Decimal) -> Decimal:
+def _up_to_weight(request: Request, weight: Decimal, price: Decimal, side: Side) -> Decimal:
+    """What is bought to reach ``weight``; of a pair nothing where only fees are missing.
+
+    Fees come off the coins, so a weight is never reached: each further signal would trade again.
+    """
+    room = _room_to_weight(request, weight, price, side)
+    if request.asset.is_crypto and room <= weight * request.holdings.equity * MOST_FEE:
+        return ZERO
+    return _units(request, room, price)
+
+
+def _units(request: Request, value: Decimal, price: Decimal) -> Decimal:
+    """How many that much money buys, rounded down: whole shares, or increments of a pair."""
+    if request.asset.is_crypto:
+        return _in_steps(_WIDE.divide(value, price), request.step)
     return (value / price).to_integral_value(ROUND_DOWN)
+
+
+def _in_steps(qty: Decimal, step: Decimal) -> Decimal:
+    """The largest multiple of ``step`` that is no more than ``qty`` (towards zero)."""
+    return _WIDE.multiply(_WIDE.divide_int(qty, step), step)
 
 
 def _shares_for(amount: Decimal, price: Decimal) -> Decimal:
@@ -272,6 +324,8 @@ def _floored(request: Request, qty: Decimal) -> Decimal:
     """To whole shares where fractions are refused, else to the broker's nine decimals."""
     if request.whole:
         return qty.to_integral_value(ROUND_DOWN)
+    if request.asset.is_crypto:
+        return _in_steps(qty, request.step)
     cut = qty.quantize(FRACTION, ROUND_DOWN, _WIDE)
     return qty if cut == qty else cut
 
@@ -297,15 +351,15 @@ def _by_policy(request: Request, price: Decimal, side: Side) -> Decimal:
         weight = rules.weight_of(request.asset.symbol)
         if rules.max_position_pct:
             weight = min(weight, rules.max_position_pct)
-        return _whole(_room_to_weight(request, weight, price, side), price)
+        return _up_to_weight(request, weight, price, side)
     if rules.policy == "position_pct":
-        return _whole(held.equity * (rules.max_position_pct or SHARE), price)
+        return _units(request, held.equity * (rules.max_position_pct or SHARE), price)
     if rules.policy == "fixed_qty":
         return rules.qty
     if rules.policy == "fixed_notional":
-        return _whole(rules.lot, price)
+        return _units(request, rules.lot, price)
     if rules.policy == "all_in":
-        return _whole(held.cash, price)
+        return _units(request, held.cash, price)
     return _custom(request)
 
 
@@ -349,17 +403,17 @@ def _clamp(request: Request, qty: Decimal, price: Decimal, side: Side) -> tuple[
         qty, note = rules.max_order_qty, "clamped to MAX_ORDER_QTY"
     by_order = rules.notional_cap(held.equity)
     if qty * price > by_order:
-        qty, note = _whole(by_order, price), "clamped to MAX_ORDER_NOTIONAL"
+        qty, note = _units(request, by_order, price), "clamped to MAX_ORDER_NOTIONAL"
     # A pending reduction may never fill: what it would free is no room yet.
     standing = held.most_long if side is Side.BUY else held.most_short
     room = rules.position_cap(held.equity) - standing * price
     if qty * price > room:
-        qty, note = _whole(room, price), "clamped to MAX_POSITION_PCT"
+        qty, note = _units(request, room, price), "clamped to MAX_POSITION_PCT"
     qty = _positive(request, _floored(request, qty))
     qty, note = _under_limits(request, qty, note, price, side)
     charged = charge(side, price, request.quote.buy_price)
     if qty * charged > held.buying_power:
-        qty, note = _whole(held.buying_power, charged), "clamped to buying power"
+        qty, note = _units(request, held.buying_power, charged), "clamped to buying power"
         if qty <= 0:
             raise Refused(
                 Reason.INSUFFICIENT_BUYING_POWER,
@@ -375,7 +429,7 @@ def _under_limits(
     """Under the limits over more than one order; what they leave may be nothing."""
     for room, reason, name in _rooms(request, price, side):
         if qty * price > room:
-            qty, note = _whole(room, price), f"clamped to {name}"
+            qty, note = _units(request, room, price), f"clamped to {name}"
             if qty <= 0:
                 left = max(room, ZERO)
                 why = f"{left:.2f} is left under {name}, one {request.asset.symbol} costs {price:f}"
@@ -438,7 +492,7 @@ def _reduce(request: Request, side: Side, most: Decimal, price: Decimal) -> Plan
     elif stated is SizeKind.NOTIONAL:
         asked = _shares_for(_stated(request), price)
     elif stated is SizeKind.WEIGHT:
-        asked = _whole(_stated(request) * request.holdings.equity, price)
+        asked = _units(request, _stated(request) * request.holdings.equity, price)
     qty = min(asked, most)
     if stated is not SizeKind.QTY or qty < asked:  # a stated fraction is the gates' to refuse
         qty = _floored(request, qty)
@@ -448,7 +502,7 @@ def _reduce(request: Request, side: Side, most: Decimal, price: Decimal) -> Plan
         )
     note = "limited to what is held" if most < asked else ""
     if qty < min(asked, most):
-        note = "rounded down to whole shares"
+        note = "" if request.asset.is_crypto else "rounded down to whole shares"
     return Plan(side=side, qty=qty, price=price, opens=False, stated=stated is not None, note=note)
 
 
@@ -471,7 +525,7 @@ def difference(request: Request) -> Decimal:
     Raises:
         Refused: no difference is known.
     """
-    return _floored(request, _target(request) - _standing(request.holdings))
+    return _lack(request, _target(request))
 
 
 def _target(request: Request) -> Decimal:
@@ -486,7 +540,7 @@ def _target(request: Request) -> Decimal:
     if request.signal.size_kind is SizeKind.TARGET_WEIGHT:
         # A limit below the market may be a sale's: it must not make the target larger.
         price = max(request.price(Side.BUY), request.seen(Side.BUY))
-        target = _whole(target * held.equity, price)
+        target = _units(request, target * held.equity, price)
     return target
 
 
@@ -497,11 +551,22 @@ def _standing(held: Holdings) -> Decimal:
     return standing if held.qty < 0 else max(standing, ZERO)
 
 
+def _lack(request: Request, target: Decimal) -> Decimal:
+    """Signed difference to the target; of a pair nothing where fees took what is missing.
+
+    Publishing a target twice trades once, and fees come off the coins that were bought for it.
+    """
+    delta = _floored(request, target - _standing(request.holdings))
+    if request.asset.is_crypto and 0 < delta <= target * MOST_FEE:
+        return ZERO
+    return delta
+
+
 def _to_target(request: Request) -> Plan:
     """Trade the difference."""
     held, target = request.holdings, _target(request)
     standing = _standing(held)
-    delta = _floored(request, target - standing)
+    delta = _lack(request, target)
     if delta == 0:
         why = f"{standing:f} {request.asset.symbol} held and pending are the target"
         raise Refused(Reason.AT_TARGET, why)

@@ -30,7 +30,12 @@ def breaker(view: View) -> Denial | None:
 
 
 def market_open(view: View) -> Denial | None:
-    """In session per time in force; auctions in their windows; day and gtc may queue."""
+    """In session per time in force; auctions in their windows; day and gtc may queue.
+
+    Crypto trades at all hours, whatever the clock says and whether it can be read or not.
+    """
+    if view.asset.is_crypto:
+        return None
     if view.time_in_force in AUCTIONS:
         return _auction(view)
     if view.market.is_open is None:
@@ -83,7 +88,7 @@ def exposure_confirmed(view: View) -> Denial | None:
 def fractionable(view: View) -> Denial | None:
     """Fractions only where the broker allows them, and never short."""
     plan = view.plan
-    if plan is None or not plan.fractional:
+    if plan is None or not plan.fractional or view.asset.is_crypto:
         return None
     if not view.asset.fractionable:
         return Denial(Reason.NOT_FRACTIONABLE, f"{view.asset.symbol} trades in whole shares only")

@@ -1,5 +1,6 @@
 """Gates that judge the signal itself, before a size is known. Each is pure and cheap."""
 
+from solution.domain.crypto import QUOTED_IN
 from solution.domain.reasons import Reason
 from solution.domain.signal import Action
 from solution.trading.gates.view import Denial, View
@@ -67,12 +68,17 @@ def queue_wait(view: View) -> Denial | None:
 
 
 def asset_class(view: View) -> Denial | None:
-    """US equities only in this version."""
-    if view.asset.asset_class == "us_equity":
+    """US equities, and crypto pairs quoted in the account's currency."""
+    asset = view.asset
+    if asset.asset_class == "us_equity":
         return None
-    return Denial(
-        Reason.UNSUPPORTED_ASSET, f"{view.asset.symbol} is of class {view.asset.asset_class}"
-    )
+    if not asset.is_crypto:
+        why = f"{asset.symbol} is of class {asset.asset_class}"
+        return Denial(Reason.UNSUPPORTED_ASSET, why)
+    if asset.symbol.endswith(f"/{QUOTED_IN}"):
+        return None
+    why = f"{asset.symbol} is not quoted in {QUOTED_IN}, so no limit could be held to its prices"
+    return Denial(Reason.UNSUPPORTED_ASSET, why)
 
 
 def symbol_lists(view: View) -> Denial | None:
@@ -96,6 +102,8 @@ def short_allowed(view: View) -> Denial | None:
     """A short sale needs ``action=short_sell``, ALLOW_SHORT, and an account and asset that may."""
     if view.signal.action is not Action.SHORT_SELL:
         return None
+    if view.asset.is_crypto:
+        return Denial(Reason.NOT_SHORTABLE, f"{view.asset.symbol}: crypto cannot be sold short")
     if not view.rules.allow_short:
         return Denial(Reason.SHORT_NOT_ALLOWED, "ALLOW_SHORT is false")
     if view.account is not None and not view.account.shorting_enabled:

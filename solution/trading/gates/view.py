@@ -123,6 +123,8 @@ class View:
     @property
     def trades_now(self) -> bool:
         """Whether the order could trade at once; else it waits for a session or an auction."""
+        if self.asset.is_crypto:
+            return True
         if self.time_in_force in AUCTIONS:
             return False
         if self.market.is_open:
