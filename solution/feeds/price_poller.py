@@ -1,4 +1,8 @@
-"""Keeps the price book fresh: one snapshots request for all watched symbols per period."""
+"""Keeps the price book fresh: one snapshots request for all watched symbols of a class per period.
+
+Shares and crypto pairs are asked for side by side, each at a place of its own; what fails for one
+class neither delays nor stops the other.
+"""
 
 import logging
 import math
@@ -10,6 +14,7 @@ from typing import Any
 
 from solution.book.prices import PriceBook, Quote
 from solution.clock import Clock
+from solution.domain.crypto import is_pair
 from solution.errors import BrokerError, RateLimited, Rejected
 from solution.runtime.service import Service
 
@@ -17,7 +22,9 @@ log = logging.getLogger(__name__)
 
 Fetch = Callable[[Sequence[str]], Mapping[str, Any]]
 """``{symbol: {"latestTrade": {"t", "p", …}, "latestQuote": {"t", "bp", "ap", …}}}``, prices as
-``Decimal``: the answer of ``GET /v2/stocks/snapshots``. Raises :class:`BrokerError`."""
+``Decimal``: the answer of ``GET /v2/stocks/snapshots``, and for pairs what
+``GET /v1beta3/crypto/us/snapshots`` wraps. The symbols of one call are of one class. Raises
+:class:`BrokerError`."""
 
 SYMBOLS_PER_REQUEST = 500
 """Keeps the URL near 3 KB; servers refuse one beyond 8 KB."""
@@ -93,7 +100,7 @@ class PricePoller(Service):
     A symbol that joins the book without a quote wakes the thread at once. The period is kept: the
     time a poll takes is not added to it, and a poll longer than the period is counted in
     :attr:`overruns`. Errors of the broker are counted in :attr:`failures` and never end the thread;
-    the pause doubles up to 10 s, or is what a 429 asks for (at most 60 s).
+    the pause of that class doubles up to 10 s, or is what a 429 asks for (at most 60 s).
 
     Args:
         book: where the quotes go, and where the symbols come from.
@@ -118,8 +125,8 @@ class PricePoller(Service):
         self._fetch = fetch
         self._fetch_soon = fetch_soon or fetch
         self._interval = interval
-        self._not_before = -math.inf
-        self._in_a_row = 0
+        self._paces = {False: _Pace(), True: _Pace()}
+        """By whether it is crypto."""
         self._barred: dict[str, float] = {}
         self._seldom = _Seldom(self._clock)
         self._mutex = threading.Lock()
@@ -132,48 +139,56 @@ class PricePoller(Service):
 
     def _joined(self, symbol: str) -> None:
         if self._book.get(symbol) is None:  # fetch_now() prices a symbol before it joins
+            self._paces[is_pair(symbol)].wanted = True
             self.wake()
 
     def step(self) -> float:
-        """Ask for every watched symbol, unless a new symbol woke us too early.
+        """Ask for every watched symbol of the classes that are due.
 
         Returns:
             seconds until the next poll is due.
         """
         started = self._clock.monotonic()
-        if started < self._not_before:
-            return self._not_before - started
+        watched = self._book.symbols()
+        paces = {crypto: self._paces[crypto] for crypto in {is_pair(s) for s in watched}}
+        due = [crypto for crypto, pace in sorted(paces.items()) if pace.next_at <= started]
+        if due:
+            self.polls += 1
+            self._barred = {s: until for s, until in self._barred.items() if until > started}
+            for crypto in due:
+                mine = [s for s in watched if is_pair(s) is crypto and s not in self._barred]
+                self._poll(paces[crypto], mine, started)
+            self._count_overrun(started)
+        at = min((pace.next_at for pace in paces.values()), default=started + self._interval)
+        return max(0.0, at - self._clock.monotonic())
+
+    def _poll(self, pace: "_Pace", symbols: Sequence[str], started: float) -> None:
+        """One class of symbols, and when it is due again."""
         # A burst of new symbols becomes a few polls, not one each.
-        self._not_before = started + _SHORTEST_GAP
+        pace.asked(started + _SHORTEST_GAP, started + self._interval)
         try:
-            self._ask_all(started)
+            self._ask_all(symbols, started)
         except BrokerError as error:
             self._failed("price_poll_failed", error)
-            self._in_a_row += 1
-            pause = self._back_off(error)
-            self._not_before = self._clock.monotonic() + pause
-            return pause
-        self._in_a_row = 0
-        return self._time_left(started)
+            pace.in_a_row += 1
+            pace.pause_until(self._clock.monotonic() + self._back_off(pace, error))
+        else:
+            pace.in_a_row = 0
 
-    def _time_left(self, started: float) -> float:
-        left = started + self._interval - self._clock.monotonic()
-        if left >= 0:
-            return left
+    def _count_overrun(self, started: float) -> None:
+        late = self._clock.monotonic() - started - self._interval
+        if late <= 0 or any(pace.in_a_row for pace in self._paces.values()):
+            return  # what waits for an error is late on purpose
         self.overruns += 1
         if self._seldom.due("overrun"):
             log.warning(
                 "price_poll_overrun",
-                extra={"seconds_late": round(-left, 3), "overruns": self.overruns},
+                extra={"seconds_late": round(late, 3), "overruns": self.overruns},
             )
-        return 0.0
 
-    def _ask_all(self, now: float) -> None:
-        self._barred = {symbol: until for symbol, until in self._barred.items() if until > now}
-        symbols = [symbol for symbol in self._book.symbols() if symbol not in self._barred]
+    def _ask_all(self, symbols: Sequence[str], now: float) -> None:
         if not symbols:
             return
-        self.polls += 1
         poll = _Round(self._fetch, self._store)
         failure: BrokerError | None = None
         for start in range(0, len(symbols), SYMBOLS_PER_REQUEST):
@@ -204,11 +219,11 @@ class PricePoller(Service):
         self._book.replace(quotes)
         return quotes
 
-    def _back_off(self, error: BrokerError) -> float:
+    def _back_off(self, pace: "_Pace", error: BrokerError) -> float:
         if isinstance(error, RateLimited) and error.retry_after is not None:
             return min(_LONGEST_LIMITED_PAUSE, max(self._interval, error.retry_after))
         longest = max(self._interval, _LONGEST_PAUSE)
-        return min(longest, self._interval * 2.0 ** min(self._in_a_row - 1, 30))
+        return min(longest, self._interval * 2.0 ** min(pace.in_a_row - 1, 30))
 
     def fetch_now(self, symbol: str) -> Quote | None:
         """Ask for one symbol at once, on the calling thread; it joins the poll when it has a price.
@@ -250,6 +265,30 @@ class PricePoller(Service):
             self.failures += 1
         if self._seldom.due(f"{event} {error}"):
             log.warning(event, extra={"why": str(error), "failures": self.failures})
+
+
+class _Pace:
+    """When one class of symbols is asked for: monotonic seconds, and failures in a row.
+
+    ``wanted``: a symbol has joined that has no price, so that the period is not waited for.
+    """
+
+    def __init__(self) -> None:
+        self.wanted = False
+        self.in_a_row = 0
+        self._not_before = self._due_at = -math.inf
+
+    @property
+    def next_at(self) -> float:
+        return self._not_before if self.wanted else self._due_at
+
+    def asked(self, not_before: float, due_at: float) -> None:
+        self.wanted = False
+        self._not_before, self._due_at = not_before, due_at
+
+    def pause_until(self, at: float) -> None:
+        """Nobody gets a price sooner, new or not."""
+        self._not_before = self._due_at = at
 
 
 class _Call:
