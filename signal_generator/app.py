@@ -1,7 +1,7 @@
 """Builds a generator from its options, runs it, ends it."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -27,8 +27,13 @@ class RunOptions:
     as_json: bool
 
 
-def produce(draw: Callable[[], Fields | None], options: RunOptions) -> None:
+def produce(
+    draw: Callable[[], Fields | None], options: RunOptions, symbols: Sequence[str] = ()
+) -> None:
     """Publish what `draw` yields until the count is reached or SIGINT or SIGTERM arrives.
+
+    Args:
+        symbols: what may be drawn; crypto pairs among them have no market hours.
 
     Raises:
         click.BadParameter: the Redis address is unusable (exit code 2).
@@ -45,7 +50,7 @@ def produce(draw: Callable[[], Fields | None], options: RunOptions) -> None:
         producer = Producer(
             draw,
             publisher.publish,
-            hours=None if options.always else Hours(sessions.is_open, sessions.next_open),
+            hours=None if options.always else hours_for(symbols),
             show=printer(options.stream, as_json=options.as_json),
             report=_to_stderr,
         )
@@ -65,6 +70,14 @@ def produce(draw: Callable[[], Fields | None], options: RunOptions) -> None:
         click.echo(str(producer.tally), err=options.as_json)
     if failure is not None:
         raise click.ClickException(failure)
+
+
+def hours_for(symbols: Sequence[str]) -> Hours | None:
+    """When signals for these are produced: None is at any time, as crypto pairs alone are."""
+    pairs = frozenset(symbol for symbol in symbols if "/" in symbol)
+    if symbols and len(pairs) == len(set(symbols)):
+        return None
+    return Hours(sessions.is_open, sessions.next_open, pairs)
 
 
 def run(

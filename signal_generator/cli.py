@@ -134,7 +134,7 @@ def random_command(
     signal_ids: bool,
     **options: Any,
 ) -> None:
-    """Publish buy and sell signals at random, during US market hours."""
+    """Publish buy and sell signals at random, during US market hours; crypto at any time."""
     import random
 
     from signal_generator.app import RunOptions, produce
@@ -147,4 +147,4 @@ def random_command(
         direction=direction,
         with_ids=signal_ids,
     )
-    produce(signals.draw, RunOptions(**options))
+    produce(signals.draw, RunOptions(**options), symbols)

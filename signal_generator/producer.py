@@ -29,10 +29,14 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Hours:
-    """When to produce: both are asked with an aware moment in UTC."""
+    """When to produce: both are asked with an aware moment in UTC.
+
+    `around_the_clock` names the tickers that have no hours.
+    """
 
     is_open: Callable[[datetime], bool]
     next_open: Callable[[datetime], datetime]
+    around_the_clock: frozenset[str] = frozenset()
 
 
 class Producer:
@@ -41,7 +45,8 @@ class Producer:
     Args:
         draw: called once per tick; returns the fields of a signal or None.
         publish: appends to the stream and returns the entry id; raises PublishError.
-        hours: None to produce at any time.
+        hours: None to produce at any time. While closed, a signal drawn for a ticker with hours is
+            let go.
         show: told each published entry's id and fields.
         report: told in one line what went wrong, and when the market opens or closes.
     """
@@ -72,10 +77,12 @@ class Producer:
             Refused: Redis will take no signal at all.
             LookupError: `now` is past the end of the table of sessions.
         """
-        if not self._open(now):
+        is_open = self._open(now)
+        anytime = self._hours.around_the_clock if self._hours else frozenset()
+        if not is_open and not anytime:
             return
         fields = self._draw()
-        if fields is None:
+        if fields is None or not (is_open or fields.get("Ticker") in anytime):
             return
         try:
             entry_id = self._publish(fields)

@@ -7,7 +7,7 @@ memory: the market clock, the asset list and the portfolio are refreshed beside 
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -337,25 +337,22 @@ class AlpacaAPIWrapper:
         # One request a class: without one the broker lists shares alone.
         with self._slots(priority, 2) as (first_slot, second_slot):
             with self._spent(first_slot):
-                raw = self._client.assets(asset_class="us_equity")
+                shares = _assets_of(self._client.assets(asset_class="us_equity"))
+            if not shares and len(self._assets):
+                raise OutcomeUnknown("the broker lists no asset any more")
             with self._spent(second_slot):
-                raw = raw + self._crypto_assets()
-        try:
-            assets = [Asset.of(r) for r in raw]
-        except KeyError as e:
-            raise OutcomeUnknown(f"the broker lists an asset without {e}") from e
-        if not assets and len(self._assets):
-            raise OutcomeUnknown("the broker lists no asset any more")
+                assets = shares + self._pairs()
         self._assets_file.write(assets)
         self._keep_assets(assets, 0.0)
 
-    def _crypto_assets(self) -> list[dict[str, Any]]:
-        """Pairs; none where the broker refuses the question, for shares trade without them."""
+    def _pairs(self) -> list[Asset]:
+        """Crypto; those known before where the broker refuses the question, for shares trade
+        without it, and coins that are held must stay sellable."""
         try:
-            return self._client.assets(asset_class=crypto.ASSET_CLASS)
+            return _assets_of(self._client.assets(asset_class=crypto.ASSET_CLASS))
         except Rejected as e:
             log.warning("crypto_not_listed", extra={"detail": str(e)})
-            return []
+            return self._assets.pairs()
 
     def _keep_assets(self, assets: Sequence[Asset], age: float) -> None:
         self._assets_due_ms = self._clock.epoch_ms() + int((KEPT - age) * 1000)
@@ -407,6 +404,13 @@ class AlpacaAPIWrapper:
         The slot tells the limiter which of our own requests the broker can have counted by then.
         """
         self._limiter.observe(headers, status, getattr(self._mine, "slot", None))
+
+
+def _assets_of(rows: Iterable[Mapping[str, Any]]) -> list[Asset]:
+    try:
+        return [Asset.of(row) for row in rows]
+    except KeyError as e:
+        raise OutcomeUnknown(f"the broker lists an asset without {e}") from e
 
 
 def account_of(raw: Mapping[str, Any]) -> Account:

@@ -18,6 +18,7 @@ from solution.book.positions import Portfolio
 from solution.book.prices import PriceBook
 from solution.clock import Clock
 from solution.config import Settings
+from solution.domain.crypto import in_pair_spelling
 from solution.domain.orders import CLIENT_ORDER_ID_PREFIX, client_order_id
 from solution.domain.records import EntryRef, State, Trade
 from solution.errors import LedgerError
@@ -107,13 +108,15 @@ class Assembly:
         self.prices = PriceBook()
         self._build_broker()
         for symbol in settings.sizing.symbols:
-            self.prices.watch(symbol)
+            self.prices.watch(in_pair_spelling(symbol))
         # Before the first request: the broker remembers what was sent before the restart.
         recovery.restore_budget(ledger, self.limiter, clock)
         account_id = startup.load_world(
             self.wrapper, self.poller, self.portfolio, settings, self._stop
         ).id
         self._settings = settings = startup.in_broker_spelling(settings, self.wrapper.find)
+        for symbol in settings.sizing.symbols:
+            self.prices.watch(symbol)
         recovery.bind_ledger(ledger, account_id, settings.broker.trading_url)
         self.lanes: Lanes[Work] = Lanes(
             settings.queue_size, ordered=settings.orders.ordering == "asset", clock=clock

@@ -68,7 +68,7 @@ def list_assets(call: Call) -> Reply:
     query = call.query
     wanted = {
         "status": query.get("status"),
-        "asset_class": query.get("asset_class"),
+        "asset_class": query.get("asset_class", "us_equity"),  # one class at a time (documented)
         "exchange": query.get("exchange"),
     }
     attributes = call.names("attributes")

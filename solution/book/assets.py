@@ -99,5 +99,13 @@ class AssetTable:
     def __len__(self) -> int:
         return len(self._by_symbol)
 
+    def pairs(self) -> list[Asset]:
+        """Crypto, each once."""
+        return [
+            asset
+            for key, asset in self._by_symbol.items()
+            if key == asset.symbol.upper() and asset.is_crypto
+        ]
+
     def find(self, ticker: str) -> Asset | None:
         return self._by_symbol.get(ticker.upper())

@@ -18,6 +18,7 @@ from solution.commands import preconditions
 from solution.commands.common import clean, redis_trouble
 from solution.commands.results import Level, Result
 from solution.config import Settings
+from solution.domain import crypto
 from solution.errors import BrokerError, ConfigError, LedgerError, NotFound
 from solution.feeds.price_poller import quotes_from_snapshots
 from solution.feeds.trade_stream import TradeStream
@@ -331,7 +332,8 @@ def _symbols(client: AlpacaAPIClient, settings: Settings) -> Result:
 
 def _finder(client: AlpacaAPIClient, count: int) -> Callable[[str], Asset | None]:
     if count > ASKED_ONE_BY_ONE:
-        return AssetTable(Asset.of(raw) for raw in client.assets()).find
+        both = (client.assets(asset_class=name) for name in ("us_equity", crypto.ASSET_CLASS))
+        return AssetTable(Asset.of(raw) for listed in both for raw in listed).find
 
     def ask(ticker: str) -> Asset | None:
         try:
@@ -344,7 +346,8 @@ def _finder(client: AlpacaAPIClient, count: int) -> Callable[[str], Asset | None
 
 
 def _prices(client: AlpacaAPIClient, settings: Settings, clock: Clock) -> Result:
-    symbols, most = settings.sizing.symbols, settings.ages.max_quote_age
+    symbols = tuple(dict.fromkeys(map(crypto.in_pair_spelling, settings.sizing.symbols)))
+    most = settings.ages.max_quote_age
     quotes = quotes_from_snapshots(client.snapshots(symbols), clock.monotonic())
     missing = [s for s in symbols if s not in quotes or quotes[s].buy_price is None]
     if missing:
@@ -357,9 +360,10 @@ def _prices(client: AlpacaAPIClient, settings: Settings, clock: Clock) -> Result
     old = [f"{s} {a:.0f} s" for s, a in ages.items() if a is not None and most and a > most]
     feed = f"feed {settings.broker.data_feed}"
     if old:
-        # Outside a session the last quote is hours old, and that is how it should be.
-        is_open = client.clock().get("is_open") is True
-        level = Level.WARNING if is_open else Level.INFO
+        # Outside a session the last quote is hours old, and that is how it should be; crypto has
+        # no such hours.
+        trading = any(crypto.is_pair(one) for one in old) or client.clock().get("is_open") is True
+        level = Level.WARNING if trading else Level.INFO
         return Result("prices", level, f"{feed}: older than {most:g} s: {', '.join(old)}")
     return Result("prices", Level.OK, f"{feed}: fresh for {', '.join(symbols)}")
 

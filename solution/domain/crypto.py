@@ -5,8 +5,9 @@ accounts (the minimum, the fee taken from what is received, the two spellings).
 """
 
 import re
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 ZERO: Final = Decimal(0)
 ASSET_CLASS: Final = "crypto"
@@ -23,7 +24,7 @@ MOST_FEE: Final = Decimal("0.003")
 """The broker keeps up to 25 basis points of what an order receives: of a buy, coins. The rest is
 for what its rounding takes."""
 
-_JOINED: Final = re.compile(r"([A-Z0-9]{2,})(USD[CT]?|BTC)")
+_JOINED: Final = re.compile(r"([A-Z0-9]+)(USD[CT]?|BTC)")
 _LONGEST_SHARE: Final = 5
 """Letters of the longest symbol of a share, suffixes behind a dot aside."""
 
@@ -46,6 +47,17 @@ def in_pair_spelling(ticker: str) -> str:
 def names_pair(ticker: str) -> bool:
     """Whether a ticker as a producer writes it is a pair in one of its two spellings."""
     return is_pair(in_pair_spelling(ticker))
+
+
+def book_symbol(row: Mapping[str, Any]) -> str:
+    """The symbol of a broker's order or position as our book has it.
+
+    The broker writes a pair with the slash in orders and without it in positions.
+    """
+    symbol = str(row.get("symbol") or "")
+    joined = row.get("asset_class") == ASSET_CLASS and not is_pair(symbol)
+    found = _JOINED.fullmatch(symbol) if joined else None
+    return symbol if found is None else f"{found[1]}/{found[2]}"
 
 
 def is_fee(expected: Decimal, found: Decimal, bought: Decimal) -> bool:

@@ -28,6 +28,7 @@ from typing import Any
 
 import orjson
 
+from solution.domain.crypto import book_symbol
 from solution.errors import Unauthorized
 
 log = logging.getLogger(__name__)
@@ -202,7 +203,7 @@ class TradeUpdates:
             order_id,
             order,
             _text(get("status")),
-            _text(get("symbol")),
+            book_symbol(order),
             _text(get("side")),
             _number(field("qty")),
             _number(field("price")),

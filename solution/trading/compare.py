@@ -12,6 +12,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
+from solution.domain.crypto import book_symbol, is_fee, is_pair
 from solution.domain.order_state import STATE_OF_STATUS, decimal_or_none
 from solution.domain.records import TERMINAL, Intent, State, Trade
 
@@ -78,11 +79,13 @@ class LedgerSide:
         rows: those that are not at their end, and those sent within the time compared.
         filled: shares per client_order_id by the executions, for all rows.
         held: signed shares per symbol by the executions.
+        bought: shares per symbol that executions brought.
     """
 
     rows: Mapping[str, Intent]
     filled: Mapping[str, Decimal]
     held: Mapping[str, Decimal]
+    bought: Mapping[str, Decimal] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,11 +122,17 @@ def ledger_side(rows: Iterable[Intent], trades: Iterable[Trade]) -> LedgerSide:
     """Add the executions up."""
     filled: dict[str, Decimal] = defaultdict(Decimal)
     held: dict[str, Decimal] = defaultdict(Decimal)
+    bought: dict[str, Decimal] = defaultdict(Decimal)
     for trade in trades:
         filled[trade.client_order_id] += trade.qty
         held[trade.symbol] += trade.qty if trade.side == "buy" else -trade.qty
+        if trade.side == "buy":
+            bought[trade.symbol] += trade.qty
     return LedgerSide(
-        rows={row.client_order_id: row for row in rows}, filled=dict(filled), held=dict(held)
+        rows={row.client_order_id: row for row in rows},
+        filled=dict(filled),
+        held=dict(held),
+        bought=dict(bought),
     )
 
 
@@ -192,7 +201,7 @@ def _unknown_here(coid: str, order: Mapping[str, Any]) -> Difference:
     return Difference(
         kind=Kind.NOT_IN_LEDGER,
         subject=coid,
-        symbol=str(order.get("symbol") or ""),
+        symbol=book_symbol(order),
         ledger="no row",
         broker=f"{order.get('side')} {order.get('qty') or order.get('notional')}, {_there(order)}",
     )
@@ -217,6 +226,9 @@ def _executions(ledger: LedgerSide) -> Iterator[Difference]:
 def _positions(ledger: LedgerSide, broker: BrokerSide) -> Iterator[Difference]:
     for symbol in sorted(ledger.held.keys() | broker.positions.keys()):
         here, there = ledger.held.get(symbol, ZERO), broker.positions.get(symbol, ZERO)
+        # Fees on crypto come off the coins, and no execution tells them.
+        if is_pair(symbol) and is_fee(here, there, ledger.bought.get(symbol, ZERO)):
+            continue
         if here != there:
             yield Difference(
                 kind=Kind.POSITION,

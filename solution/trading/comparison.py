@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any, Literal, Protocol
 
 from solution.clock import Clock, Deadline, SystemClock
+from solution.domain.crypto import book_symbol
 from solution.domain.legs import is_leg
 from solution.domain.order_state import decimal_or_none
 from solution.domain.records import TERMINAL, Intent, State, Trade
@@ -232,7 +233,7 @@ class Comparison:
     def _positions(self) -> dict[str, Decimal]:
         self._requests += 1
         return {
-            str(row.get("symbol")): decimal_or_none(row.get("qty")) or Decimal(0)
+            book_symbol(row): decimal_or_none(row.get("qty")) or Decimal(0)
             for row in self._broker.positions()
         }
 

@@ -24,7 +24,7 @@ def differs(intent: Intent, order: Mapping[str, Any]) -> str:
     """
     sent: Mapping[str, Any] = orjson.loads(intent.body) if intent.body else {}
     for name in ("symbol", "side", "type"):
-        if name in sent and str(order.get(name) or "") != sent[name]:
+        if name in sent and not _same(str(order.get(name) or ""), sent[name]):
             return f"{name} at the broker is {order.get(name)!r}, sent was {sent[name]!r}"
     sizes = {name: decimal_or_none(order.get(name)) for name in ("qty", "notional")}
     for name, there in sizes.items():
@@ -33,6 +33,11 @@ def differs(intent: Intent, order: Mapping[str, Any]) -> str:
         if there != Decimal(sent[name]):
             return f"{name} at the broker is {there}, sent was {sent[name]}"
     return ""
+
+
+def _same(there: str, sent: str) -> bool:
+    """The broker knows a pair by two spellings, with the slash and without."""
+    return there == sent or ("/" in sent and there == sent.replace("/", ""))
 
 
 def is_older(intent: Intent, order: Mapping[str, Any]) -> bool:

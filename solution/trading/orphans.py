@@ -15,6 +15,7 @@ from typing import Any
 from solution import failpoints
 from solution.book.positions import Portfolio
 from solution.clock import Clock
+from solution.domain.crypto import book_symbol
 from solution.domain.ports import AssetView, Ledger
 from solution.domain.reasons import Reason
 from solution.domain.records import EntryRef, Intent, State
@@ -100,7 +101,7 @@ class Orphans:
         meets it, and its lookup names the difference.
         """
         asset = self._find_asset(signal.ticker)
-        if asset is None or order.get("symbol") != asset.symbol:
+        if asset is None or book_symbol(order) != asset.symbol:
             log.error("order_contradicts_signal", extra=_about(order))
             return
         work = Work(
@@ -120,7 +121,7 @@ class Orphans:
         self._follow(intent, order)
 
     def _halt(self, order: Mapping[str, Any]) -> None:
-        symbol, coid = str(order.get("symbol")), str(order.get("client_order_id"))
+        symbol, coid = book_symbol(order), str(order.get("client_order_id"))
         why = (
             f"the broker has order {order.get('id')} ({order.get('side')} {order.get('qty')}"
             f" {symbol}, {order.get('status')}) under our id {coid}, and no signal explains it"

@@ -33,12 +33,12 @@ def on_grid(price: Decimal, side: Side, step: Decimal | None = None) -> Decimal:
         SignalError: INVALID_VALUE: nothing is left of it. Who is asked for an order at 0 may take
             that for no limit at all, and its size was computed with the price as given.
     """
+    rounding = ROUND_DOWN if side is Side.BUY else ROUND_UP
     if step is None:
         step = CENT if price >= 1 else SUB_CENT
-    rounding = ROUND_DOWN if side is Side.BUY else ROUND_UP
-    # In whole steps: an increment need not be a power of ten.
-    steps = _WIDE.divide(price, step).to_integral_value(rounding)
-    stepped = _WIDE.multiply(steps, step)
+        stepped = price.quantize(step, rounding, _WIDE)
+    else:  # a pair's step need not be a power of ten
+        stepped = _WIDE.multiply(_WIDE.divide(price, step).to_integral_value(rounding), step)
     if not stepped:
         message = f"a price of {price:f} is below the exchange's finest step, {step:f}"
         raise SignalError(Reason.INVALID_VALUE, message)

@@ -3,7 +3,7 @@
 import runpy
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -24,12 +24,18 @@ DEFAULTS = RunOptions(
     as_json=False,
 )
 
+Call = tuple[Callable[[], Any], RunOptions, Sequence[str]]
+
 
 @pytest.fixture
-def produced(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Callable[[], Any], RunOptions]]:
+def produced(
+    monkeypatch: pytest.MonkeyPatch,
+) -> list[tuple[Callable[[], Any], RunOptions, Sequence[str]]]:
     """Record what would be run instead of running it; no REDIS_URL is set."""
-    calls: list[tuple[Callable[[], Any], RunOptions]] = []
-    monkeypatch.setattr(app, "produce", lambda draw, options: calls.append((draw, options)))
+    calls: list[tuple[Callable[[], Any], RunOptions, Sequence[str]]] = []
+    monkeypatch.setattr(
+        app, "produce", lambda draw, options, symbols: calls.append((draw, options, symbols))
+    )
     monkeypatch.delenv("REDIS_URL", raising=False)
     return calls
 
@@ -38,7 +44,7 @@ def test_defaults(produced: list[Any]) -> None:
     """Without options: NVDA to `nvda` each second, at half a percent, in market hours."""
     result = CliRunner().invoke(main, ["random"])
     assert result.exit_code == 0
-    draw, options = produced[0]
+    draw, options, _ = produced[0]
     assert options == DEFAULTS
     signals = [fields for _ in range(100_000) if (fields := draw())]
     assert abs(len(signals) - 500) < 115
@@ -54,7 +60,7 @@ def test_every_option_arrives(produced: list[Any]) -> None:
         " --connect-timeout 0 --json"
     )
     assert CliRunner().invoke(main, line.split()).exit_code == 0
-    draw, options = produced[0]
+    draw, options, _ = produced[0]
     assert options == RunOptions(
         redis_url="redis://box",
         stream="s1",
@@ -77,7 +83,7 @@ def test_redis_url_from_the_environment(produced: list[Any]) -> None:
     CliRunner().invoke(
         main, ["random", "--redis-url", "redis://opt"], env={"REDIS_URL": "redis://env"}
     )
-    assert [options.redis_url for _, options in produced] == ["redis://env", "redis://opt"]
+    assert [options.redis_url for _, options, _ in produced] == ["redis://env", "redis://opt"]
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,7 @@ class Client:
         self.account_answer: dict[str, Any] = dict(ACCOUNT)
         self.position_rows: list[dict[str, Any]] = []
         self.asset_rows: list[dict[str, Any]] = [NVDA, BTC]
+        self.no_crypto: BrokerError | None = None
         self.orders: list[dict[str, Any]] = []
         self.list_calls: list[Mapping[str, Any]] = []
         self.opens: list[tuple[bool, datetime]] = []
@@ -103,9 +104,11 @@ class Client:
         name = "next_close" if is_open else "next_open"
         return {"timestamp": at.isoformat(), "is_open": is_open, name: change.isoformat()}
 
-    def assets(self) -> list[dict[str, Any]]:
-        self._ask("assets")
-        return self.asset_rows
+    def assets(self, *, asset_class: str) -> list[dict[str, Any]]:
+        self._ask("assets" if asset_class == "us_equity" else "pairs")
+        if asset_class == "crypto" and self.no_crypto is not None:
+            raise self.no_crypto
+        return [row for row in self.asset_rows if row.get("class", "us_equity") == asset_class]
 
 
 class Fixture:
@@ -679,7 +682,7 @@ def test_assets_are_found_by_any_spelling(fix: Fixture) -> None:
     assert fix.wrapper.find("nvda") is not None
     assert fix.wrapper.find("ZZZZ") is None
     assert fix.wrapper.asset_count() == 3
-    assert fix.client.asked == ["assets"]
+    assert fix.client.asked == ["assets", "pairs"]
 
 
 def test_the_list_is_kept_for_a_day(fix: Fixture) -> None:
@@ -688,11 +691,11 @@ def test_the_list_is_kept_for_a_day(fix: Fixture) -> None:
     again = fix.make(fix.file)
     again.load_assets()
     assert again.find("NVDA") == Asset.of(NVDA)
-    assert fix.client.asked == ["assets"]
+    assert fix.client.asked == ["assets", "pairs"]
     old = fix.file.stat().st_mtime - 86_401
     os.utime(fix.file, (old, old))
     fix.make(fix.file).load_assets()
-    assert fix.client.asked == ["assets", "assets"]
+    assert fix.client.asked == ["assets", "pairs"] * 2
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b"[[1]]", b'{"a":1}', b"[null]"])
@@ -702,7 +705,7 @@ def test_a_list_that_cannot_be_read_is_asked_for_again(fix: Fixture, content: by
     wrapper = fix.make(fix.file)
     wrapper.load_assets()
     assert wrapper.find("NVDA") is not None
-    assert fix.client.asked == ["assets"]
+    assert fix.client.asked == ["assets", "pairs"]
 
 
 def test_a_list_that_cannot_be_kept_is_used_all_the_same(
@@ -738,7 +741,7 @@ def test_a_service_that_runs_for_days_renews_the_list(fix: Fixture) -> None:
         wrapper.renew_assets()
     again = fix.make(fix.file)
     again.load_assets()
-    assert fix.client.asked == ["assets"] * 2
+    assert fix.client.asked == ["assets", "pairs"] * 2
     for each in (wrapper, again):
         assert each.find("NVDA") == Asset.of(NVDA | {"tradable": False})
         assert each.find("AMD") == Asset.of(AMD)
@@ -754,10 +757,10 @@ def test_a_list_from_disk_is_renewed_when_it_is_a_day_old(fix: Fixture) -> None:
     wrapper.load_assets()
     fix.clock.advance(6_000)
     wrapper.renew_assets()
-    assert fix.client.asked == ["assets"]
+    assert fix.client.asked == ["assets", "pairs"]
     fix.clock.advance(401)
     wrapper.renew_assets()
-    assert fix.client.asked == ["assets"] * 2
+    assert fix.client.asked == ["assets", "pairs"] * 2
 
 
 @pytest.mark.parametrize("kind", ["error", "empty", "nonsense"])
@@ -775,7 +778,7 @@ def test_a_renewal_that_fails_keeps_the_old_list(
         fix.client.asset_rows = [] if kind == "empty" else [{"name": "no asset"}]
     for _ in range(3):
         wrapper.renew_assets()
-    assert fix.client.asked == ["assets"] * 2
+    assert fix.client.asked == ["assets", "pairs", "assets"]
     assert "assets_not_renewed" in [record.message for record in caplog.records]
     assert wrapper.find("NVDA") is not None
     assert fix.file.read_bytes() == before
