@@ -64,10 +64,10 @@ EQUITIES: tuple[tuple[str, str, str, str, str], ...] = (
     ("XOM", "Exxon Mobil Corporation", "NYSE", "118", ""),
 )
 
-#: Symbol, name, starting price, price increment.
-CRYPTO: tuple[tuple[str, str, str, str], ...] = (
-    ("BTC/USD", "Bitcoin / US Dollar", "62000", "0.01"),
-    ("ETH/USD", "Ethereum / US Dollar", "2450", "0.001"),
-    ("SOL/USD", "Solana / US Dollar", "145", "0.0001"),
-    ("DOGE/USD", "Dogecoin / US Dollar", "0.11", "0.0000001"),
+#: Symbol, name, starting price, price increment, smallest order (coins for about a dollar).
+CRYPTO: tuple[tuple[str, str, str, str, str], ...] = (
+    ("BTC/USD", "Bitcoin / US Dollar", "62000", "0.01", "0.000016"),
+    ("ETH/USD", "Ethereum / US Dollar", "2450", "0.001", "0.0004"),
+    ("SOL/USD", "Solana / US Dollar", "145", "0.0001", "0.007"),
+    ("DOGE/USD", "Dogecoin / US Dollar", "0.11", "0.0000001", "9"),
 )

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from paper_exchange.asset_table import CRYPTO, EQUITIES
-from paper_exchange.decimals import text
+from paper_exchange.decimals import QTY_STEP, text
 from paper_exchange.ids import stable_id
 
 _PENNY = Decimal("0.01")
@@ -28,6 +28,7 @@ class Asset:
     fractionable: bool = True
     easy_to_borrow: bool = True
     price_increment: Decimal | None = None
+    min_order_size: Decimal | None = None
 
     @property
     def asset_class(self) -> str:
@@ -73,8 +74,8 @@ class Asset:
         }
         if self.price_increment is not None:
             body["price_increment"] = text(self.price_increment)
-            body["min_order_size"] = "0.000000001"
-            body["min_trade_increment"] = "0.000000001"
+            body["min_order_size"] = text(self.min_order_size or QTY_STEP)
+            body["min_trade_increment"] = text(QTY_STEP)
         return body
 
 
@@ -103,7 +104,7 @@ class AssetBook:
                     easy_to_borrow="hard_to_borrow" not in flags,
                 )
             )
-        for symbol, name, price, increment in CRYPTO:
+        for symbol, name, price, increment, least in CRYPTO:
             self._add(
                 Asset(
                     id=stable_id("asset", symbol),
@@ -113,6 +114,7 @@ class AssetBook:
                     base_price=Decimal(price),
                     crypto=True,
                     price_increment=Decimal(increment),
+                    min_order_size=Decimal(least),
                 )
             )
         for symbol in extra_symbols:

@@ -12,7 +12,7 @@ from paper_exchange.books.journal import Journal
 from paper_exchange.books.kept import ClientIds, Executions, Orders
 from paper_exchange.books.selection import OrderSelection
 from paper_exchange.clock import new_york, stamp
-from paper_exchange.decimals import ZERO, cents, text
+from paper_exchange.decimals import ZERO, cents, floor_qty, text
 from paper_exchange.ids import stable_id
 from paper_exchange.orders import Order
 from paper_exchange.prices.market import Market
@@ -43,10 +43,12 @@ class Position:
 def effect(signed_qty: Decimal, price: Decimal, fee_rate: Decimal) -> tuple[Decimal, Decimal]:
     """What an execution adds to the position and to cash.
 
-    The fee is taken from what is received: units on a buy, cash on a sale.
+    The fee is taken from what is received: units on a buy (to nine decimals, rounded up), cash on
+    a sale.
     """
     if signed_qty > 0:
-        return signed_qty * (1 - fee_rate), -signed_qty * price
+        received = floor_qty(signed_qty * (1 - fee_rate)) if fee_rate else signed_qty
+        return received, -signed_qty * price
     return signed_qty, -signed_qty * price * (1 - fee_rate)
 
 

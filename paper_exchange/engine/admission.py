@@ -70,6 +70,7 @@ def admit(account: Account, order: NewOrder, now: Situation) -> Terms:
     if order.order_class:
         _check_class(order, now, closing=closing)
     qty = order.qty if order.qty is not None else floor_qty((order.notional or ZERO) / price)
+    _check_least(order.asset, qty)
     if closing:
         _check_available(account, order.asset, qty, now.replacing)
         return Terms(intent, ZERO, qty if order.qty is None else None)
@@ -79,6 +80,13 @@ def admit(account: Account, order: NewOrder, now: Situation) -> Terms:
         raise forbidden("cost basis must be >= minimal amount of order 10")
     _check_funds(account, order.asset, cost, now)
     return Terms(intent, price)
+
+
+def _check_least(asset: Asset, qty: Decimal) -> None:
+    """The smallest order of a pair holds for exits too (observed)."""
+    if asset.min_order_size is not None and qty < asset.min_order_size:
+        least = text(asset.min_order_size)
+        raise forbidden(f"order qty must be >= minimal qty of order {least}")
 
 
 def _check_account(account: Account, order: NewOrder) -> None:

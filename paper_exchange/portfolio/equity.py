@@ -37,6 +37,9 @@ def equities(
 ) -> dict[int, Decimal]:
     """Equity at each of the instants (ascending, none later than now), to the last decimal.
 
+    But for crypto: executions of one price are added up before their fee is rounded, which moves a
+    past holding by a billionth of a coin for each of them.
+
     Works backwards from the account's books as they are, undoing what was
     executed between one instant and the next: one pass over the executions
     since the first instant, which the archive adds up where they are alike, and
