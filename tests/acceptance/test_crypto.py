@@ -168,16 +168,11 @@ def test_one_symbol_in_status_and_nothing_differs(weekend: World) -> None:
     """The broker writes the pair one way in orders and another in positions; we do not."""
     entry = weekend.publish("ETHUSD")
     weekend.await_ends([entry])
-    shown = set(_positions(weekend))
+    [instance] = _command(weekend, "status")["instances"].values()
+    shown = {row["symbol"] for row in instance["positions"]}
     assert "ETH/USD" in shown
     assert not any("/" not in symbol for symbol in shown)
     assert _command(weekend, "reconcile")["differences"] == []
-
-
-def _positions(made: World) -> dict[str, Any]:
-    """What ``status`` shows, by our spelling."""
-    instances = _command(made, "status")
-    return next(iter(instances.values()))["positions"] if isinstance(instances, dict) else {}
 
 
 def _command(made: World, *words: str) -> Any:
