@@ -217,8 +217,8 @@ class Reason(_Explained):
     )
     UNSUPPORTED_ASSET = (
         "UNSUPPORTED_ASSET",
-        "The asset's class is not traded by this version.",
-        "US equities only for now.",
+        "The asset is neither a US equity nor a crypto pair quoted in USD.",
+        "Trade shares, or pairs such as `BTC/USD`. The price of `ETH/BTC` is no amount of USD.",
     )
     NOT_FRACTIONABLE = (
         "NOT_FRACTIONABLE",
@@ -302,8 +302,8 @@ class Reason(_Explained):
     )
     SIZE_TOO_SMALL = (
         "SIZE_TOO_SMALL",
-        "The size rounds down to nothing.",
-        "More equity, a larger weight, or a cheaper share.",
+        "The size rounds down to nothing, or to less than the broker takes of a crypto pair.",
+        "More equity, a larger weight, or a cheaper share; crypto costs $10 or more.",
     )
     NOTHING_TO_SELL = (
         "NOTHING_TO_SELL",

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from solution.book.positions import Portfolio
 from solution.book.prices import PriceBook
 from solution.clock import Clock
+from solution.domain.crypto import is_pair
 from solution.rate_limiter import RateLimiter
 from solution.runtime.service import Runnable
 from solution.trading.tracker import OrderTracker
@@ -121,7 +122,7 @@ def _positions(parts: Parts) -> list[dict[str, Any]]:
             {
                 "symbol": symbol,
                 "qty": f"{qty:f}",
-                "avg_entry": f"{entry:.4f}",
+                "avg_entry": f"{entry:.8f}" if is_pair(symbol) else f"{entry:.4f}",
                 "price": None if mark is None else f"{mark:f}",
                 "unrealized_pl": None if mark is None else f"{(mark - entry) * qty:.2f}",
             }

@@ -9,6 +9,7 @@ _S = "ticker=NVDA direction=s"
 _T = "ticker=NVDA target_qty=5"
 _SHORT = "ticker=NVDA direction=s action=short_sell"
 _BTC = "ticker=BTC/USD direction=b"
+_JOINED = "ticker=BTCUSD direction=b"
 
 VALID = (
     _B,
@@ -57,6 +58,9 @@ VALID = (
     f"{_BTC} qty=0.5 time_in_force=ioc",
     f"{_BTC} notional=100 time_in_force=gtc",
     f"{_BTC} {_STOP_LIMIT}",
+    f"{_JOINED} qty=0.5 time_in_force=gtc",
+    f"{_JOINED} notional=100 time_in_force=ioc",
+    "ticker=ethusdt direction=s qty=0.5 time_in_force=ioc",
 )
 
 CONFLICTING = (
@@ -118,6 +122,10 @@ CONFLICTING = (
     ("ticker=btc/usd direction=s action=short_sell", "ticker=BTC/USD", "action=short_sell"),
     (f"{_BTC} take_profit=110", "ticker=BTC/USD", "take_profit=110"),
     (f"{_BTC} {_LIMIT} extended_hours=true", "ticker=BTC/USD", "extended_hours=true"),
+    (f"{_JOINED} time_in_force=day", "time_in_force=day", "ticker=BTCUSD"),
+    (f"{_JOINED} {_STOP}", "ticker=BTCUSD", "order_type=stop"),
+    (f"{_JOINED} take_profit=110", "ticker=BTCUSD", "take_profit=110"),
+    ("ticker=OPUSD direction=b qty=0.5 time_in_force=gtc", "time_in_force=gtc", "qty=0.5"),
 )
 """Signal, and the two fields its refusal names."""
 

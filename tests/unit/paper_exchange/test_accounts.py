@@ -214,6 +214,26 @@ def test_crypto_is_paid_in_cash_and_never_short(world: World) -> None:
     )
 
 
+def test_coins_have_nine_decimals(world: World) -> None:
+    """The fee is rounded up, so nothing is left that could not be sold."""
+    coin = {"symbol": "BTC/USD"}
+    world.send(**coin, qty="0.123456789")
+    assert world.qty("BTC/USD") == Decimal("0.123148147")
+    world.send(**coin, side="sell", qty="0.123148147")
+    assert world.account.positions == {}
+
+
+@pytest.mark.parametrize("side", ["buy", "sell"])
+def test_a_pair_has_a_smallest_order(world: World, side: str) -> None:
+    """For an exit too (observed), so dust stays."""
+    world.send(symbol="ETH/USD", qty="1")
+    little = {"symbol": "ETH/USD", "side": side, "qty": "0.00039"}
+    assert world.refusal(lambda: world.send(**little))["message"] == (
+        "order qty must be >= minimal qty of order 0.0004"
+    )
+    world.send(symbol="ETH/USD", side="sell", qty="0.0004")
+
+
 def test_crypto_beyond_the_balance(world: World) -> None:
     """Selling more than held names the coin and both amounts."""
     world.send(symbol="BTC/USD", qty="1")

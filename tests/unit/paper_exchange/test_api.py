@@ -144,6 +144,7 @@ def test_configurations(site: Site) -> None:
 def test_asset_filters(site: Site) -> None:
     """Inactive ones are listed as such; nothing here has attributes."""
     assert [a["symbol"] for a in site.ask("GET", "/v2/assets?status=inactive")[1]] == ["TWTR"]
+    assert {a["class"] for a in site.ask("GET", "/v2/assets")[1]} == {"us_equity"}
     crypto = site.ask("GET", "/v2/assets?asset_class=crypto&exchange=CRYPTO")[1]
     assert {"price_increment", "min_order_size", "min_trade_increment"} <= set(crypto[0])
     assert site.ask("GET", "/v2/assets?attributes=ipo")[1] == []

@@ -122,3 +122,16 @@ def test_closing_and_opening_are_said_once() -> None:
 def test_tally_text(tally: Tally, text: str) -> None:
     """The closing line names exceptions only when there were any."""
     assert str(tally) == text
+
+
+def test_a_pair_has_no_hours() -> None:
+    """On a Saturday pairs are published; a share that was drawn is let go."""
+    hours = Hours(sessions.is_open, sessions.next_open, frozenset({"BTC/USD"}))
+    pair = Recorder("1-0", fields={"Ticker": "BTC/USD", "Direction": "b"})
+    pair.producer(hours).step(SATURDAY)
+    share = Recorder("1-0")
+    producer = share.producer(hours)
+    producer.step(SATURDAY)
+    producer.step(NOON)
+    assert len(pair.shown) == 1
+    assert (share.draws, len(share.shown)) == (2, 1)

@@ -18,7 +18,15 @@ from solution.book.positions import Portfolio
 from solution.book.reservations import Reservation
 from solution.domain.market import Market
 from solution.domain.orders import Side
-from solution.errors import BrokerError, LeaseLost, NoBudget, NotFound, NotSent, OutcomeUnknown
+from solution.errors import (
+    BrokerError,
+    LeaseLost,
+    NoBudget,
+    NotFound,
+    NotSent,
+    OutcomeUnknown,
+    Rejected,
+)
 from solution.rate_limiter import Priority, RateLimiter
 from tests.helpers.clocks import ManualClock
 
@@ -806,3 +814,43 @@ def test_without_a_list_the_start_fails(fix: Fixture) -> None:
     fix.client.error = NotFound(404, 40410000, "endpoint not found")
     with pytest.raises(BrokerError):
         fix.wrapper.load_assets()
+
+
+# --- crypto -----------------------------------------------------------------------------------
+
+
+def test_a_list_of_an_older_form_is_asked_for_anew(fix: Fixture) -> None:
+    """It lacks what pairs have; read as it is, orders would be uneven."""
+    fix.file.write_text('[["asset-BTC","BTC/USD","crypto",5]]')
+    fix.make(fix.file).load_assets()
+    assert fix.client.asked == ["assets", "pairs"]
+
+
+def test_a_broker_without_crypto_trades_shares(
+    fix: Fixture, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The refusal is told; held coins stay sellable where they were known before."""
+    fix.client.no_crypto = Rejected(403, 40310000, "crypto is not enabled")
+    fix.wrapper.load_assets()
+    assert fix.wrapper.find("NVDA") is not None
+    assert fix.wrapper.find("BTC/USD") is None
+    assert "crypto_not_listed" in [record.message for record in caplog.records]
+
+
+def test_pairs_that_are_refused_later_stay_known(fix: Fixture) -> None:
+    """Coins that are held can still be sold."""
+    fix.wrapper.load_assets()
+    fix.client.no_crypto = Rejected(403, 40310000, "crypto is not enabled")
+    fix.clock.advance(86_400)
+    fix.wrapper.renew_assets()
+    assert fix.wrapper.find("BTCUSD") is not None
+    assert fix.client.asked == ["assets", "pairs"] * 2
+
+
+@pytest.mark.parametrize(("stated", "power"), [("40000", 40_000), (None, 50_000)])
+def test_what_is_not_marginable_is_read(fix: Fixture, stated: str | None, power: int) -> None:
+    """Cash where the broker does not say."""
+    fix.client.account_answer["non_marginable_buying_power"] = stated
+    fix.wrapper.refresh_account()
+    assert fix.portfolio.view("BTC/USD").buying_power == power
+    assert fix.portfolio.view("NVDA").buying_power == 200_000

@@ -1,8 +1,12 @@
 """The table of assets."""
 
+from decimal import Decimal
 from typing import Any
 
+import orjson
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from solution.book.assets import Asset, AssetTable
 
@@ -108,3 +112,53 @@ def test_the_table_counts_its_spellings() -> None:
     """Empty is empty: the service refuses to start with it."""
     assert len(AssetTable([])) == 0
     assert len(AssetTable([asset()])) == 1
+
+
+BTC: dict[str, Any] = {
+    "id": "btc",
+    "class": "crypto",
+    "symbol": "BTC/USD",
+    "status": "active",
+    "tradable": True,
+    "fractionable": True,
+    "min_order_size": "0.000016",
+    "min_trade_increment": "0.000000001",
+    "price_increment": "0.01",
+}
+STEPS = st.none() | st.decimals("0.000000001", "1000", places=9)
+
+
+def test_a_pair_has_sizes_and_steps_of_its_own() -> None:
+    """Exactly as the broker writes them; a share has none, whatever the list says."""
+    pair = Asset.of(BTC)
+    assert pair.is_crypto
+    assert (pair.min_order_size, pair.min_trade_increment, pair.price_increment) == (
+        Decimal("0.000016"),
+        Decimal("1E-9"),
+        Decimal("0.01"),
+    )
+    share = asset(price_increment="0.05", min_order_size="1")
+    assert not share.is_crypto
+    assert (share.price_increment, share.min_order_size) == (None, None)
+
+
+@pytest.mark.parametrize("value", [None, "", "0", "-1", "x", "NaN", "1e999999"])
+def test_a_step_that_is_none(value: str | None) -> None:
+    """Absent, nonsense or nothing: the broker's nine decimals stand in where it is used."""
+    assert Asset.of({**BTC, "min_trade_increment": value}).min_trade_increment is None
+
+
+@settings(deadline=None, derandomize=True)
+@given(STEPS, STEPS, STEPS)
+def test_the_steps_of_a_pair_are_read_back(
+    least: Decimal | None, step: Decimal | None, tick: Decimal | None
+) -> None:
+    """To the last digit, through JSON."""
+    kept = Asset("x", "BTC/USD", "crypto", True, False, True, least, step, tick)
+    assert Asset.of_row(orjson.loads(orjson.dumps(kept.row()))) == kept
+
+
+def test_the_pairs_of_a_table() -> None:
+    """Each once, though it is found by two spellings."""
+    pair = Asset.of(BTC)
+    assert AssetTable([asset(), pair]).pairs() == [pair]

@@ -28,7 +28,7 @@ def read(text: str) -> Signal:
 @pytest.mark.parametrize("text", VALID)
 def test_accepted(text: str) -> None:
     """What can stand together is accepted."""
-    assert read(text).ticker in {"NVDA", "BTC/USD"}
+    assert read(text).ticker in {"NVDA", "BTC/USD", "BTCUSD", "ETHUSDT"}
 
 
 @pytest.mark.parametrize(("text", "one", "other"), CONFLICTING + COMPARED)

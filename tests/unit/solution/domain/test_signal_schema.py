@@ -166,7 +166,7 @@ def test_values_of_other_types(name: str, value: object, valid: bool) -> None:
 
 # Values near the borders of every domain, so that chance finds both sides of every rule.
 SAMPLES = {
-    "ticker": ["NVDA", "nvda", "BTC/USD", "BRK.B", "", "A B", "NVDA\n", "A" * 21],
+    "ticker": ["NVDA", "nvda", "BTC/USD", "BTCUSD", "BRK.B", "", "A B", "NVDA\n", "A" * 21],
     "direction": ["b", "BUY", "Sell", "s", "long", ""],
     "action": [
         "buy_long",

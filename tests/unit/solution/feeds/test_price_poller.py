@@ -460,3 +460,62 @@ def test_a_new_symbol_does_not_cut_a_back_off_short(
     watch(book, "AAPL")
     assert poller.step() == 20.0
     assert len(data.asked) == 1
+
+
+# --- two classes of assets ------------------------------------------------------------------------
+
+
+def test_each_class_is_asked_for_by_itself(
+    poller: PricePoller, book: PriceBook, data: FakeData, clock: ManualClock
+) -> None:
+    """One request a class and period."""
+    watch(book, "NVDA", "BTC/USD", "AAPL", "ETH/USD")
+    assert rounds(poller, clock, 2) == [1.0, 1.0]
+    assert data.asked == [("NVDA", "AAPL"), ("BTC/USD", "ETH/USD")] * 2
+    assert book.get("BTC/USD") is not None
+
+
+@pytest.mark.parametrize("fails", ["NVDA", "BTC/USD"])
+def test_a_class_that_fails_does_not_delay_the_other(
+    poller: PricePoller, book: PriceBook, clock: ManualClock, data: FakeData, fails: str
+) -> None:
+    """It backs off alone: 1, 2, 4 s; the other keeps its second."""
+    asked: list[tuple[float, str]] = []
+    began = clock.monotonic()
+
+    def fetch(symbols: Sequence[str]) -> Mapping[str, Any]:
+        asked.append((clock.monotonic() - began, symbols[0]))
+        if fails in symbols:
+            raise OutcomeUnknown("HTTP 504")
+        return data(symbols)
+
+    poller = PricePoller(book, fetch, clock=clock)
+    watch(book, "NVDA", "BTC/USD")
+    rounds(poller, clock, 8)
+    assert [at for at, symbol in asked if symbol == fails] == [0.0, 1.0, 3.0, 7.0]
+    assert [at for at, symbol in asked if symbol != fails] == [float(n) for n in range(8)]
+
+
+def test_a_class_that_is_limited_does_not_wait_alone(
+    poller: PricePoller, book: PriceBook, data: FakeData, clock: ManualClock
+) -> None:
+    """429 for shares: coins are priced in the meantime, also new ones."""
+    data.errors = [RateLimited("too many requests", 30.0)]
+    watch(book, "NVDA", "BTC/USD")
+    assert poller.step() == 1.0
+    clock.advance(0.5)
+    watch(book, "ETH/USD")
+    assert poller.step() == 1.0
+    assert data.asked == [("NVDA",), ("BTC/USD",), ("BTC/USD", "ETH/USD")]
+
+
+def test_an_unknown_pair_has_no_price_and_bars_nobody(
+    poller: PricePoller, book: PriceBook, data: FakeData, clock: ManualClock
+) -> None:
+    """The broker leaves it out of its answer."""
+    data.unpriced = {"NO/USD"}
+    watch(book, "NO/USD", "BTC/USD")
+    rounds(poller, clock, 2)
+    assert book.get("NO/USD") is None
+    assert book.get("BTC/USD") is not None
+    assert poller.failures == 0

@@ -330,3 +330,11 @@ def test_no_json_of_any_shape_raises(
         assert all(number is None or number.is_finite() for number in numbers)
         assert isinstance(update.at, str)
     assert conversation.malformed + conversation.ignored <= 1
+
+
+@pytest.mark.parametrize("symbol", ["BTC/USD", "BTCUSD"])
+def test_a_pair_has_one_symbol(listening: TradeUpdates, symbol: str) -> None:
+    """The book's, whichever way an order was sent."""
+    order = {**ORDER, "symbol": symbol, "asset_class": "crypto"}
+    [update] = listening.receive(update_message(order=order))
+    assert update.symbol == "BTC/USD"

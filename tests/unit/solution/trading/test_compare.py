@@ -183,3 +183,28 @@ def test_who_must_be_asked_by_id() -> None:
 def test_every_kind_has_a_meaning() -> None:
     """It is shown under the table."""
     assert set(compare.MEANINGS) == set(Kind)
+
+
+@pytest.mark.parametrize(
+    ("position", "expected"),
+    [("0.005", []), ("0", []), ("0.006", []), ("0.007", [Kind.POSITION]), ("-1", [Kind.POSITION])],
+)
+def test_fees_on_coins_are_no_difference(position: str, expected: list[Kind]) -> None:
+    """They add up over all that was bought, and no execution tells them."""
+    trades = [
+        make_trade(1, symbol="BTC/USD", side="buy", qty=Decimal(2)),
+        make_trade(2, symbol="BTC/USD", side="sell", qty=Decimal("1.994")),
+    ]
+    here = ledger_side([], trades)
+    found = [
+        one.kind
+        for one in compared(here, broker(**{"BTC/USD": position}), PREFIX)
+        if one.kind is Kind.POSITION
+    ]
+    assert found == expected
+
+
+def test_a_share_has_no_fee() -> None:
+    """A share less is a share less."""
+    here = ledger_side([], [make_trade(1, symbol="NVDA", side="buy", qty=Decimal(1000))])
+    assert Kind.POSITION in kinds(here, broker(NVDA="999"))

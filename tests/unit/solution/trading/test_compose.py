@@ -15,7 +15,7 @@ from solution.domain.orders import OrderType, TimeInForce
 from solution.domain.reasons import Reason
 from solution.domain.records import EntryRef, Intent
 from solution.domain.signal import parse
-from solution.errors import Refused
+from solution.errors import Refused, SignalError
 from solution.trading.compose import Composer, PipelineRules
 from solution.trading.gates.view import GateRules, View
 from solution.trading.sizing import SizingRules
@@ -43,6 +43,7 @@ def situation(
 ) -> tuple[Composer, Work, View, Holdings]:
     """What one decision has to go by."""
     fields, quote = rules.pop("fields", {}), rules.pop("quote", QUOTE)
+    asset = rules.pop("asset", NVDA)
     settings = PipelineRules(
         deployment="abcdefgh",
         gates=GateRules(),
@@ -52,7 +53,7 @@ def situation(
     signal = parse("nvda", "1-0", entry_fields(direction, fields))
     view = View(
         signal=signal,
-        asset=NVDA,
+        asset=asset,
         rules=settings.gates,
         market=Market(is_open=True, at=datetime(2026, 3, 4, 17, tzinfo=UTC)),
         age=0.0,
@@ -71,7 +72,7 @@ def situation(
         pending_buy_qty=ZERO,
         avg_entry=Decimal(90),
     )
-    work = Work(signal, NVDA, EntryRef("nvda", "1-0"), 0.0, 0)
+    work = Work(signal, asset, EntryRef("nvda", "1-0"), 0.0, 0)
     return Composer(settings), work, view, holdings
 
 
@@ -240,3 +241,88 @@ def test_a_price_that_is_moved_is_told(direction: str, fields: dict[str, str], n
     held = "5" if direction == "s" else "0"
     _, intent, _ = decide(direction, held=held, bps="0", fields=fields)
     assert intent.message == note
+
+
+# --- crypto ---------------------------------------------------------------------------------------
+
+BTC = Asset(
+    "btc",
+    "BTC/USD",
+    "crypto",
+    True,
+    False,
+    True,
+    Decimal("0.001"),
+    Decimal("0.001"),
+    Decimal("0.5"),
+)
+COIN = Quote("BTC/USD", Decimal(50_000), Decimal(50_010), Decimal(50_000), None, None, 0.0)
+
+
+def coins(direction: str = "b", *, held: str = "0", bps: str = "0", **fields: str) -> Any:
+    """What is sent for a signal about a pair; bare, it wants a tenth of equity."""
+    given = {"ticker": "BTC/USD", **fields}
+    tif = TimeInForce(given.pop("configured", "ioc"))
+    return decide(
+        direction, held=held, bps=bps, fields=given, quote=COIN, asset=BTC, time_in_force=tif
+    )[0]
+
+
+def test_a_bare_buy_of_a_pair() -> None:
+    """Parts of a coin at market, ioc, which no part of a share could be."""
+    body = coins()
+    assert terms(body) == ("market", "ioc", None)
+    assert (body["symbol"], body["qty"]) == ("BTC/USD", "0.199")
+
+
+@pytest.mark.parametrize(
+    ("configured", "fields", "tif"),
+    [
+        ("day", {}, "gtc"),
+        ("gtc", {}, "gtc"),
+        ("fok", {}, "gtc"),
+        ("ioc", {"notional": "100"}, "ioc"),
+        ("day", {"time_in_force": "ioc"}, "ioc"),
+        ("ioc", {"order_type": "limit", "limit_price": "1"}, "ioc"),
+        (
+            "ioc",
+            {"order_type": "stop_limit", "limit_price": "60000", "stop_price": "59000"},
+            "gtc",
+        ),
+    ],
+)
+def test_the_time_in_force_of_a_pair(configured: str, fields: dict[str, str], tif: str) -> None:
+    """gtc or ioc, whatever is configured for shares."""
+    sized = {} if "notional" in fields else {"qty": "0.1"}
+    sized |= {"qty": "20"} if fields.get("limit_price") == "1" else {}
+    assert coins(configured=configured, **sized, **fields)["time_in_force"] == tif
+
+
+def test_the_prices_of_a_pair_are_on_its_own_step() -> None:
+    """A buy's limit goes down, a sale's up."""
+    limit = {"order_type": "limit", "limit_price": "50000.3", "qty": "0.01"}
+    assert coins(**limit)["limit_price"] == "50000.0"
+    assert coins("s", held="1", **limit)["limit_price"] == "50000.5"
+
+
+@pytest.mark.parametrize(("direction", "limit"), [("b", "50510.0"), ("s", "49500.0")])
+def test_a_collar_holds_for_parts_of_a_coin(direction: str, limit: str) -> None:
+    """A part of a share would stay a market order, for it is a day order."""
+    body = coins(direction, held="0.5" if direction == "s" else "0", bps="100", qty="0.1")
+    assert terms(body) == ("limit", "ioc", limit)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"stop_loss": "40000", "qty": "1"},
+        {"order_type": "stop", "stop_price": "60000", "qty": "1"},
+        {"time_in_force": "day", "qty": "1"},
+        {"order_type": "limit", "limit_price": "60000", "extended_hours": "true", "qty": "1"},
+    ],
+)
+def test_a_pair_that_its_spelling_did_not_show(fields: dict[str, str]) -> None:
+    """Five letters may be a share's; once the asset is known, the rules for pairs hold."""
+    with pytest.raises(SignalError) as caught:
+        coins(ticker="OPUSD", **fields)
+    assert caught.value.reason is Reason.CONFLICTING_FIELDS

@@ -56,3 +56,20 @@ def test_what_counts_as_a_difference(order: dict[str, Any], expected: str) -> No
     )
     why = differs(intent, order)
     assert (why.split()[0] if why else "") == expected
+
+
+@pytest.mark.parametrize(
+    ("symbol", "same"), [("BTC/USD", True), ("BTCUSD", True), ("ETH/USD", False), ("", False)]
+)
+def test_a_pair_is_one_symbol_in_two_spellings(symbol: str, same: bool) -> None:
+    """A broker that echoes the other one has no other order."""
+    intent = Intent(
+        identity="i",
+        digest="d",
+        stream="s",
+        entry_id="1-0",
+        client_order_id="c",
+        state=State.UNKNOWN,
+        body=b'{"symbol":"BTC/USD"}',
+    )
+    assert (differs(intent, {"symbol": symbol}) == "") is same

@@ -87,3 +87,31 @@ def test_a_collar_on_the_grid_stays_inside(price: Decimal, bps: Decimal, side: S
     limit = rounded(worst, side)
     assert limit is not None
     assert (limit <= worst) if side is Side.BUY else (limit >= worst)
+
+
+TICKS = st.sampled_from(["0.01", "0.001", "0.0000001", "0.000000001", "0.5", "1", "0.0025"])
+
+
+@settings(deadline=None, derandomize=True)
+@given(st.decimals("1", "1000000", places=9), TICKS.map(Decimal), st.sampled_from(Side))
+def test_a_pair_is_priced_on_its_own_step(price: Decimal, step: Decimal, side: Side) -> None:
+    """A multiple of it, never worse than asked for, less than a step away, and settled."""
+    on_grid = rounded(price, side, step)
+    assert on_grid is not None
+    worse = on_grid - price if side is Side.BUY else price - on_grid
+    assert -step < worse <= 0
+    assert on_grid % step == 0
+    assert rounded(on_grid, side, step) == on_grid
+
+
+def test_a_price_below_a_pair_s_step_is_refused() -> None:
+    """The message names the step."""
+    with pytest.raises(SignalError, match=r"finest step, 0\.01"):
+        rounded(Decimal("0.009"), Side.BUY, Decimal("0.01"))
+
+
+def test_a_collar_below_a_cheap_pair_stays_below_its_price() -> None:
+    """A share's smallest price is ten times what such a coin costs."""
+    price, step = Decimal("0.00001"), Decimal("0.000000001")
+    assert collared(price, Side.SELL, Decimal(100), step) == Decimal("0.0000099")
+    assert collared(price, Side.SELL, Decimal(10_000), step) == step

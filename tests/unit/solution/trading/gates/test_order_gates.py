@@ -7,6 +7,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from solution.book.assets import Asset
 from solution.book.positions import Holdings
@@ -345,3 +347,27 @@ def test_buying_power_must_cover_the_order(plan: Plan, power: str, reason: Reaso
     """To the cent; a short sale is charged 1.03 times its value."""
     held = HELD._replace(buying_power=Decimal(power))
     assert verdict(order_gates.buying_power, plan=plan, holdings=held) == reason
+
+
+# --- crypto ---------------------------------------------------------------------------------------
+
+BTC = Asset("btc", "BTC/USD", "crypto", True, False, False)
+
+
+@given(
+    st.datetimes(datetime(2026, 1, 1), datetime(2027, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
+    st.sampled_from([True, False, None]),
+    st.sampled_from([TimeInForce.GTC, TimeInForce.IOC]),
+)
+def test_coins_trade_at_any_time(at: datetime, is_open: bool | None, tif: TimeInForce) -> None:
+    """Nights, weekends, holidays, and when nobody knows the hour."""
+    market = Market(is_open=is_open, at=at)
+    assert verdict(order_gates.market_open, asset=BTC, market=market, time_in_force=tif) is None
+    assert replace(VIEW, asset=BTC, market=market, time_in_force=tif).trades_now
+
+
+def test_parts_of_a_coin_are_no_parts_of_a_share() -> None:
+    """The rules for fractions of shares do not concern them."""
+    part = BUY._replace(qty=Decimal("0.5"))
+    assert verdict(order_gates.fractionable, asset=BTC, plan=part) is None
+    assert verdict(order_gates.fractionable, asset=replace(BTC, asset_class="us_equity"), plan=part)

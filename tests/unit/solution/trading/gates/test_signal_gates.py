@@ -300,3 +300,41 @@ def test_every_reason_explains_itself(reason: Reason) -> None:
     assert reason.value == reason.name == str(reason)
     assert reason.summary.endswith(".")
     assert reason.advice.endswith(".")
+
+
+# --- crypto ---------------------------------------------------------------------------------------
+
+BTC = Asset("btc", "BTC/USD", "crypto", True, False, True)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "kind", "expected"),
+    [
+        ("BTC/USD", "crypto", None),
+        ("ETH/BTC", "crypto", "UNSUPPORTED_ASSET"),
+        ("BTC/USDT", "crypto", "UNSUPPORTED_ASSET"),
+        ("AAPL240119C00100000", "us_option", "UNSUPPORTED_ASSET"),
+        ("BTC-PERP", "crypto_perp", "UNSUPPORTED_ASSET"),
+        ("X", "", "UNSUPPORTED_ASSET"),
+    ],
+)
+def test_shares_and_coins_priced_in_dollars(symbol: str, kind: str, expected: str | None) -> None:
+    """A cap in dollars means nothing for a price in bitcoin."""
+    asset = Asset("id", symbol, kind, True, False, True)
+    assert verdict(signal_gates.asset_class, asset=asset) == expected
+
+
+def test_coins_are_never_sold_short() -> None:
+    """Whatever the settings and the list of assets say."""
+    odd = replace(BTC, shortable=True)
+    assert verdict(signal_gates.short_allowed, asset=odd, signal=SHORT) == "NOT_SHORTABLE"
+
+
+@pytest.mark.parametrize("is_open", [True, False, None])
+def test_the_age_of_a_coin_s_quote_counts_at_all_hours(is_open: bool | None) -> None:
+    """Its market is never closed, so silence is never in order."""
+    market = Market(is_open=is_open, at=VIEW.market.at)
+    old = {"asset": BTC, "market": market, "quote_age": 61.0}
+    assert verdict(signal_gates.quote_age, **old) == "STALE_QUOTE"
+    assert verdict(signal_gates.quote_age, **{**old, "quote_age": 60.0}) is None
+    assert verdict(signal_gates.price_age, **old, price_age=5.1) == "STALE_PRICE"
