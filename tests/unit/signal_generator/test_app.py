@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from signal_generator import app, sessions
-from signal_generator.app import RunOptions, printer, produce, run
+from signal_generator.app import RunOptions, hours_for, printer, produce, run
 from signal_generator.producer import Producer
 from signal_generator.runtime import Pacer
 from tests.helpers.fake_stop import FakeStop
@@ -185,3 +185,13 @@ def test_printer_shows_ids(capsys: pytest.CaptureFixture[str]) -> None:
     """A signal_id is part of the line."""
     printer("nvda", as_json=False)("1-0", NVDA | {"signal_id": "5d1d"})
     assert capsys.readouterr().out == "nvda 1-0 NVDA b 5d1d\n"
+
+
+@pytest.mark.parametrize(
+    ("symbols", "anytime"),
+    [(["BTC/USD"], None), (["BTC/USD", "NVDA"], {"BTC/USD"}), (["NVDA"], set()), ([], set())],
+)
+def test_hours_for_pairs_and_shares(symbols: list[str], anytime: set[str] | None) -> None:
+    """Pairs alone have no hours; beside shares they go on while those pause."""
+    hours = hours_for(symbols)
+    assert (None if hours is None else set(hours.around_the_clock)) == anytime

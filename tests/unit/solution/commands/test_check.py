@@ -360,3 +360,18 @@ def test_keys_of_another_account_than_the_ledgers(tmp_path: Path) -> None:
     result = checks._account(broker, settings(LEDGER_URL=url))
     assert result.level is Level.FAILED
     assert "somebody@https://elsewhere" in result.detail
+
+
+def test_a_pair_is_priced_by_either_spelling_and_has_no_hours() -> None:
+    """Old prices of coins are a warning, whatever the clock says; of shares beside it, not."""
+    stale = {"BTC/USD": OLD["NVDA"]}
+    closed: Any = Broker(snapshots=stale)
+    for spelling in ("BTCUSD", "BTC/USD"):
+        result = checks._prices(closed, settings(SYMBOLS=spelling), SystemClock())
+        assert (result.level, "BTC/USD" in result.detail) == (Level.WARNING, True)
+
+
+def test_symbols_and_prices_of_a_pair(traded: Shell) -> None:
+    """Asked of a real exchange; many tickers are looked for in both lists."""
+    report = levels(traded.json("check", SYMBOLS="NVDA,BTCUSD", WEIGHTS="BTC/USD:0.1,NVDA:0.1"))
+    assert (report["symbols"], report["prices"]) == ("ok", "ok")

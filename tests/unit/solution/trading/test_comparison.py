@@ -237,3 +237,19 @@ def test_legs_are_compared_like_any_order() -> None:
     orders = [at(1, filled="10"), at(2, "new", filled="4"), at(3, "expired")]
     result = run(ledger, Broker(orders, NVDA="6"), with_positions=True)
     assert [(d.kind, d.subject) for d in result.differences] == [(Kind.OTHER_END, "sp-test-3")]
+
+
+class Coins(Broker):
+    """Its positions are pairs."""
+
+    def positions(self) -> list[dict[str, Any]]:
+        return [{**row, "asset_class": "crypto"} for row in super().positions()]
+
+
+def test_a_pair_is_one_position_on_both_sides() -> None:
+    """The broker's positions have no slash; fees on the coins are no difference."""
+    ledger = Ledger(([], [make_trade(1, symbol="BTC/USD", side="buy", qty=Decimal(1))]))
+    assert run(ledger, Coins(BTCUSD="0.9975")).differences == []
+    ledger = Ledger(([], [make_trade(1, symbol="BTC/USD", side="buy", qty=Decimal(1))]))
+    [one] = run(ledger, Coins(BTCUSD="0.9")).differences
+    assert (one.kind, one.subject) == (Kind.POSITION, "BTC/USD")
