@@ -122,6 +122,19 @@ def test_a_limit_rests_until_its_time_is_over(weekend: World) -> None:
     assert (order["time_in_force"], order["limit_price"]) == ("gtc", "0.09")
 
 
+def test_an_exit_cancels_what_holds_its_coins(weekend: World) -> None:
+    """A sale that rests far away; the bare sale takes its coins, and all others."""
+    limit = {"order_type": "limit", "limit_price": "9000", "time_in_force": "gtc"}
+    first, resting = weekend.publish("ETH/USD"), weekend.publish("ETHUSD", "s", **limit)
+    weekend.await_ends([first])
+    assert eventually(lambda: weekend.told().get(resting, [])[-1:] == ["new"])
+    out = weekend.publish("ETH/USD", "s")
+    weekend.await_ends([resting, out])
+    assert weekend.final(resting)["event"] == "canceled"
+    assert weekend.final(out)["event"] == "fill"
+    assert "ETHUSD" not in held(weekend)
+
+
 def test_a_stop_limit_is_gtc_by_default_and_fills_when_reached(weekend: World) -> None:
     """TIME_IN_FORCE is ioc, which no stop limit can be."""
     prices = {"stop_price": "160", "limit_price": "170"}
