@@ -181,11 +181,15 @@ def test_one_symbol_in_status_and_nothing_differs(weekend: World) -> None:
     """The broker writes the pair one way in orders and another in positions; we do not."""
     entry = weekend.publish("ETHUSD")
     weekend.await_ends([entry])
-    [instance] = _command(weekend, "status")["instances"].values()
-    shown = {row["symbol"] for row in instance["positions"]}
-    assert "ETH/USD" in shown
-    assert not any("/" not in symbol for symbol in shown)
+    assert eventually(lambda: "ETH/USD" in _shown(weekend))
+    assert not any("/" not in symbol for symbol in _shown(weekend))
     assert _command(weekend, "reconcile")["differences"] == []
+
+
+def _shown(made: World) -> set[str]:
+    """The positions in ``status``, which is told once a second."""
+    [instance] = _command(made, "status")["instances"].values()
+    return {row["symbol"] for row in instance["positions"]}
 
 
 def _command(made: World, *words: str) -> Any:

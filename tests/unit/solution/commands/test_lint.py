@@ -19,6 +19,7 @@ VALID = """\
 {"ticker": "NVDA", "direction": "b", "qty": 5}
 Ticker NVDA Direction b
 ticker 'BRK.B' direction s x_note "two words"
+ticker BTCUSD direction b qty 0.5 time_in_force gtc
 """
 
 
@@ -32,7 +33,7 @@ def lint(shell: Shell, text: str | bytes, *words: str) -> Any:
 def test_valid_signals(shell: Shell) -> None:
     """In both forms; Redis and the broker of this shell do not even exist."""
     result = lint(shell, VALID)
-    assert (result.exit_code, result.stdout) == (0, "3 signals, none wrong\n")
+    assert (result.exit_code, result.stdout) == (0, "4 signals, none wrong\n")
 
 
 @pytest.mark.parametrize(
