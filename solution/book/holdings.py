@@ -84,11 +84,12 @@ class Holdings(NamedTuple):
     """What one decision may use, taken under the portfolio's mutex.
 
     Shares and account currency; ``buying_power`` is the symbol's own, for crypto has no margin.
-    ``available_qty`` is what may be sold now, ``pending_qty`` the signed remainder of open, unknown and reserved orders, ``pending_buy_qty`` its buying half
-    (with what was bought and may not be in ``qty`` yet). ``uncertain``: ``qty`` may lack the last
-    executions, or hold them twice; ``available_qty`` is then the least it can be. ``gross`` is what
-    all positions are worth, long and short, with what open orders may still add; ``strategy_value``
-    the same of one strategy; ``tally`` counts the orders that opened before this one.
+    ``available_qty`` is what may be sold now, ``pending_qty`` the signed remainder of open, unknown
+    and reserved orders, ``pending_buy_qty`` its buying half (with what was bought and may not be in
+    ``qty`` yet). ``uncertain``: ``qty`` may lack the last executions, or hold them twice;
+    ``available_qty`` is then the least it can be. ``gross`` is what all positions are worth, long
+    and short, with what open orders may still add; ``strategy_value`` the same of one strategy;
+    ``tally`` counts the orders that opened before this one.
     """
 
     equity: Decimal

@@ -19,7 +19,6 @@ VALID = """\
 {"ticker": "NVDA", "direction": "b", "qty": 5}
 Ticker NVDA Direction b
 ticker 'BRK.B' direction s x_note "two words"
-ticker BTCUSD direction b qty 0.5 time_in_force gtc
 """
 
 
@@ -33,7 +32,7 @@ def lint(shell: Shell, text: str | bytes, *words: str) -> Any:
 def test_valid_signals(shell: Shell) -> None:
     """In both forms; Redis and the broker of this shell do not even exist."""
     result = lint(shell, VALID)
-    assert (result.exit_code, result.stdout) == (0, "4 signals, none wrong\n")
+    assert (result.exit_code, result.stdout) == (0, "3 signals, none wrong\n")
 
 
 @pytest.mark.parametrize(
@@ -110,3 +109,10 @@ def test_agrees_with_the_service(text: str) -> None:
         assert verdict.reason == error.reason
     else:
         assert verdict.reason in {"", Reason.BAD_SIGNATURE}
+
+
+def test_a_pair_is_known_by_either_spelling(shell: Shell) -> None:
+    """Parts of a coin may be gtc, and no bracket hangs on it, without a list of assets."""
+    result = lint(shell, "ticker BTCUSD direction b qty 0.5 time_in_force gtc\n")
+    assert (result.exit_code, result.stdout) == (0, "1 signal, none wrong\n")
+    assert lint(shell, "ticker BTCUSD direction b stop_loss 5\n").exit_code == 1
