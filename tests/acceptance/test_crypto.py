@@ -12,7 +12,9 @@ from typing import Any
 import orjson
 import pytest
 
+from tests.helpers import fault_broker as broken
 from tests.helpers.clocks import eventually
+from tests.helpers.fault_broker import FaultBroker
 from tests.helpers.service_process import ROOT, World, world
 
 PRICES = {"BTC/USD": "60000", "ETH/USD": "2500", "SOL/USD": "150", "DOGE/USD": "0.1"}
@@ -204,6 +206,28 @@ def _command(made: World, *words: str) -> Any:
     )
     assert done.stdout, done.stderr
     return orjson.loads(done.stdout)
+
+
+def test_coins_that_only_a_poll_told_of_are_sold_less_their_fee(
+    redis_executable: str, tmp_path: Path
+) -> None:
+    """The order stream is silent: the position is asked for before the sale, and none is refused.
+
+    And a weight that was bought up to is reached, though fees took some of it.
+    """
+    settings = {**COINS, "SIZING": "weight", "WEIGHTS": "BTCUSD:0.05"}
+    with world(tmp_path, "--start", next_saturday(), proxy=FaultBroker, **settings) as made:
+        made.admin("prices", PRICES)
+        made.proxy.on_stream("BTC/USD", broken.never)
+        made.start()
+        entries = [made.publish("BTC/USD") for _ in range(2)]
+        made.await_ends(entries)
+        assert made.final(entries[0])["event"] == "fill"
+        assert made.final(entries[1])["reason"] == "AT_TARGET"
+        entries.append(made.publish("BTCUSD", "s"))
+        made.await_ends(entries)
+        assert bought(made, entries[2]) < bought(made, entries[0])
+        assert held(made) == {}
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
 """Coins in the book: fees that come off what was bought, and no margin."""
 
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from solution.book.positions import Account, Holdings, Portfolio, Position
 from solution.book.reservations import Reservation
@@ -32,6 +34,11 @@ class Book:
         qty = Decimal(held)
         positions = {PAIR: Position(PAIR, qty, qty, PRICE)} if qty else {}
         return self.portfolio.apply_snapshot(account, positions, self.clock.monotonic())
+
+    def looked_at(self, held: str, *, really: bool) -> None:
+        """A snapshot, or none."""
+        if really:
+            self.snapshot(held)
 
     def order(self, side: Side, qty: str, symbol: str = PAIR, *, opens: bool | None = None) -> None:
         """Reserved, and taken by the broker; its id is its side."""
@@ -167,3 +174,36 @@ def test_the_proceeds_of_a_sale_are_not_credited_to_it() -> None:
     book.end(Side.SELL.value)
     assert book.portfolio.view("NVDA").buying_power == 250_000
     assert book.btc.buying_power == 100_000
+
+
+# --- whatever comes -------------------------------------------------------------------------------
+
+PARTS = st.lists(
+    st.tuples(
+        st.decimals("0.0001", "1", places=9),
+        st.sampled_from(["net", "gross", "poll"]),
+        st.booleans(),
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@settings(deadline=None, derandomize=True)
+@given(PARTS, st.decimals("0", "0.0025", places=4))
+def test_no_more_is_for_sale_than_is_there(
+    parts: list[tuple[Decimal, str, bool]], rate: Decimal
+) -> None:
+    """Parts of a buy told by a stream with or without the fee, or by poll; snapshots in between."""
+    book, truth = Book(), Decimal(0)
+    book.order(Side.BUY, "8")
+    for qty, told, looked in parts:
+        truth += (qty * (1 - rate)).quantize(Decimal("1E-9"), ROUND_DOWN)
+        # A stream without fees counts from what a snapshot said last.
+        standing = {"net": truth, "gross": book.btc.qty + qty, "poll": None}[told]
+        book.fill(f"{qty:f}", None if standing is None else f"{standing:f}")
+        assert book.btc.available_qty <= truth
+        book.looked_at(f"{truth:f}", really=looked)
+    book.end(Side.BUY.value)
+    book.snapshot(f"{truth:f}")
+    assert book.btc.available_qty == truth
