@@ -153,6 +153,11 @@ class Request(NamedTuple):
         """What a computed size is a multiple of: whole shares, or the pair's own increment."""
         return self.asset.min_trade_increment or LEAST_STEP if self.asset.is_crypto else SHARE
 
+    @property
+    def least(self) -> Decimal:
+        """The smallest order of a pair, in coins."""
+        return self.asset.min_order_size or self.step
+
     def price(self, side: Side) -> Decimal:
         """What a share costs or brings: the limit if there is one, else the far side, else last.
 
@@ -212,9 +217,8 @@ def _as_pair(request: Request, plan: Plan) -> Plan:
         rounded = f"rounded down to a multiple of {request.step:f}"
         note = f"{note}, {rounded}" if note else rounded
     plan = plan._replace(qty=qty, note=note)
-    least = asset.min_order_size or request.step
-    if qty < least:
-        why = f"{qty:f} {asset.symbol} is below its smallest order of {least:f}"
+    if qty < request.least:
+        why = f"{qty:f} {asset.symbol} is below its smallest order of {request.least:f}"
         raise Refused(Reason.SIZE_TOO_SMALL, why)
     if plan.opens and plan.value < LEAST_COST:
         why = f"{qty:f} {asset.symbol} cost {plan.value:.2f}, the least for crypto is {LEAST_COST}"
@@ -552,12 +556,14 @@ def _standing(held: Holdings) -> Decimal:
 
 
 def _lack(request: Request, target: Decimal) -> Decimal:
-    """Signed difference to the target; of a pair nothing where fees took what is missing.
+    """Signed difference to the target; of a pair nothing where fees took what is missing, or where
+    what is too much cannot be sold.
 
-    Publishing a target twice trades once, and fees come off the coins that were bought for it.
+    Publishing a target twice trades once: fees come off the coins that were bought for it, and dust
+    stays behind a sale.
     """
     delta = _floored(request, target - _standing(request.holdings))
-    if request.asset.is_crypto and 0 < delta <= target * MOST_FEE:
+    if request.asset.is_crypto and (-request.least < delta < 0 or 0 < delta <= target * MOST_FEE):
         return ZERO
     return delta
 

@@ -121,6 +121,13 @@ def test_a_target_is_reached_when_only_fees_are_missing() -> None:
     assert sized(target("0.1"), holdings("0.1995")) == ("sell", "0.0995")
 
 
+def test_dust_above_a_target_is_no_difference() -> None:
+    """A target of 0 published twice sells once; what is left cannot be sold."""
+    assert refusal(target("0"), holdings("0.00019999")) == "AT_TARGET"
+    assert sized(target("0"), holdings("0.0002")) == ("sell", "0.0002")
+    assert refusal(target("0.0001"), holdings()) == "SIZE_TOO_SMALL"
+
+
 def test_a_target_is_not_turned_into_a_short() -> None:
     """Only what is free is sold."""
     held = holdings("0.5", available="0.2")
