@@ -135,8 +135,8 @@ def test_a_switch_thrown_while_it_connects_stops_the_post(
 def test_the_lease_is_looked_at_last(rig: Rig) -> None:
     """The switch is a file: while it is looked at, another thread may have the process stopped."""
     seen: list[str] = []
-    killed, fence = rig.submitter._killed, rig.submitter._fence
-    rig.submitter._killed = lambda: (seen.append("switch"), killed())[1]
+    denied, fence = rig.submitter._denied, rig.submitter._fence
+    rig.submitter._denied = lambda *order: (seen.append("switch"), denied(*order))[1]
     rig.submitter._fence = lambda: (seen.append("lease"), fence())[1]
     rig.publish()
     rig.work()
