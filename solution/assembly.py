@@ -118,7 +118,7 @@ class Assembly:
         self.limiter.subscribe(self.lanes.wake)
         self._turnstile = Turnstile()
         self.duplicates = Duplicates(settings.gates.duplicate_window)
-        self.states = TradingStates(ledger, clock, on_change=self._changed)
+        self.states = TradingStates(ledger, clock)
         self.halts = self.states.halts
         self.state_keeper = StateKeeper(self.states, clock)
         self.lease = LeaseKeeper(ledger, clock)
@@ -141,11 +141,12 @@ class Assembly:
             deployment=self.deployment,
             connect=self.connect,
             clock=clock,
-            on_change=self._changed,
         )
         self.status = StatusPublisher(
             self.connect, settings.redis.group, self.consumer, self.snapshot
         )
+        # A command waits for what it changes.
+        self.states.on_change = self.operations.kills.on_change = self.status.wake
         self.supervisor = Supervisor(self.services(), on_fatal=on_fatal, clock=clock)
 
     def _build_broker(self) -> None:
@@ -398,12 +399,6 @@ class Assembly:
     def _observe(self, status: int, headers: Mapping[str, str]) -> None:
         """Each trading-API answer (the wrapper is built after the client that calls this)."""
         self.wrapper.observe(status, headers)
-
-    def _changed(self) -> None:
-        """The snapshot tells a changed trading state at once: a command waits for it."""
-        status: StatusPublisher | None = getattr(self, "status", None)
-        if status is not None:  # the states are read before it is made
-            status.wake()
 
     def released(self, refs: Iterable[EntryRef]) -> None:
         """Acknowledged in Redis (called by the publisher)."""

@@ -31,7 +31,6 @@ class Operations:
     Args:
         deployment: what the ids of our orders begin with, after their prefix.
         connect: makes a client of the configured Redis.
-        on_change: called when something changed that the status snapshot shows.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of a service that an operator reaches
@@ -48,7 +47,6 @@ class Operations:
         deployment: str,
         connect: Callable[[], "redis.Redis"],
         clock: Clock,
-        on_change: Callable[[], None],
     ) -> None:
         self._prefix = f"{CLIENT_ORDER_ID_PREFIX}-{deployment}-"
         self._stream = settings.control.stream
@@ -68,7 +66,7 @@ class Operations:
             note=self._note,
             exclusive=self._alone,
         )
-        self.kills = KillKeeper(wrapper, ledger, ports, clock, on_change=on_change)
+        self.kills = KillKeeper(wrapper, ledger, ports, clock)
         operator = Operator(
             states, kill_switch, ledger, clock, spelled=self._spelled, wake=self.kills.wake
         )

@@ -7,7 +7,7 @@ while nobody listened is found at the next start, as far back as a command may b
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import orjson
@@ -117,6 +117,7 @@ class ControlListener(Service):
         self._seen = Seen(ledger, stream)
         self._client: Any = None
         self._position = ""
+        self._since_ms = 0
         self._reported: dict[str, float] = {}
         self.handled = self.refusals = 0
         self.trouble = "not connected"
@@ -158,9 +159,10 @@ class ControlListener(Service):
     def _open(self) -> None:
         """Connect, and find the place to read on from."""
         self._client = self._connect()
+        now_ms = self._now_ms()
         if not self._position:
             self._seen.load()
-        now_ms = self._now_ms()
+            self._since_ms = now_ms
         oldest = f"{max(0, now_ms - control.STOP_MAX_AGE_MS)}-0"
         self._position = max(self._seen.last, self._position or "0-0", oldest, key=entry_key)
         self._stay_in_place(now_ms)
@@ -187,6 +189,9 @@ class ControlListener(Service):
             command = control.parse(self._stream, entry_id, raw, self._secret, now_ms)
             if command.id in self._seen.ids:
                 raise ControlError(f"{command.verb} {command.id} was given before")
+            if not command.stops and command.at_ms < self._since_ms:
+                # Much may have happened while nobody listened; a stop counts whatever happened.
+                raise ControlError(f"{command.verb} was given before this instance started")
             self._do(entry_id, command, now_ms)
         except ControlError as error:
             self._report(entry_id, str(error))
@@ -245,12 +250,3 @@ class ControlListener(Service):
         client, self._client = self._client, None
         if client is not None:
             client.close()
-
-
-def publish(client: Any, stream: str, command: Command, key: str, *, keep: int = 1_000) -> str:
-    """Give a command; returns the entry's id."""
-    seconds, micros = client.time()
-    now_ms = int(seconds) * 1000 + int(micros) // 1000
-    fields: Iterable[tuple[str, str]] = control.entry(stream, command, key, now_ms).items()
-    entry_id: bytes = client.xadd(stream, dict(fields), maxlen=keep, approximate=True)
-    return entry_id.decode()

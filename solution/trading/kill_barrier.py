@@ -262,6 +262,8 @@ class KillKeeper(Service):
 
     Args:
         desk, ports, clock: see :class:`Barrier`.
+
+    Attributes:
         on_change: called when a kill has got further; must return at once.
     """
 
@@ -271,14 +273,12 @@ class KillKeeper(Service):
         ledger: KillLedger,
         ports: KillPorts,
         clock: Clock,
-        *,
-        on_change: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__("kill-barrier", error_pause=LOOK_EVERY, clock=clock)
         self._desk = desk
         self._ledger = ledger
         self._ports = ports
-        self._on_change = on_change
+        self.on_change: Callable[[], None] = lambda: None
         self._barriers: dict[str, Barrier] = {}
 
     def shown(self) -> dict[str, dict[str, Any]]:
@@ -317,7 +317,7 @@ class KillKeeper(Service):
 
     def _save(self, kill: Kill) -> None:
         """The row is a record: what it cannot keep must not stop the cancels."""
-        self._on_change()
+        self.on_change()
         try:
             if self._ledger.get_state(KILL + kill.id) is not None:
                 self._ledger.set_state(KILL + kill.id, kill.written())

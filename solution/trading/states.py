@@ -87,20 +87,16 @@ class TradingStates:
     Args:
         ledger: read here, at each :meth:`refresh`, and by :meth:`denied` when that is too long ago.
         clock: monotonic and wall time.
+
+    Attributes:
         on_change: called after a restriction was set or lifted here or found changed; must return
             at once.
     """
 
-    def __init__(
-        self,
-        ledger: StateLedger,
-        clock: Clock,
-        *,
-        on_change: Callable[[], None] = lambda: None,
-    ) -> None:
+    def __init__(self, ledger: StateLedger, clock: Clock) -> None:
         self._clock = clock
         self._ledger = ledger
-        self.on_change = on_change
+        self.on_change: Callable[[], None] = lambda: None
         self._rows = StateRows(ledger, (PREFIX, HALTED, REDUCING, CONTROL_RESUMED))
         self._parsed: tuple[Mapping[str, str], Mapping[str, Lasting]] = ({}, {})
         self._asked = Moment.now(clock)
