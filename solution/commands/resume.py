@@ -10,6 +10,7 @@ from solution.commands.common import (
     FAILED,
     Failed,
     WrongUsage,
+    clean,
     echo_json,
     json_option,
     settings_of,
@@ -18,7 +19,6 @@ from solution.commands.operating import (
     CONFIRM_WITHIN,
     Line,
     Snapshots,
-    in_ledger,
     line_to,
     restriction_of,
     resumed_at,
@@ -29,6 +29,7 @@ from solution.commands.operating import (
 from solution.config import Settings
 from solution.domain.control import Command, Verb
 from solution.domain.kills import BREAKER, KILL, TRADING_STATE
+from solution.errors import ConfigError, LedgerError
 from solution.ledger import beside
 from solution.trading.halts import PREFIX as HALTED
 from solution.trading.halts import plain
@@ -140,29 +141,47 @@ class _Resuming:
 
     def _forget(self, wanted: Callable[[str], bool], kept: Mapping[str, str]) -> None:
         """Delete rows in the ledger; where it cannot be reached from here, ask the service to."""
-        path = self._settings.ledger.path
-        if path is not None and not path.exists() and not self._settings.control.key.reveal():
-            if self._ticker:
-                raise Failed(f"ledger: there is no ledger at {path}")
-            return  # nothing to lift; an instance with another ledger says what it thinks
+        if self._nothing_there():
+            return
 
         def work(url: str) -> None:
             self._gone = beside.forget(url, wanted)
             if kept:
                 beside.keep(url, kept)
 
-        failure = in_ledger(self._settings, work)
-        if not failure:
+        signs = bool(self._settings.control.key.reveal())
+        try:
+            work(self._settings.ledger.url)
+        except ConfigError as e:
+            failure = clean(self._settings, e)
+            if not signs:
+                raise WrongUsage(f"configuration: {failure}") from None
+        except LedgerError as e:
+            failure = clean(self._settings, e)
+            if not signs:
+                self._wrong.append(f"ledger: {failure}")
+                return
+        else:
             return
-        if not self._settings.control.key.reveal():
-            self._wrong.append(f"ledger: {failure}")
-            return
+        self._ask_service(failure)
+
+    def _nothing_there(self) -> bool:
+        """Whether no service has begun a ledger here; one with another says what it thinks."""
+        path = self._settings.ledger.path
+        if path is None or path.exists() or self._settings.control.key.reveal():
+            return False
+        if self._ticker:
+            raise Failed(f"ledger: there is no ledger at {path}")
+        return True
+
+    def _ask_service(self, failure: str) -> None:
+        """The ledger cannot be written from here: the service can."""
         command = Command(verb=Verb.RESUME, id=uuid.uuid4().hex, ticker=self._ticker, by=who())
         self._given = self._line.publish(command)
-        if not self._given:
-            self._wrong.append(f"ledger: {failure}; control stream: {self._line.trouble}")
-        else:
+        if self._given:
             self._say(f"ledger: {failure}; asked for on the control stream")
+        else:
+            self._wrong.append(f"ledger: {failure}; control stream: {self._line.trouble}")
 
     def _confirm(self, wanted: Callable[[Mapping[str, Any]], bool]) -> Snapshots | None:
         found = self._line.until(lambda shown: all(map(wanted, shown.values())), CONFIRM_WITHIN)
