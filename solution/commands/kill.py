@@ -18,7 +18,6 @@ from solution.commands.common import (
     json_option,
     settings_of,
 )
-from solution.commands.killing import carry_out
 from solution.commands.operating import (
     CONFIRM_WITHIN,
     Line,
@@ -159,6 +158,9 @@ class _Killing:
         if not taken and not self._kill.cancels:
             return
         if not taken and not instances:
+            # A fifth of a second, which a command that only stops has better things to do with.
+            from solution.commands.killing import carry_out
+
             self._say("no instance carries it out: done from here")
             self._kill = carry_out(self._settings, self._kill, self._tell, self._wait)
         elif taken:

@@ -149,21 +149,20 @@ class _Resuming:
             if kept:
                 beside.keep(url, kept)
 
-        signs = bool(self._settings.control.key.reveal())
         try:
             work(self._settings.ledger.url)
-        except ConfigError as e:
-            failure = clean(self._settings, e)
-            if not signs:
-                raise WrongUsage(f"configuration: {failure}") from None
-        except LedgerError as e:
-            failure = clean(self._settings, e)
-            if not signs:
-                self._wrong.append(f"ledger: {failure}")
-                return
+        except (ConfigError, LedgerError) as e:
+            self._out_of_reach(e)
+
+    def _out_of_reach(self, error: ConfigError | LedgerError) -> None:
+        """The service can reach its ledger; without a key it must not be asked to allow more."""
+        failure = clean(self._settings, error)
+        if self._settings.control.key.reveal():
+            self._ask_service(failure)
+        elif isinstance(error, ConfigError):
+            raise WrongUsage(f"configuration: {failure}")
         else:
-            return
-        self._ask_service(failure)
+            self._wrong.append(f"ledger: {failure}")
 
     def _nothing_there(self) -> bool:
         """Whether no service has begun a ledger here; one with another says what it thinks."""
