@@ -1,7 +1,7 @@
 """Commands to a running service, as an entry of the control stream: their form and their signature.
 
-What is signed (HMAC-SHA256, hexadecimal) is this text, every line ended by a line feed, an absent
-field with nothing behind its ``=``::
+What is signed (HMAC-SHA256, hexadecimal) is this text, every line ended by a line feed, with a line
+for each field that the entry has, in this order::
 
     signalpaca-control-v1
     STREAM
@@ -81,7 +81,8 @@ class Command:
 
 def canonical(stream: str, fields: Mapping[str, str]) -> bytes:
     """The bytes that are signed."""
-    lines = ["signalpaca-control-v1", stream, *(f"{n}={fields.get(n, '')}" for n in SIGNED)]
+    said = (f"{name}={fields[name]}" for name in SIGNED if name in fields)
+    lines = ["signalpaca-control-v1", stream, *said]
     return "".join(f"{line}\n" for line in lines).encode()
 
 
@@ -156,7 +157,9 @@ def _check_signature(stream: str, fields: Mapping[str, str], key: str, verb: Ver
         return
     # As bytes: compare_digest takes no text beyond ASCII.
     given, wanted = fields.get("sig", "").lower(), signature(key, stream, fields)
-    if not hmac.compare_digest(given.encode(), wanted.encode()):
+    # A line feed within a value could stand for a field that is not there.
+    plain = all(fields[name].isprintable() for name in SIGNED if name in fields)
+    if not (hmac.compare_digest(given.encode(), wanted.encode()) and plain):
         raise ControlError(f"{verb} is {'not signed' if not given else 'signed wrongly'}")
     if not fields.get("id") or not fields.get("ts"):
         raise ControlError(f"{verb} has no id or no ts, which signed commands need")
