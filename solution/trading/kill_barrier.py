@@ -201,7 +201,7 @@ class Barrier:
         """Cancels for all that have none; those that found no slot come up with the next list."""
         kill, now = self.kill, self._clock.monotonic()
         if self._ports.exclusive and not kill.one_request:
-            failpoints.hit("kill.before_cancel")
+            failpoints.hit("kill.before_all")
             self._desk.cancel_all()
             kill.one_request = True
             self._asked_at = {str(order.get("id")): now for order in listed}
