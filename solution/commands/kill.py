@@ -101,7 +101,9 @@ class _Killing:
     def run(self) -> None:
         """Stop first, by every way there is; then look who confirms it, and follow the cancels."""
         self._create_file()
-        self._told = give(self._settings, self._line, _command(self._kill), _rows(self._kill))
+        kill = self._kill
+        row = {KILL + kill.id: kill.written()}
+        self._told = give(self._settings, self._line, _command(kill), _state(kill), row)
         for failure in self._told.failures():
             warn(failure)
         if self._created is None and not self._told.given:
@@ -257,12 +259,11 @@ def _command(kill: Kill) -> Command:
     )
 
 
-def _rows(kill: Kill) -> dict[str, str]:
-    """The state, and the kill that is to be carried out."""
+def _state(kill: Kill) -> dict[str, str]:
     why = f"killed by {kill.by}"
     halted = Restriction(TradingState.HALTED, Reason.TRADING_HALTED, why)
     state = written(Lasting(halted, kill.at_ms))
-    return {TRADING_STATE + OPERATOR: state, KILL + kill.id: kill.written()}
+    return {TRADING_STATE + OPERATOR: state}
 
 
 def _create(path: Path) -> bool:

@@ -30,6 +30,8 @@ from solution.ui.terminal import part
 
 CONFIRM_WITHIN = 3.0
 """Seconds; an instance reads the state five times a second, and tells a change at once."""
+WRITE_WITHIN = 15.0
+"""Seconds for the ledger; each of its ways to hang ends before that."""
 STREAM_KEEPS = 1_000
 TICK = 0.05
 
@@ -132,11 +134,27 @@ def line_to(settings: Settings) -> Iterator[Line]:
         client.close()
 
 
-def give(settings: Settings, line: Line, command: Command, rows: Mapping[str, str]) -> Told:
-    """Write the rows and publish the command; neither failure keeps the other from being tried."""
-    told = Told()
-    told.ledger = in_ledger(settings, lambda url: beside.keep(url, rows))
+def give(
+    settings: Settings,
+    line: Line,
+    command: Command,
+    rows: Mapping[str, str],
+    new: Mapping[str, str] | None = None,
+) -> Told:
+    """Write the rows and publish the command, at one time: either may hang for seconds.
+
+    Args:
+        rows, new: see :func:`solution.ledger.beside.keep`.
+    """
+    told = Told(ledger="it did not answer")
+
+    def write() -> None:
+        told.ledger = in_ledger(settings, lambda url: beside.keep(url, rows, new=new))
+
+    writing = threading.Thread(target=write, name="ledger", daemon=True)
+    writing.start()
     told.stream = "" if line.publish(command) else line.trouble
+    writing.join(WRITE_WITHIN)
     return told
 
 

@@ -28,7 +28,7 @@ from solution.commands.operating import (
 )
 from solution.config import Settings
 from solution.domain.control import Command, Verb
-from solution.domain.kills import BREAKER, KILL, TRADING_STATE
+from solution.domain.kills import BREAKER, KILL, TRADING_STATE, Kill, told
 from solution.errors import ConfigError, LedgerError
 from solution.ledger import beside
 from solution.trading.halts import PREFIX as HALTED
@@ -68,8 +68,8 @@ class _Resuming:
         """The rows first: while the file stands, nothing is sent by halves."""
         kept = resumed_at(self._line)
         self._forget(lambda key: key.startswith((TRADING_STATE, KILL)) or key == BREAKER, kept)
-        for key, value in sorted(self._gone.items()):
-            self._say(_lifted(key, value))
+        for line in filter(None, map(_lifted, sorted(self._gone.items()))):
+            self._say(line)
         removed = self._remove_file()
         if self._settings.gates.kill_switch:
             self._wrong.append("KILL_SWITCH is set: unset it and restart; resume cannot undo it")
@@ -203,12 +203,14 @@ class _Resuming:
             raise click.exceptions.Exit(FAILED)
 
 
-def _lifted(key: str, value: str) -> str:
-    """One row that is gone, for people."""
+def _lifted(row: tuple[str, str]) -> str:
+    """One row that is gone, for people; "" where that changes nothing."""
+    key, value = row
     if key.startswith(TRADING_STATE):
         source = key.removeprefix(TRADING_STATE)
         found = read(source, value).restriction
         return f"lifted {found.state} by {source}: {found.message}"
     if key.startswith(KILL):
-        return f"ended {key}; it cancels nothing more"
+        kill = Kill.read(key.removeprefix(KILL), value)
+        return "" if kill.ended else f"the kill by {kill.by} ends here: {told(kill)}"
     return "closed the circuit breaker"

@@ -91,11 +91,16 @@ class Kill:
         """
         try:
             said = orjson.loads(value) if isinstance(value, str) else value
-            known = {k: v for k, v in dict(said).items() if k in cls.__slots__}
-            known |= {"id": name, "stage": Stage(known.get("stage", Stage.NEW))}
-            return cls(**known)
+            stage, usual = Stage(dict(said).get("stage", Stage.NEW)), cls(id=name)
+            known = {k: v for k, v in said.items() if _fits(k, v, getattr(usual, k, None))}
+            return cls(**(known | {"id": name, "stage": stage}))
         except (ValueError, TypeError):
             return cls(id=name, trouble=f"the row {KILL}{name} cannot be read")
+
+
+def _fits(name: str, value: object, usual: object) -> bool:
+    """Whether a field of a row can be what the kill has under that name."""
+    return name in Kill.__slots__ and type(value) is (int if name == "open" else type(usual))
 
 
 def told(kill: Kill) -> str:

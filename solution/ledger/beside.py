@@ -25,14 +25,24 @@ T = TypeVar("T")
 
 BUSY_TIMEOUT = 5.0
 """Seconds to wait for the service's own commits, of a few milliseconds each."""
+_KEEP_NEW = (
+    "INSERT INTO bot_state (key, value, updated_at) VALUES (?, ?, ?) ON CONFLICT (key) DO NOTHING"
+)
 _ALL = "SELECT key, value FROM bot_state ORDER BY key"
 
 
-def keep(url: str, state: Mapping[str, str], clock: Clock | None = None) -> None:
+def keep(
+    url: str,
+    state: Mapping[str, str],
+    *,
+    new: Mapping[str, str] | None = None,
+    clock: Clock | None = None,
+) -> None:
     """Write these rows, all or none; durable on return.
 
     Args:
         url: a ``LEDGER_URL``.
+        new: rows that are left as they are where they exist: the service may be at work on them.
 
     Raises:
         ConfigError: the url names no database that outlives a process.
@@ -43,6 +53,8 @@ def keep(url: str, state: Mapping[str, str], clock: Clock | None = None) -> None
     def run(executor: Executor) -> None:
         for key, value in state.items():
             executor.execute(rows.KEEP_STATE, (rows.text(key), rows.text(value), now))
+        for key, value in (new or {}).items():
+            executor.execute(_KEEP_NEW, (rows.text(key), rows.text(value), now))
 
     _transaction(url, run)
 

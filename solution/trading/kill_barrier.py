@@ -12,7 +12,7 @@ import logging
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import orjson
@@ -308,12 +308,19 @@ class KillKeeper(Service):
         return Barrier(
             kill,
             self._desk,
-            self._ports,
+            replace(self._ports, stands=lambda: self._ports.stands() and self._has_row(kill)),
             self._clock,
             save=self._save,
             flatten=self._flatten,
             stop=lambda: self.alive and self.stopping,
         )
+
+    def _has_row(self, kill: Kill) -> bool:
+        """A resume deletes it, even if another kill followed at once."""
+        try:
+            return self._ledger.get_state(KILL + kill.id) is not None
+        except LedgerError:
+            return True
 
     def _save(self, kill: Kill) -> None:
         """The row is a record: what it cannot keep must not stop the cancels."""

@@ -51,7 +51,7 @@ def test_resume_lifts_every_restriction_of_the_account(online: Shell, ledger: Sq
     assert "lifted REDUCING by operator_reducing: reduce-only by " in result.stdout
     assert "lifted HALTED by daily_loss" in result.stdout
     assert "closed the circuit breaker" in result.stdout
-    assert "it cancels nothing more" in result.stdout
+    assert "ends here: new" in result.stdout
     assert set(ledger.states("")) == {"account", "control_resumed", "halted:NVDA"}
 
 

@@ -2,6 +2,11 @@
 
 import hashlib
 import hmac
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -172,3 +177,43 @@ def test_no_entry_raises_anything_else(fields: dict[bytes, bytes], key: str) -> 
         else:
             assert found.by.isprintable()
             assert found.stops
+
+
+# --- the examples of the documentation -----------------------------------------------------------
+
+PAGE = Path(control.__file__).parents[2] / "docs/how-to/stop-trading.md"
+
+
+def example(language: str) -> str:
+    """The last block of this language on the page."""
+    return PAGE.read_text().split(f"```{language}\n")[-1].split("```")[0]
+
+
+def test_the_python_example_signs_as_the_service_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run as it stands, with a Redis that only writes down."""
+    given: list[tuple[str, dict[str, str]]] = []
+    client = SimpleNamespace(xadd=lambda stream, fields: given.append((stream, dict(fields))))
+    monkeypatch.setattr("redis.Redis", lambda: client)
+    monkeypatch.setenv("CONTROL_HMAC_KEY", KEY)
+    exec(example("python"), {})  # noqa: S102 - our own page
+    [(stream, fields)] = given
+    assert fields["sig"] == control.signature(KEY, stream, fields)
+    raw = [(name.encode(), value.encode()) for name, value in fields.items()]
+    now = int(fields["ts"])
+    assert control.parse(stream, f"{now}-0", raw, KEY, now).verb is Verb.RESUME
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl")
+def test_the_shell_example_signs_as_the_service_does(tmp_path: Path) -> None:
+    """Run as it stands, with a redis-cli that only writes down."""
+    cli = tmp_path / "redis-cli"
+    cli.write_text('#!/bin/sh\nfor word in "$@"; do echo "$word"; done\n')
+    cli.chmod(0o755)
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "CONTROL_HMAC_KEY": KEY}
+    result = subprocess.run(
+        ["/bin/sh", "-c", example("sh")], env=env, capture_output=True, text=True, check=True
+    )
+    command, stream, place, *words = result.stdout.splitlines()
+    assert (command, place) == ("XADD", "*")
+    fields = dict(zip(words[::2], words[1::2], strict=True))
+    assert fields["sig"] == control.signature(KEY, stream, fields)

@@ -28,6 +28,9 @@ def test_rows_are_kept_and_forgotten_while_the_service_writes(url: str) -> None:
     assert beside.forget(url, lambda key: key.startswith("kill:")) == {"kill:1": "a", "kill:2": "b"}
     assert service.states("") == {"account": "mine", "trading_state:operator": "{}"}
     assert beside.forget(url, lambda key: key == "kill:1") == {}
+    beside.keep(url, {"a": "2"}, new={"a": "3", "b": "1"})
+    beside.keep(url, {}, new={"b": "4"})
+    assert service.states("")["a"] + service.states("")["b"] == "21"
     service.close()
 
 
@@ -88,7 +91,7 @@ def test_in_postgres(postgres_url: str) -> None:
     """By the same two functions."""
     service = open_ledger(postgres_url)
     beside.keep(postgres_url, {"trading_state:operator": "{}", "kill:1": "a"})
-    beside.keep(postgres_url, {"kill:1": "b"})
+    beside.keep(postgres_url, {"kill:1": "b"}, new={"kill:1": "c"})
     assert service.states("kill:") == {"kill:1": "b"}
     assert beside.forget(postgres_url, lambda key: key == "kill:1") == {"kill:1": "b"}
     assert beside.forget(postgres_url, lambda key: key == "kill:1") == {}

@@ -247,6 +247,25 @@ def test_a_resume_ends_it_between_two_cancels(monkeypatch: pytest.MonkeyPatch) -
     assert scene.ledger.rows == {}
 
 
+def test_a_resume_counts_though_another_kill_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trading is halted again by then, by one that cancels nothing."""
+    monkeypatch.setattr(kill_barrier, "AT_ONCE", 1)
+    desk = Desk(order("a"), order("b"))
+    scene = Scene(desk)
+
+    def resumed_and_killed() -> None:
+        del scene.ledger.rows["kill:k"]
+        scene.kill("another")
+
+    desk.on_cancel = [resumed_and_killed]
+    scene.kill(cancel_orders=True)
+    for _ in range(6):
+        scene.clock.advance(max(0.001, scene.keeper.step()))
+    assert len(desk.cancels) == 1
+    assert set(scene.ledger.rows) == {"kill:another"}
+    assert scene.row("another").stage is Stage.DONE
+
+
 def test_positions_are_closed_by_a_request_that_is_written_once() -> None:
     """After the orders are gone; one that is on its way is not begun anew."""
     scene = Scene(Desk(order("a")))
