@@ -452,3 +452,25 @@ def _sent_in_vain(rig: Rig, *, unclear: bool) -> tuple[str, Any, Any, Any]:
 def _taken(rig: Rig) -> Any:
     slot = rig.limiter.try_acquire(3)  # type: ignore[arg-type]
     return rig.lanes.take(lambda _: slot, lambda _: 0.0, 0.0)
+
+
+def test_checks_that_took_long_are_old(rig: Rig) -> None:
+    """A ledger that answered after a second: the gates look again, then it is sent."""
+    slow = iter([1.0])
+    rig.fence = lambda: rig.clock.advance(next(slow, 0.0)) if rig.submitter.in_flight() else None
+    entry = rig.send()
+    assert len(rig.desk.posts) == 0
+    rig.work_all()
+    assert len(rig.desk.posts) == 1
+    assert rig.outcomes.told(entry)[-1] == "fill!"
+
+
+def test_an_order_is_in_flight_until_its_answer_is_known(rig: Rig) -> None:
+    """From before its last check to after the tracker has heard; whatever the answer was."""
+    seen: list[frozenset[str]] = []
+    rig.desk.connecting = lambda: seen.append(rig.submitter.in_flight())
+    rig.desk.script.append(fail(UNCLEAR))
+    rig.send()
+    assert seen == [frozenset({rig.only_coid()})]
+    assert rig.submitter.in_flight() == frozenset()
+    assert rig.tracker.count_unclear() == 1
