@@ -49,6 +49,7 @@ class Trader:
         self._stop = stop
         self._clock: Clock = clock or SystemClock()
         self._fatal: str | None = None
+        self._mode = startup.mode_of(settings)
         # Random: in containers of one image the names may be set alike, the pid is 1 in each, and
         # two of them can start in the same millisecond. A name that two processes share gives each
         # the other's pending entries, and the ledger's lease without waiting.
@@ -157,10 +158,11 @@ class Trader:
         left += stop_in_order([made.workers], deadline)
         self._await_ends(Deadline(min(ENDS_WITHIN, deadline.left()), self._clock))
         made.wrapper.closing.set()
-        others = [made.watch, made.keeper, made.poller, made.stream, made.status]
+        others = [made.operations.control, made.operations.kills, made.watch, made.keeper]
+        others += [made.poller, made.stream, made.status]
         left += stop_in_order([*others, *filter(None, [made.file_check])], deadline)
         writing = Deadline(WRITE_WITHIN + deadline.left(), self._clock)
-        left += stop_in_order([made.writer, made.publisher, made.lease], writing)
+        left += stop_in_order([made.writer, made.publisher, made.state_keeper, made.lease], writing)
         made.client.close()
         startup.log_position_change(self._positions_at_start, made.portfolio.quantities())
         if left:

@@ -24,8 +24,10 @@ class _Killable(Protocol):
     def reason(self) -> str | None: ...
 
 
-class _Halting(Protocol):
-    def all(self) -> dict[str, str]: ...
+class _Stating(Protocol):
+    @property
+    def halts(self) -> Any: ...
+    def picture(self) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +53,9 @@ class Parts:
     writer: Any
     intake: Any
     wrapper: Any
-    halts: _Halting
+    states: _Stating
+    kills: Any
+    control: Any
     epoch: int
     clock: Clock
 
@@ -71,7 +75,10 @@ def picture(parts: Parts) -> Mapping[str, Any]:
         "streams": list(parts.streams),
         "kill_switch": parts.kill_switch.reason(),
         "kill_switch_file": str(parts.kill_switch.file),
-        "halted": parts.halts.all(),
+        "halted": parts.states.halts.all(),
+        **parts.states.picture(),
+        "kills": parts.kills.shown(),
+        "control": parts.control.picture(),
         "epoch": parts.epoch,
         "account": None
         if account is None

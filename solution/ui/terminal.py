@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
+from solution.domain.kills import Kill, told
 from solution.ui.snapshot import LIVE
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def troubles(snapshot: Snapshot) -> list[str]:
     if reason := snapshot.get("kill_switch"):
         found.append(f"KILL SWITCH: {reason}")
     found += [f"{symbol} is halted: {why}" for symbol, why in part(snapshot, "halted").items()]
+    found += _restricted(snapshot)
     if dead := dead_threads(snapshot):
         found.append(f"threads not running: {', '.join(dead)}")
     redis, stream = part(snapshot, "redis"), part(snapshot, "stream")
@@ -62,6 +64,22 @@ def troubles(snapshot: Snapshot) -> list[str]:
         found.append(f"Redis: {redis.get('trouble') or 'not connected'}")
     if stream.get("connected") is False:
         found.append(f"order stream: {stream.get('state') or 'not connected'}")
+    return found
+
+
+def _restricted(snapshot: Snapshot) -> list[str]:
+    """Who restricts trading and why, and the kills that are being carried out."""
+    rows = part(snapshot, "restrictions")
+    found = [
+        f"{part(rows, source).get('state')} by {source}: {part(rows, source).get('message')}"
+        for source in rows
+    ]
+    found += [f"{symbol} only reduces: {why}" for symbol, why in part(snapshot, "reducing").items()]
+    kills = [Kill.read(name, row) for name, row in part(snapshot, "kills").items()]
+    found += [f"kill {kill.id[:8]}: {told(kill)}" for kill in kills if not kill.ended]
+    control = part(snapshot, "control")
+    if control.get("trouble"):
+        found.append(f"control stream: {control['trouble']}")
     return found
 
 
