@@ -7,6 +7,7 @@ import functools
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import redis
@@ -52,10 +53,12 @@ from solution.trading.open_orders import OpenOrders
 from solution.trading.orphans import Orphans
 from solution.trading.pipeline import Pipeline
 from solution.trading.reconcile import AccountKeeper, Duties
+from solution.trading.restricting import LedgerRestrictions
 from solution.trading.schedule import Schedule
 from solution.trading.sizing import SizingRules
 from solution.trading.submit import Submitter
 from solution.trading.tracker import OrderTracker
+from solution.trading.trips import Trips
 from solution.trading.turnstile import Turnstile
 from solution.trading.watch import OrderWatch
 from solution.trading.work import Work
@@ -119,7 +122,7 @@ class Assembly:
         self._turnstile = Turnstile()
         self.halts = Halts(ledger)
         self.duplicates = Duplicates(settings.gates.duplicate_window)
-        self.lease = LeaseKeeper(ledger, clock, also=self.halts.refresh)
+        self.lease = LeaseKeeper(ledger, clock, also=self._read_again)
         self.wrapper.fence = self.lease.check
         self.file_check = FileCheck(ledger.path, clock) if ledger.path else None
         self._build_outcomes()
@@ -180,6 +183,19 @@ class Assembly:
             find_row=self.ledger.find_by_client_order_id,
             booked=self._booked,
         )
+        self.trips = Trips(
+            self._settings.limits,
+            self._settings.breaker,
+            ledger=self.ledger,
+            states=LedgerRestrictions(self.ledger, self._clock),
+            halts=self.halts,
+            book=self.portfolio,
+            clock=self._clock,
+            on_its_way=lambda coid: self.tracker.get(coid) is not None,
+            trades_since=self._trades_since,
+        )
+        self.tracker.on_rejected = self.trips.circuit.failed
+        self.tracker.on_executed = self.trips.flips.executed
         self.watch = OrderWatch(
             self.wrapper,
             self.tracker,
@@ -197,6 +213,7 @@ class Assembly:
             on_connected=self._stream_connected,
             clock=self._clock,
         )
+        self.stream.on_failing = self.trips.stream_failing
         open_orders = OpenOrders(
             self.wrapper,
             self.tracker,
@@ -218,13 +235,20 @@ class Assembly:
             self.schedule,
             self._clock,
             errands=(
+                self.trips.day_watch.step,
                 self.loss_check.step,
                 LegFinder(self.wrapper, self.tracker).step,
                 open_orders.step,
             ),
             equity=self.ledger,
         )
-        self.keeper = AccountKeeper(self.wrapper, self.portfolio, self._clock, duties)
+        self.keeper = AccountKeeper(
+            self.wrapper,
+            self.portfolio,
+            self._clock,
+            duties,
+            watched=self.trips.day_watch.limited,
+        )
         self.loss_check.wake = self.keeper.wake
 
     def _build_pipeline(self, sizing: SizingRules, deployment: str) -> None:
@@ -275,6 +299,7 @@ class Assembly:
                 self.kill.reason,
                 self.lease.check,
                 self._clock,
+                self.trips.circuit,
             ),
             kill=self.kill,
             clock=self._clock,
@@ -285,6 +310,7 @@ class Assembly:
             turnstile=self._turnstile,
             starved=self.lanes.starved,
             duplicates=self.duplicates,
+            tripping=self.trips,
         )
         work = worker(self.lanes, self.limiter, self.pipeline)
         self.workers = WorkerPool(settings.workers, work, clock=self._clock)
@@ -385,6 +411,15 @@ class Assembly:
         letter = self.ledger.find_dead_letter(ref)
         return letter is not None and letter.is_of(fields)
 
+    def _read_again(self) -> None:
+        """What people change in the ledger beside the running service."""
+        self.halts.refresh()
+        self.trips.circuit.refresh()
+
+    def _trades_since(self, since: datetime) -> list[Trade]:
+        with self.ledger.open_reader() as reader:
+            return reader.trades_since(since.isoformat())
+
     def _booked(self, client_order_id: str) -> list[Trade]:
         """Executions on record: asked at start and for news of orders long ended, so rarely."""
         with self.ledger.open_reader() as reader:
@@ -437,6 +472,7 @@ class Assembly:
                 intake=self.intake,
                 wrapper=self.wrapper,
                 halts=self.halts,
+                trips=self.trips,
                 epoch=self.ledger.epoch,
                 clock=self._clock,
             )

@@ -57,8 +57,17 @@ def clear(url: str, symbol: str) -> str | None:
     halted = next((one for one in listing(url) if _plain(one) == wanted), None)
     if halted is None:
         return None
-    delete = _delete_postgres if url.startswith(_POSTGRES) else _delete_sqlite
     return halted if delete(url, PREFIX + halted) else None
+
+
+def delete(url: str, key: str) -> bool:
+    """Delete one row of small state beside a running service; durable on return.
+
+    Raises:
+        ConfigError, LedgerError: as :func:`listing`, or nothing was deleted.
+    """
+    delete_row = _delete_postgres if url.startswith(_POSTGRES) else _delete_sqlite
+    return delete_row(url, key)
 
 
 def _plain(symbol: str) -> str:

@@ -26,10 +26,16 @@ from solution.errors import (
     Unauthorized,
 )
 from solution.rate_limiter import Slot
+from solution.trading.blame import counts
+from solution.trading.breaker import Failures, NoBreaker
 from solution.trading.tracker import OrderTracker
 from solution.trading.work import Lane, Work
 
 log = logging.getLogger(__name__)
+
+
+class _SwitchedOff(NotSent):
+    """We did not send it; the broker has nothing to do with that."""
 
 
 class PostDesk(Protocol):
@@ -52,6 +58,7 @@ class Submitter:
         fence: raises LeaseLost where another instance trades by now; asked before every POST, and
             again right before its first byte leaves.
         clock: measures what a request takes.
+        breaker: told how each POST went, and asked before one that opens a position.
     """
 
     def __init__(
@@ -62,8 +69,10 @@ class Submitter:
         killed: Callable[[], str | None],
         fence: Callable[[], None],
         clock: Clock,
+        breaker: Failures | None = None,
     ) -> None:
         self._clock = clock
+        self._breaker: Failures = breaker or NoBreaker()
         self._killed = killed
         self._fence = fence
         self._desk = desk
@@ -125,15 +134,16 @@ class Submitter:
             LedgerError: nobody knows whether it did; nothing was sent.
         """
         self._fence()
-        return self._stopped(intent.client_order_id) or self._post(intent, work, slot)
+        return self._stopped(intent) or self._post(intent, work, slot)
 
     def _post(self, intent: Intent, work: Work, slot: Slot) -> bool:
         """The one request, and what each kind of answer means."""
         coid = intent.client_order_id
         try:
-            order = self._request(intent, work, slot)
+            order = self._answer(intent, work, slot)
         except DuplicateOrder:
             # An earlier try got through: a success path. The lookup fetches, compares, adopts.
+            self._breaker.succeeded(coid)
             self._tracker.unknown(coid, "the client_order_id exists at the broker")
         except Unauthorized as e:
             self._tracker.refused(coid, Reason.UNAUTHORIZED, e.message)
@@ -151,11 +161,22 @@ class Submitter:
             failpoints.hit("submit.answered")
             if order.get("id") and order.get("client_order_id") == coid:
                 how = ("answered", f"HTTP 200 in {shown(work.post_took * 1e6)}")
+                self._breaker.succeeded(coid)  # first: the answer may be that it is rejected
                 self._tracker.answered(coid, order, how=how)
             else:
                 # HTTP 200 with some other object: nothing is certain, so it is looked up.
                 self._tracker.unknown(coid, "the answer names no order of ours")
+                self._breaker.failed(coid, "HTTP 200 with another answer than the order")
         return True
+
+    def _answer(self, intent: Intent, work: Work, slot: Slot) -> Mapping[str, Any]:
+        """:meth:`_request`, and the breaker hears of what failed in it."""
+        try:
+            return self._request(intent, work, slot)
+        except BrokerError as e:
+            if counts(e) and not isinstance(e, _SwitchedOff):
+                self._breaker.failed(intent.client_order_id, str(e))
+            raise
 
     def _request(self, intent: Intent, work: Work, slot: Slot) -> Mapping[str, Any]:
         """The one POST, timed."""
@@ -185,7 +206,7 @@ class Submitter:
         """
         killed = self._killed()
         if killed is not None:
-            raise NotSent(f"POST /v2/orders: not sent: {killed}")
+            raise _SwitchedOff(f"POST /v2/orders: not sent: {killed}")
         # Last: the switch is a file, and looking at it lets other threads run.
         self._fence()
 
@@ -198,17 +219,20 @@ class Submitter:
         self._tracker.repeated(client_order_id, "not_taken", words, time=work.tries + 1)
         work.resend = client_order_id
 
-    def _stopped(self, client_order_id: str) -> bool:
-        """The last look before anything leaves: the switch may have been thrown since the gates.
+    def _stopped(self, intent: Intent) -> bool:
+        """The last look before anything leaves: switch or breaker may have changed since the gates.
 
         Nothing more is sent of the row then. What was sent of it before is not thereby undone.
         """
-        killed = self._killed()
-        if killed is None:
+        coid = intent.client_order_id
+        reason, why = Reason.KILL_SWITCH, self._killed()
+        if why is None and intent.reserved_cash > 0:  # what only reduces reserves none
+            reason, why = Reason.CIRCUIT_OPEN, self._breaker.claim(coid)
+        if why is None:
             return False
-        tracked = self._tracker.get(client_order_id)
+        tracked = self._tracker.get(coid)
         if tracked is not None and tracked.may_exist:
-            self._tracker.expire_unconfirmed(client_order_id, killed)
+            self._tracker.expire_unconfirmed(coid, why)
         else:
-            self._tracker.stopped_before_resend(client_order_id, Reason.KILL_SWITCH, killed)
+            self._tracker.stopped_before_resend(coid, reason, why)
         return True

@@ -23,6 +23,10 @@ class _Killable(Protocol):
     def reason(self) -> str | None: ...
 
 
+class _Tripping(Protocol):
+    def status(self) -> Mapping[str, Any]: ...
+
+
 class _Halting(Protocol):
     def all(self) -> dict[str, str]: ...
 
@@ -51,6 +55,7 @@ class Parts:
     intake: Any
     wrapper: Any
     halts: _Halting
+    trips: _Tripping
     epoch: int
     clock: Clock
 
@@ -71,6 +76,7 @@ def picture(parts: Parts) -> Mapping[str, Any]:
         "kill_switch": parts.kill_switch.reason(),
         "kill_switch_file": str(parts.kill_switch.file),
         "halted": parts.halts.all(),
+        **parts.trips.status(),
         "epoch": parts.epoch,
         "account": None
         if account is None

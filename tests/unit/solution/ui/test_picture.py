@@ -53,6 +53,7 @@ def parts(**changed: Any) -> Parts:
         "intake": Thing(dead_letters=6),
         "wrapper": Thing(requests=7),
         "halts": Thing(all=lambda: {"AAPL": "why"}),
+        "trips": Thing(status=lambda: {"breaker": {"state": "closed"}, "flips": {}, "day": None}),
         "epoch": 3,
         "clock": ManualClock(),
     }
