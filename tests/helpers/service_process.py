@@ -132,7 +132,7 @@ class World:
     # --- services -------------------------------------------------------------------------
 
     def env(self, **changes: str) -> dict[str, str]:
-        """Settings of a service in this world; every cap is off, and so is what faults would trip."""
+        """Settings of a service in this world; caps are off, and what faults would trip."""
         return {
             "ALPACA_API_KEY": KEY,
             "ALPACA_SECRET_KEY": SECRET,
