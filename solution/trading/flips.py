@@ -92,13 +92,12 @@ class Flips:
         if not self._most or intent.identity.startswith(NOT_COUNTED):
             return
         symbol, now = intent.symbol, self._clock.epoch_ms()
+        if self._halts.reason(symbol) is not None:
+            self._begin_anew(symbol, now)  # once resumed; an order that rested does not count
+            return
         with self._mutex:
-            if self._halts.reason(symbol) is not None:
-                self._tickers.pop(symbol, None)  # once resumed, it begins anew
-                return
             if self._count(symbol, intent.side, now) <= self._most:
                 return
-            del self._tickers[symbol]
         self._halt(symbol, now)
 
     def changes(self) -> Mapping[str, int]:
@@ -128,11 +127,20 @@ class Flips:
         window = self._window_ms / 1000
         why = f"its orders changed side more than MAX_FLIPS={self._most} times in {window:g} s"
         try:
-            # The halt first: a crash between the two may halt it once more after a resume, no less.
+            # First: a crash between the two may halt it once more after a resume, and no less.
             self._halts.halt(symbol, why)
-            self._ledger.set_state(PREFIX + symbol, str(now_ms))
         except LedgerError as error:  # halted in memory; the service ends soon
             log.error("flips_not_kept", extra={"symbol": symbol, "detail": str(error)})  # noqa: TRY400 - one line
+        self._begin_anew(symbol, now_ms)
+
+    def _begin_anew(self, symbol: str, now_ms: int) -> None:
+        """What was executed until now counts no more, after a restart either."""
+        with self._mutex:
+            self._tickers.pop(symbol, None)
+        try:
+            self._ledger.set_state(PREFIX + symbol, str(now_ms), sync=False)
+        except LedgerError as error:
+            log.warning("flips_not_kept", extra={"symbol": symbol, "detail": str(error)})
 
 
 def _number(text: str | None) -> int:
