@@ -206,11 +206,13 @@ class Breaker:
 
     def _start(self) -> None:
         """A reset comes first: what stands in the row is not even looked at."""
-        if self._rules.reset or not self._rules.failures:
+        text = self._ledger.get_state(KEY)
+        if text is not None and (self._rules.reset or not self._rules.failures):
             self._ledger.delete_state(KEY)
-            self._states.lift(SOURCE)
+            log.warning("circuit_breaker_reset", extra={"detail": text})
+            text = None
         try:
-            standing = Standing.of(self._ledger.get_state(KEY))
+            standing = Standing.of(text)
         except ValueError as error:
             self._trip(f"the ledger's row cannot be read: {error}")
             return
