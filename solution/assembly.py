@@ -194,7 +194,7 @@ class Assembly:
             on_its_way=lambda coid: self.tracker.get(coid) is not None,
             trades_since=self._trades_since,
         )
-        self.tracker.on_rejected = self.trips.circuit.failed
+        self.tracker.on_rejected = self.trips.circuit.rejected
         self.tracker.on_executed = self.trips.flips.executed
         self.watch = OrderWatch(
             self.wrapper,

@@ -126,22 +126,19 @@ class Breaker:
         """One more failure, if it is news."""
         with self._mutex:
             self._settle_if_readable()
-            news, probed = self._run.failed(client_order_id), client_order_id == self._probe
-            standing, limit = self._standing, self._rules.failures
-            if probed:
-                self._probe = ""
-            if probed or (news and not standing.tripped and 0 < limit <= self._run.length):
-                self._trip(why)
-            elif news:
-                now = standing.at_ms if standing.tripped else self._clock.epoch_ms()
-                told = standing.why if standing.tripped else why
-                self._keep(replace(standing, failures=self._run.length, at_ms=now, why=told))
+            self._count(client_order_id, why, news=self._run.failed(client_order_id))
+
+    def rejected(self, client_order_id: str, why: str) -> None:
+        """The broker takes back that it took the order; its answer to the POST may come later."""
+        with self._mutex:
+            self._settle_if_readable()
+            self._count(client_order_id, why, news=self._run.rejected(client_order_id))
 
     def succeeded(self, client_order_id: str) -> None:
         """The run of failures ends; a probe closes the breaker."""
         with self._mutex:
-            self._run.succeeded(client_order_id)
-            if self._standing.is_clean:
+            counts = self._run.succeeded(client_order_id)
+            if not counts or self._standing.is_clean:
                 return  # nearly always: nothing is written
             self._settle_if_readable()
             if client_order_id == self._probe:
@@ -221,6 +218,16 @@ class Breaker:
             self._settle()
         else:
             self._states.lift(SOURCE)  # the row was deleted while nobody ran
+
+    def _count(self, client_order_id: str, why: str, *, news: bool) -> None:
+        standing, limit = self._standing, self._rules.failures
+        probed = client_order_id == self._probe
+        if probed or (news and not standing.tripped and 0 < limit <= self._run.length):
+            self._trip(why)
+        elif news:
+            now = standing.at_ms if standing.tripped else self._clock.epoch_ms()
+            told = standing.why if standing.tripped else why
+            self._keep(replace(standing, failures=self._run.length, at_ms=now, why=told))
 
     def _trip(self, why: str) -> None:
         self._probe = ""

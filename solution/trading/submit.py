@@ -161,7 +161,7 @@ class Submitter:
             failpoints.hit("submit.answered")
             if order.get("id") and order.get("client_order_id") == coid:
                 how = ("answered", f"HTTP 200 in {shown(work.post_took * 1e6)}")
-                self._breaker.succeeded(coid)  # first: the answer may be that it is rejected
+                self._breaker.succeeded(coid)
                 self._tracker.answered(coid, order, how=how)
             else:
                 # HTTP 200 with some other object: nothing is certain, so it is looked up.

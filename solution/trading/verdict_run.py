@@ -6,7 +6,8 @@ class VerdictRun:
 
     An order counts once, however often it fails. One that was accepted and is rejected later has
     failed, as if it had never been accepted: else a broker that takes every order and rejects each
-    a moment later would look sound. Not thread-safe.
+    a moment later would look sound. That is its last verdict, for the rejection may come by stream
+    before the answer to the POST does. Not thread-safe.
 
     Args:
         failures: of the run so far, from before this process.
@@ -16,10 +17,17 @@ class VerdictRun:
     def __init__(self, failures: int = 0, *, kept: int = 4096) -> None:
         self._kept = kept
         self._failed: dict[str, bool] = {}
+        self._rejected: set[str] = set()
         self._before = failures
         """Failures of the run that nothing more is known of."""
         self.length = failures
         """Failed orders since the last one that was accepted."""
+
+    def rejected(self, order: str) -> bool:
+        """As :meth:`failed`, and no acceptance counts after it."""
+        news = self.failed(order)
+        self._rejected.add(order)
+        return news
 
     def failed(self, order: str) -> bool:
         """Whether that is news; a second failure of the same order is none."""
@@ -35,12 +43,15 @@ class VerdictRun:
         self._trim()
         return True
 
-    def succeeded(self, order: str) -> None:
-        """The order was accepted."""
+    def succeeded(self, order: str) -> bool:
+        """The order was accepted; False when it is known to be rejected by now."""
+        if order in self._rejected:
+            return False
         self._failed.pop(order, None)
         self._failed[order] = False
         self.length = 0
         self._trim()
+        return True
 
     def _counted(self) -> int:
         """Of an accepted order that failed after all: those before its acceptance count again."""
@@ -55,3 +66,4 @@ class VerdictRun:
         if len(self._failed) > self._kept:
             oldest = next(iter(self._failed))
             self._before = self._before + 1 if self._failed.pop(oldest) else 0
+            self._rejected.discard(oldest)

@@ -406,7 +406,7 @@ class Rig:
             self.clock,
             on_its_way=lambda coid: self.tracker.get(coid) is not None,
         )
-        self.tracker.on_rejected = self.breaker.failed
+        self.tracker.on_rejected = self.breaker.rejected
         self.desk = FakeDesk(self.clock)
         self.halts = Halts(self.ledger)
         self.watch = OrderWatch(

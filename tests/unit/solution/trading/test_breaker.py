@@ -120,10 +120,14 @@ def test_retries_of_one_order_count_once() -> None:
 def test_orders_that_are_rejected_after_acceptance_open_it() -> None:
     """Although each was accepted before."""
     world = World()
-    for order in "abc":
+    for order in "ab":
         world.breaker.succeeded(order)
-        world.fail(order)
+        world.breaker.rejected(order, "why")
+    # The stream was faster than the answer to the POST.
+    world.breaker.rejected("c", "why")
+    world.breaker.succeeded("c")
     assert world.breaker.reason() is not None
+    assert world.row.failures == 3
 
 
 def test_success_after_success_writes_nothing() -> None:
@@ -403,18 +407,20 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.world = World(failures=3, cooldown=30.0)
         self.verdicts: dict[str, bool] = {}
+        self.rejected: set[str] = set()
         self.flying: set[str] = set()
         """Opening orders that were let through and have no verdict yet."""
         self.was_half = False
 
     def tell(self, order: str, *, failed: bool) -> None:
-        if not (failed and self.verdicts.get(order)):
+        if order not in self.rejected and not (failed and self.verdicts.get(order)):
             self.verdicts.pop(order, None)
             self.verdicts[order] = failed
 
     def forget_if_closed(self, before: str) -> None:
         if before != "closed" and self.state == "closed":
             self.verdicts.clear()
+            self.rejected.clear()
 
     @property
     def state(self) -> str:
@@ -426,6 +432,15 @@ class Machine(RuleBasedStateMachine):
         self.tell(order, failed=True)
         self.flying.discard(order)
         self.world.fail(order)
+        self.world.on_their_way.discard(order)
+
+    @rule(order=ORDERS)
+    def is_rejected_later(self, order: str) -> None:
+        """Which no acceptance that is heard of later undoes."""
+        self.tell(order, failed=True)
+        self.rejected.add(order)
+        self.flying.discard(order)
+        self.world.breaker.rejected(order, "why")
         self.world.on_their_way.discard(order)
 
     @rule(order=ORDERS)
@@ -470,6 +485,7 @@ class Machine(RuleBasedStateMachine):
         self.world.breaker.refresh()
         if had:
             self.verdicts.clear()
+            self.rejected.clear()
 
     @property
     def run_length(self) -> int:

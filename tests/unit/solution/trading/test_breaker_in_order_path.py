@@ -99,6 +99,21 @@ def test_an_order_that_is_rejected_later_counts() -> None:
     assert (rig.row(coid).state, failures(rig)) == (State.REJECTED, 1)
 
 
+def test_a_rejection_that_overtakes_the_answer_to_the_post_counts() -> None:
+    """The order stream was faster."""
+    rig = rig_of()
+
+    def overtaken(desk: Any, body: dict[str, Any]) -> dict[str, Any]:
+        order = dict(desk.place(body, status="accepted"))
+        desk.orders[body["client_order_id"]]["status"] = "rejected"
+        rig.hear(rig.update(body["client_order_id"], "rejected"))
+        return order
+
+    rig.desk.script.append(overtaken)
+    rig.send()
+    assert (rig.row(rig.only_coid()).state, failures(rig)) == (State.REJECTED, 1)
+
+
 def trip(rig: Rig) -> None:
     """Three unclear answers in a row, each for a ticker of its own."""
     rig.desk.script.extend([fail(UNCLEAR)] * 3)

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from solution.trading.verdict_run import VerdictRun
 
-EVENTS = st.lists(st.tuples(st.sampled_from("abcdefgh"), st.booleans()), max_size=60)
+KINDS = st.sampled_from(["failed", "rejected", "succeeded"])
+EVENTS = st.lists(st.tuples(st.sampled_from("abcdefgh"), KINDS), max_size=60)
 
 
 class Model:
@@ -13,11 +14,14 @@ class Model:
 
     def __init__(self) -> None:
         self.verdicts: dict[str, bool] = {}
+        self.final: set[str] = set()
 
-    def tell(self, order: str, failed: bool) -> None:
-        if not (failed and self.verdicts.get(order)):
+    def tell(self, order: str, kind: str) -> None:
+        failed = kind != "succeeded"
+        if order not in self.final and not (failed and self.verdicts.get(order)):
             self.verdicts = {o: v for o, v in self.verdicts.items() if o != order}
             self.verdicts[order] = failed
+        self.final |= {order} if kind == "rejected" else set()
 
     @property
     def run(self) -> int:
@@ -26,24 +30,24 @@ class Model:
 
 
 @given(EVENTS)
-def test_the_length_is_the_run_at_the_end(events: list[tuple[str, bool]]) -> None:
+def test_the_length_is_the_run_at_the_end(events: list[tuple[str, str]]) -> None:
     """After each verdict, in whatever order they come and however often."""
     run, model = VerdictRun(), Model()
-    for order, failed in events:
-        (run.failed if failed else run.succeeded)(order)
-        model.tell(order, failed)
+    for order, kind in events:
+        getattr(run, kind)(order)
+        model.tell(order, kind)
         assert run.length == model.run
 
 
 @given(EVENTS, st.integers(0, 5))
 def test_what_was_before_the_start_counts_until_an_order_is_accepted(
-    events: list[tuple[str, bool]], before: int
+    events: list[tuple[str, str]], before: int
 ) -> None:
     """A restart does not begin anew."""
     run, model = VerdictRun(before), Model()
-    for order, failed in events:
-        (run.failed if failed else run.succeeded)(order)
-        model.tell(order, failed)
+    for order, kind in events:
+        getattr(run, kind)(order)
+        model.tell(order, kind)
     seamless = before if all(model.verdicts.values()) else 0
     assert run.length == model.run + seamless
 
@@ -88,3 +92,11 @@ def test_a_forgotten_acceptance_ends_the_run_all_the_same() -> None:
     run.succeeded("f")
     run.failed("f")
     assert run.length == 4
+
+
+def test_a_rejection_that_overtakes_the_acceptance() -> None:
+    """The order stream was faster than the answer to the POST."""
+    run = VerdictRun()
+    assert run.rejected("a")
+    assert not run.succeeded("a")
+    assert run.length == 1
