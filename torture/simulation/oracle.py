@@ -114,7 +114,8 @@ class Oracle:
         self._rows: dict[str, Row] = {}
         self._events: dict[int, dict[str, str]] = {}
         self._seen_event = 0
-        self._by_ref: dict[Ref, Published] = {}
+        self._by_ref: dict[Ref, dict[str, Published]] = defaultdict(dict)
+        """By tag: after the loss of a tail Redis may give the id of a lost entry once more."""
         self._first_bodies: dict[str, tuple[str, bytes]] = {}
         self._posts_seen = 0
         self._newest: dict[Ref, tuple[int, int]] = {}
@@ -132,7 +133,7 @@ class Oracle:
 
     def add(self, entry: Published) -> None:
         self.published.append(entry)
-        self._by_ref[entry.ref] = entry
+        self._by_ref[entry.ref][entry.tag] = entry
 
     def on_delivery(self, stream: str, entry_id: str) -> None:
         self.delivered.setdefault((stream, entry_id), self.clock.monotonic())
@@ -284,7 +285,8 @@ class Oracle:
 
     def _check_gates(self, post: Any) -> None:
         row = self._rows.get(post.coid)
-        entry = self._by_ref.get((row.stream, row.entry_id)) if row is not None else None
+        named = self._by_ref.get((row.stream, row.entry_id), {}) if row is not None else {}
+        entry = named.get(post.tag)
         if not post.by_active:
             self.fail("I5", f"{post.coid} was sent by an instance that another had replaced")
         if post.killed:
@@ -292,7 +294,7 @@ class Oracle:
         closed = post.wall.timestamp() - GATES_TO_SEND
         if not session_open(type(post.wall).fromtimestamp(closed, post.wall.tzinfo)):
             self.fail("I5", f"{post.coid} was sent while the market was closed")
-        if entry is None or entry.tag != post.tag:
+        if entry is None:
             self.fail("I2", f"{post.coid} belongs to no signal")
             return
         # Fresh when it was read, a signal may wait in its lane; not so once its answer was unclear.
