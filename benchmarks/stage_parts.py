@@ -41,11 +41,11 @@ from solution.trading.compose import PipelineRules
 from solution.trading.desk import TradingDesk
 from solution.trading.duplicates import Duplicates
 from solution.trading.gates.view import GateRules
-from solution.trading.halts import Halts
 from solution.trading.kill_switch import KillSwitch
 from solution.trading.pipeline import Pipeline
 from solution.trading.schedule import Schedule
 from solution.trading.sizing import SizingRules
+from solution.trading.states import TradingStates
 from solution.trading.tracker import OrderTracker
 from solution.trading.turnstile import Turnstile
 from solution.trading.work import FreeLane, Lane, Work
@@ -190,7 +190,7 @@ class Parts:
             clock=clock,
             stop=threading.Event(),
             redis_ms=clock.epoch_ms,
-            halts=Halts(SqliteLedger("sqlite://")),
+            states=TradingStates(SqliteLedger("sqlite://"), clock),
             saga=None,
             turnstile=Turnstile(),
             starved=self._lanes.starved,

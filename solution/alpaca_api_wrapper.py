@@ -127,6 +127,12 @@ class AlpacaAPIWrapper:
             self.fence()
             self._client.cancel_order(order_id)
 
+    def cancel_all(self) -> Sequence[Mapping[str, Any]]:
+        """Every open order of the account in one request, whoever sent it."""
+        with self._slot(Priority.CANCEL):
+            self.fence()
+            return self._client.cancel_all_orders()
+
     def orders_since(
         self, since: datetime, priority: Priority
     ) -> Sequence[Mapping[str, Any]] | None:

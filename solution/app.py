@@ -150,10 +150,11 @@ class Trader:
         left += stop_in_order([made.workers], deadline)
         self._await_ends(Deadline(min(ENDS_WITHIN, deadline.left()), self._clock))
         made.wrapper.closing.set()
-        others = [made.watch, made.keeper, made.poller, made.stream, made.status]
+        others = [made.operations.control, made.operations.kills, made.watch, made.keeper]
+        others += [made.poller, made.stream, made.status]
         left += stop_in_order([*others, *filter(None, [made.file_check])], deadline)
         writing = Deadline(WRITE_WITHIN + deadline.left(), self._clock)
-        left += stop_in_order([made.writer, made.publisher, made.lease], writing)
+        left += stop_in_order([made.writer, made.publisher, made.state_keeper, made.lease], writing)
         made.client.close()
         startup.log_position_change(self._positions_at_start, made.portfolio.quantities())
         if left:

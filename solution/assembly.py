@@ -33,6 +33,7 @@ from solution.ledger.lease import LeaseKeeper
 from solution.ledger.outbox import OutboxPublisher
 from solution.ledger.store import Store
 from solution.ledger.writer import OutcomeWriter
+from solution.operations import Operations
 from solution.rate_limiter import RateLimiter
 from solution.redis_client import make_client
 from solution.runtime.lanes import Lanes
@@ -45,17 +46,17 @@ from solution.trading.compose import Composer, PipelineRules
 from solution.trading.desk import TradingDesk
 from solution.trading.duplicates import Duplicates
 from solution.trading.exit_saga import ExitSaga
-from solution.trading.halts import Halts
 from solution.trading.kill_switch import KillSwitch
 from solution.trading.legs import LegFinder
 from solution.trading.loss_check import LossCheck
 from solution.trading.open_orders import OpenOrders
 from solution.trading.orphans import Orphans
+from solution.trading.permission import Permission
 from solution.trading.pipeline import Pipeline
 from solution.trading.reconcile import AccountKeeper, Duties
-from solution.trading.restricting import LedgerRestrictions
 from solution.trading.schedule import Schedule
 from solution.trading.sizing import SizingRules
+from solution.trading.states import StateKeeper, TradingStates
 from solution.trading.submit import Submitter
 from solution.trading.tracker import OrderTracker
 from solution.trading.trips import Trips
@@ -120,9 +121,11 @@ class Assembly:
         )
         self.limiter.subscribe(self.lanes.wake)
         self._turnstile = Turnstile()
-        self.halts = Halts(ledger)
         self.duplicates = Duplicates(settings.gates.duplicate_window)
-        self.lease = LeaseKeeper(ledger, clock, also=self._read_again)
+        self.states = TradingStates(ledger, clock)
+        self.halts = self.states.halts
+        self.state_keeper = StateKeeper(self.states, clock, also=self._read_again)
+        self.lease = LeaseKeeper(ledger, clock)
         self.wrapper.fence = self.lease.check
         self.file_check = FileCheck(ledger.path, clock) if ledger.path else None
         self._build_outcomes()
@@ -130,7 +133,22 @@ class Assembly:
         self._build_listener()
         self.deployment = startup.deployment_of(account_id, settings)
         self._build_pipeline(sizing, self.deployment)
+        self.operations = Operations(
+            settings,
+            ledger=self.ledger,
+            states=self.states,
+            kill_switch=self.kill,
+            wrapper=self.wrapper,
+            tracker=self.tracker,
+            submitter=self.submitter,
+            outcomes=self.writer,
+            deployment=self.deployment,
+            connect=self.connect,
+            clock=clock,
+        )
         self.status = StatusPublisher(self.connect, settings.redis.group, self.consumer, self._told)
+        # A command waits for what it changes.
+        self.states.on_change = self.operations.kills.on_change = self.status.wake
         self.supervisor = Supervisor(self.services(), on_fatal=on_fatal, clock=clock)
 
     def _build_broker(self) -> None:
@@ -187,7 +205,7 @@ class Assembly:
             self._settings.limits,
             self._settings.breaker,
             ledger=self.ledger,
-            states=LedgerRestrictions(self.ledger, self._clock),
+            states=self.states,
             halts=self.halts,
             book=self.portfolio,
             clock=self._clock,
@@ -279,6 +297,15 @@ class Assembly:
             self._clock,
             self._stop,
         )
+        self.submitter = Submitter(
+            self.wrapper,
+            self.ledger,
+            self.tracker,
+            Permission(self.kill, self.states).denial,
+            self.lease.check,
+            self._clock,
+            self.trips.circuit,
+        )
         self.pipeline = Pipeline(
             rules=rules,
             desk=TradingDesk(
@@ -292,20 +319,12 @@ class Assembly:
             outcomes=self.writer,
             portfolio=self.portfolio,
             tracker=self.tracker,
-            submitter=Submitter(
-                self.wrapper,
-                self.ledger,
-                self.tracker,
-                self.kill.reason,
-                self.lease.check,
-                self._clock,
-                self.trips.circuit,
-            ),
+            submitter=self.submitter,
             kill=self.kill,
             clock=self._clock,
             stop=self._stop,
             redis_ms=self.listener.redis_ms,
-            halts=self.halts,
+            states=self.states,
             saga=saga if settings.orders.exit_cancels_resting else None,
             turnstile=self._turnstile,
             starved=self.lanes.starved,
@@ -359,11 +378,14 @@ class Assembly:
         """In the order of starting; stopping goes the other way, but for the listener."""
         return [
             self.lease,
+            self.state_keeper,
             self.publisher,
             self.writer,
             self.stream,
             self.watch,
             self.keeper,
+            self.operations.kills,
+            self.operations.control,
             self.poller,
             self.workers,
             self.listener,
@@ -413,7 +435,6 @@ class Assembly:
 
     def _read_again(self) -> None:
         """What people change in the ledger beside the running service."""
-        self.halts.refresh()
         self.trips.circuit.refresh()
 
     def _trades_since(self, since: datetime) -> list[Trade]:
@@ -471,8 +492,10 @@ class Assembly:
                 writer=self.writer,
                 intake=self.intake,
                 wrapper=self.wrapper,
-                halts=self.halts,
+                states=self.states,
                 trips=self.trips,
+                kills=self.operations.kills,
+                control=self.operations.control,
                 epoch=self.ledger.epoch,
                 clock=self._clock,
             )

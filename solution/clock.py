@@ -1,6 +1,7 @@
 """Time as an argument: wall clock in UTC, monotonic clock, and deadlines."""
 
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -45,6 +46,27 @@ class SystemClock:
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When something was asked, by both clocks: each of them may miss that the process was paused.
+
+    The monotonic one stands still while the machine is suspended, and the wall clock may be set
+    back.
+    """
+
+    monotonic: float
+    epoch_ms: int
+
+    @classmethod
+    def now(cls, clock: Clock) -> "Moment":
+        return cls(clock.monotonic(), clock.epoch_ms())
+
+    def is_younger_than(self, seconds: float, clock: Clock) -> bool:
+        """By both clocks; a wall clock that was set back tells nothing, which is no yes."""
+        slept_ms = clock.epoch_ms() - self.epoch_ms
+        return clock.monotonic() - self.monotonic < seconds and 0 <= slept_ms < seconds * 1000
 
 
 class Deadline:

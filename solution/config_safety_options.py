@@ -120,7 +120,6 @@ class SafetyOptions(BaseSettings):
         "Key that commands on that stream are signed with. Without one it takes only those that "
         "stop trading.",
         secret=True,
-        missing="control stream",
     )
 
     circuit_breaker_failures: Annotated[int, rule.whole(0, 1_000)] = option(

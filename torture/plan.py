@@ -10,8 +10,10 @@ POINTS: Mapping[str, int] = {
     "pipeline.started": 5,
     "pipeline.start_counted": 5,
     "pipeline.decided": 5,
+    "pipeline.last_look": 5,
     "submit.before_row": 5,
     "submit.row_durable": 5,
+    "submit.last_check": 5,
     "post.in_flight": 5,
     "submit.answered": 5,
     "writer.put": 6,
@@ -24,6 +26,7 @@ POINTS: Mapping[str, int] = {
     "recovery.orders_listed": 1,
     "recovery.started": 1,
     "listener.claimed": 1,
+    "states.read": 8,
 }
 """Where every life comes by, and the highest hit that is tried there."""
 RARE = (
@@ -41,6 +44,18 @@ RARE = (
     "saga.before_cancel",
     "saga.cancelled",
     "halts.halted",
+    "states.put",
+    "states.kept",
+    "states.stale",
+    "operator.halted",
+    "control.carried_out",
+    "control.remembered",
+    "kill.drained",
+    "kill.before_all",
+    "kill.before_cancel",
+    "kill.cancelled",
+    "kill.flatten_asked",
+    "kill.ended",
 )
 """Where only some lives come by: armed beside one of the others, whichever is met first."""
 UPGRADE, UPGRADE_WITHIN = "migration.before_commit", 3.0

@@ -1,46 +1,269 @@
-"""``signalpaca kill`` and ``resume``: the kill switch's file, and whether anybody looks at it."""
+"""``signalpaca kill``: no more orders, and what becomes of those that are there."""
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+import uuid
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
-from solution.clock import Deadline
+from solution.clock import Deadline, SystemClock
 from solution.commands.common import (
     FAILED,
     Failed,
-    WrongUsage,
+    Seconds,
     echo_json,
     json_option,
-    redis_of,
-    say,
     settings_of,
 )
-from solution.commands.halts import resume_ticker
+from solution.commands.operating import (
+    CONFIRM_WITHIN,
+    Line,
+    Told,
+    give,
+    line_to,
+    refusal_of,
+    warn,
+    who,
+)
 from solution.config import Settings
-from solution.ui.snapshot import read_all
+from solution.domain.control import Command, Verb
+from solution.domain.kills import KILL, TRADING_STATE, Kill, Stage, told
+from solution.domain.reasons import Reason
+from solution.domain.trading_state import Restriction, TradingState
+from solution.errors import ConfigError, LedgerError
+from solution.ledger import open_reader
+from solution.trading.states import OPERATOR, Lasting, written
+from solution.ui.terminal import part
 
-CONFIRM_WITHIN = 3.0
-"""Seconds; an instance looks at the file each second and before each POST."""
-EFFECT = "no new orders are sent; orders that rest at the broker are NOT cancelled"
+STAYS = "no new orders are sent; orders that rest at the broker are NOT cancelled"
+CANCELS = "no new orders are sent; open orders are cancelled"
+CLOSES = "no new orders are sent; open orders are cancelled, then positions are closed"
+LOOK_EVERY = 0.1
 
 
 @click.command()
+@click.option("--cancel-orders", is_flag=True, help="Cancel every open order of ours.")
+@click.option("--close-positions", is_flag=True, help="Cancel them, then close every position.")
+@click.option(
+    "--wait",
+    "seconds",
+    type=Seconds(min=0),
+    default=300.0,
+    show_default=True,
+    help="How long to follow the cancels.",
+)
 @json_option
 @click.pass_obj
-def kill(overrides: Mapping[str, str], *, as_json: bool) -> None:
-    """Stop all new orders. What rests at the broker is not cancelled."""
+def kill(
+    overrides: Mapping[str, str],
+    *,
+    cancel_orders: bool,
+    close_positions: bool,
+    seconds: float,
+    as_json: bool,
+) -> None:
+    """Stop all new orders, until `resume`. What rests at the broker stays, unless you say so."""
     settings = settings_of(overrides)
-    path = settings.gates.kill_switch_file
-    created = _create(path)
-    if not as_json:
-        click.echo(f"{'created' if created else 'it was on already:'} {path}: {EFFECT}")
-    confirmed = _confirm(settings, lambda reason: reason is not None, as_json=as_json)
-    told = {"kill_switch_file": str(path), "created": created, "instances": confirmed}
-    _conclude(confirmed, told, "does not look at this file", killed=True, as_json=as_json)
+    wanted = Kill(
+        id=uuid.uuid4().hex,
+        by=who(),
+        at_ms=SystemClock().epoch_ms(),
+        cancel_orders=cancel_orders,
+        close_positions=close_positions,
+    )
+    with line_to(settings) as line:
+        _Killing(settings, line, wanted, seconds, as_json=as_json).run()
+
+
+class _Killing:
+    """One run of the command.
+
+    Args:
+        wait: seconds to follow the cancels.
+    """
+
+    def __init__(
+        self, settings: Settings, line: Line, wanted: Kill, wait: float, *, as_json: bool
+    ) -> None:
+        self._settings = settings
+        self._line = line
+        self._kill = wanted
+        self._wait = wait
+        self._as_json = as_json
+        self._told = Told()
+        self._created: bool | None = None
+        self._wrong: list[str] = []
+        self._last = ""
+
+    def run(self) -> None:
+        """Stop first, by every way there is; then look who confirms it, and follow the cancels."""
+        self._create_file()
+        kill = self._kill
+        row = {KILL + kill.id: kill.written()}
+        self._told = give(self._settings, self._line, _command(kill), _state(kill), row)
+        for failure in self._told.failures():
+            warn(failure)
+        if self._created is None and not self._told.given:
+            raise Failed("nothing was stopped: none of the ways above worked")
+        instances = self._confirm()
+        self._follow(instances)
+        if self._as_json:
+            echo_json(self._report(instances))
+        for text in self._wrong:
+            warn(text)
+        if self._wrong:
+            raise click.exceptions.Exit(FAILED)
+
+    # --- stopping -------------------------------------------------------------------------------
+
+    def _create_file(self) -> None:
+        """The file works without ledger and Redis."""
+        path = self._settings.gates.kill_switch_file
+        effect = CLOSES if self._kill.close_positions else STAYS
+        effect = CANCELS if self._kill.cancel_orders and effect is STAYS else effect
+        try:
+            self._created = _create(path)
+        except Failed as error:
+            warn(error.message)
+            self._say(effect)
+            return
+        self._say(f"{'created' if self._created else 'it was on already:'} {path}: {effect}")
+
+    def _confirm(self) -> dict[str, str | None]:
+        """Each running instance's reason not to send, once all have one or time is up."""
+        found = self._line.until(lambda shown: all(map(refusal_of, shown.values())), CONFIRM_WITHIN)
+        self._told.snapshots = found
+        if found is None:
+            self._wrong.append(f"not confirmed by any instance: {self._line.trouble}")
+            return {}
+        reasons = {name: refusal_of(snapshot) for name, snapshot in found.items()}
+        for name, reason in reasons.items():
+            self._say(f"{name}: {reason or 'sends orders'}")
+        if not reasons:
+            warn(f"no instance of group {self._settings.redis.group} runs now")
+        if sending := [name for name, reason in reasons.items() if reason is None]:
+            self._wrong.append(
+                f"not confirmed within {CONFIRM_WITHIN:g} s: {', '.join(sending)} still sends "
+                "orders; compare LEDGER_URL, CONTROL_STREAM, KILL_SWITCH_FILE and the directory "
+                "it was started in"
+            )
+        return reasons
+
+    # --- following ------------------------------------------------------------------------------
+
+    def _follow(self, instances: Mapping[str, str | None]) -> None:
+        """Until the kill is at its end; carried out here when nobody does."""
+        taken = self._watch(CONFIRM_WITHIN, lambda kill: kill.stage is not Stage.NEW)
+        if not taken and not self._kill.cancels:
+            return
+        if not taken and not instances:
+            # A fifth of a second, which a command that only stops has better things to do with.
+            from solution.commands.killing import carry_out
+
+            self._say("no instance carries it out: done from here")
+            self._kill = carry_out(self._settings, self._kill, self._tell, self._wait)
+        elif taken:
+            self._watch(self._wait, lambda kill: kill.ended)
+        if self._kill.stage is Stage.DONE:
+            self._conclude()
+        elif self._kill.stage is Stage.ABANDONED:
+            self._wrong.append("trading was resumed before the kill was at its end")
+        elif taken:
+            self._wrong.append(
+                f"not at its end after {self._wait:g} s: {told(self._kill)}; "
+                "it goes on, see signalpaca status"
+            )
+        elif instances:
+            self._wrong.append("NO ORDERS ARE CANCELLED: no instance has taken the command")
+        else:
+            self._wrong.append(f"NO END: {told(self._kill)}; give the command again")
+
+    def _conclude(self) -> None:
+        kill = self._kill
+        if kill.close_positions:
+            self._say(f"positions: closing them is asked for (flatten {kill.id})")
+            if not self._told.snapshots:
+                warn("nobody closes positions now: start the service, or do it at the broker")
+
+    def _watch(self, seconds: float, over: Any) -> bool:
+        """Tell each change of where it stands; whether it came so far in time."""
+        deadline, tick = Deadline(seconds), threading.Event()
+        while True:
+            found = self._look()
+            if found is not None:
+                self._kill = found
+                self._tell(found)
+                if over(found):
+                    return True
+            if deadline.passed() or (found is None and not self._told.snapshots and self._nobody):
+                return False
+            tick.wait(LOOK_EVERY)
+
+    @property
+    def _nobody(self) -> bool:
+        """Whether it is known that no instance runs: Redis says so."""
+        return self._told.snapshots is not None
+
+    def _look(self) -> Kill | None:
+        """Where it stands: as an instance says, else as the ledger does."""
+        name = self._kill.id
+        for snapshot in (self._line.snapshots() or {}).values():
+            shown = part(part(snapshot, "kills"), name)
+            if shown:
+                return Kill.read(name, shown)
+        if self._told.ledger:
+            return None
+        try:
+            with open_reader(self._settings.ledger.url) as reader:
+                row = reader.get_state(KILL + name)
+        except (ConfigError, LedgerError):
+            return None
+        if row is None:
+            self._kill.stage = Stage.ABANDONED
+            return self._kill
+        found = Kill.read(name, row)
+        return None if found.stage is Stage.NEW else found
+
+    def _tell(self, kill: Kill) -> None:
+        """Each change once."""
+        before, self._last = self._last, told(kill)
+        if before != self._last:
+            self._say(self._last)
+
+    def _say(self, text: str) -> None:
+        if not self._as_json:
+            click.echo(text)
+
+    def _report(self, instances: Mapping[str, str | None]) -> dict[str, Any]:
+        return {
+            "kill_switch_file": str(self._settings.gates.kill_switch_file),
+            "created": self._created,
+            **self._told.ways(),
+            "instances": instances,
+            "kill": self._kill.shown(),
+            "confirmed": not self._wrong,
+            "trouble": self._wrong,
+        }
+
+
+def _command(kill: Kill) -> Command:
+    return Command(
+        verb=Verb.KILL,
+        id=kill.id,
+        cancel_orders=kill.cancel_orders,
+        close_positions=kill.close_positions,
+        by=kill.by,
+    )
+
+
+def _state(kill: Kill) -> dict[str, str]:
+    why = f"killed by {kill.by}"
+    halted = Restriction(TradingState.HALTED, Reason.TRADING_HALTED, why)
+    state = written(Lasting(halted, kill.at_ms))
+    return {TRADING_STATE + OPERATOR: state}
 
 
 def _create(path: Path) -> bool:
@@ -56,90 +279,3 @@ def _create(path: Path) -> bool:
     except OSError as e:
         raise Failed(f"{path} cannot be created: {e.strerror or e}") from None
     return True
-
-
-@click.command()
-@click.argument("ticker", required=False)
-@json_option
-@click.pass_obj
-def resume(overrides: Mapping[str, str], *, ticker: str | None, as_json: bool) -> None:
-    """Send orders again: of TICKER, which the service halted, or of all, which kill stopped."""
-    settings = settings_of(overrides)
-    if ticker is None:
-        _resume_all(settings, as_json=as_json)
-    elif not ticker.strip():  # `resume "$TICKER"` with an unset variable is not meant for all
-        raise WrongUsage("TICKER is empty; leave it out to send orders of all tickers again")
-    else:
-        resume_ticker(settings, ticker, as_json=as_json)
-
-
-def _resume_all(settings: Settings, *, as_json: bool) -> None:
-    path = settings.gates.kill_switch_file
-    try:
-        path.unlink()
-        removed = True
-    except FileNotFoundError:
-        removed = False
-    except OSError as e:
-        raise Failed(f"{path} cannot be removed: {e.strerror or e}") from None
-    if not as_json:
-        click.echo(f"removed {path}" if removed else f"{path} did not exist")
-    if settings.gates.kill_switch:
-        click.echo("KILL_SWITCH is set: unset it and restart; resume cannot undo it", err=True)
-    confirmed = _confirm(settings, lambda reason: reason is None, as_json=as_json)
-    told = {"kill_switch_file": str(path), "removed": removed, "instances": confirmed}
-    _conclude(confirmed, told, "still refuses", killed=False, as_json=as_json)
-    if settings.gates.kill_switch:
-        raise click.exceptions.Exit(FAILED)
-
-
-def _confirm(
-    settings: Settings, wanted: Callable[[str | None], bool], *, as_json: bool
-) -> dict[str, str | None]:
-    """Each running instance's reason not to send, once all are as wanted or time is up."""
-    try:
-        reasons = _reasons(settings, wanted)
-    except Failed as e:
-        raise Failed(f"not confirmed by any instance: {e.message}") from None
-    if not as_json:
-        for name, reason in reasons.items():
-            say(f"{name}: {reason or 'sends orders'}")
-        if not reasons:
-            click.echo(f"no instance of group {settings.redis.group} runs now", err=True)
-    return reasons
-
-
-def _reasons(settings: Settings, wanted: Callable[[str | None], bool]) -> dict[str, str | None]:
-    deadline, tick = Deadline(CONFIRM_WITHIN), threading.Event()
-    with redis_of(settings) as client:
-        while True:
-            found = read_all(client, settings.redis.group)
-            reasons = {name: _reason(snapshot) for name, snapshot in sorted(found.items())}
-            if all(map(wanted, reasons.values())) or deadline.passed():
-                return reasons
-            tick.wait(0.1)
-
-
-def _reason(snapshot: Mapping[str, Any]) -> str | None:
-    reason = snapshot.get("kill_switch")
-    return None if reason is None else str(reason)
-
-
-def _conclude(
-    reasons: Mapping[str, str | None],
-    told: Mapping[str, Any],
-    why: str,
-    *,
-    killed: bool,
-    as_json: bool,
-) -> None:
-    wrong = [name for name, reason in reasons.items() if (reason is not None) != killed]
-    if as_json:
-        echo_json({**told, "confirmed": not wrong})
-    if wrong:
-        click.echo(
-            f"not confirmed within {CONFIRM_WITHIN:g} s: {', '.join(wrong)} {why}; "
-            "compare KILL_SWITCH_FILE and the directory it was started in, and KILL_SWITCH",
-            err=True,
-        )
-        raise click.exceptions.Exit(FAILED)

@@ -17,6 +17,8 @@ class Event(StrEnum):
     UNKNOWN = "unknown"
     EXPIRED_UNCONFIRMED = "expired_unconfirmed"
     CORRECTED = "corrected"
+    CONTROL_REFUSED = "control_refused"
+    """About no signal: an entry of the control stream that was not carried out."""
 
 
 class ExecutionEvent(NamedTuple):

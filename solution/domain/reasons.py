@@ -125,6 +125,11 @@ class Reason(_Explained):
         "The trading state could not be read from the ledger for more than a second.",
         "See the log; nothing is sent until it can be read.",
     )
+    CONTROL_REFUSED = (
+        "CONTROL_REFUSED",
+        "An entry of the control stream was no command, or one that is not carried out.",
+        "The message says why. If nobody of you wrote it, find out who can write there.",
+    )
     CIRCUIT_OPEN = (
         "CIRCUIT_OPEN",
         "The circuit breaker is open: too many orders in a row failed at the broker.",

@@ -22,7 +22,7 @@ def open_ledger(url: str, *, fsync_before_post: bool = False, clock: Clock | Non
         LedgerError: not a ledger, one of a newer version, or it cannot be reached or written.
     """
     if is_postgres(url):
-        _require_driver()
+        require_driver()
         from solution.ledger.postgres import PostgresLedger
 
         return PostgresLedger(url, fsync_before_post=fsync_before_post, clock=clock)
@@ -39,7 +39,7 @@ def open_reader(url: str) -> LedgerReader:
         LedgerError: no ledger there, one of a newer version, or it cannot be read.
     """
     if is_postgres(url):
-        _require_driver()
+        require_driver()
         from solution.ledger.postgres_session import PostgresSource
 
         return LedgerReader(PostgresSource(url))
@@ -52,7 +52,8 @@ def open_reader(url: str) -> LedgerReader:
     return LedgerReader(SqliteSource(path))
 
 
-def _require_driver() -> None:
+def require_driver() -> None:
+    """Raise ConfigError where PostgreSQL's driver, an extra, is not installed."""
     try:
         import psycopg  # noqa: F401 - only whether it can be imported
     except ImportError as error:

@@ -4,7 +4,7 @@ Deleting it is a reset: the service reads the row again each second while the br
 before it writes to it.
 """
 
-from solution.ledger import halts, open_reader
+from solution.ledger import beside, open_reader
 from solution.ledger.reader import LedgerReader
 
 KEY = "circuit_breaker_state"
@@ -35,4 +35,4 @@ def clear(url: str) -> bool:
     Raises:
         ConfigError, LedgerError: as :func:`row`, or nothing was cleared.
     """
-    return row(url) is not None and halts.delete(url, KEY)
+    return bool(beside.forget(url, KEY.__eq__))

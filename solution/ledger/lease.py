@@ -12,11 +12,9 @@ young enough.
 
 import logging
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
-from solution.clock import Clock
+from solution.clock import Clock, Moment
 from solution.errors import LeaseLost, LedgerBusy, LedgerError
 from solution.runtime.service import Fatal, Service
 
@@ -38,23 +36,6 @@ class LeasedLedger(Protocol):
     def acquire_lease(self, holder: str, ttl: float) -> int | None: ...
     def renew_lease(self, ttl: float) -> None: ...
     def release_lease(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """When the ledger was last asked for the lease and gave it, by both clocks."""
-
-    monotonic: float
-    epoch_ms: int
-
-    @classmethod
-    def now(cls, clock: Clock) -> "_Asked":
-        return cls(clock.monotonic(), clock.epoch_ms())
-
-    def is_younger_than(self, seconds: float, clock: Clock) -> bool:
-        """By both clocks; a wall clock that was set back tells nothing, which is no yes."""
-        slept_ms = clock.epoch_ms() - self.epoch_ms
-        return clock.monotonic() - self.monotonic < seconds and 0 <= slept_ms < seconds * 1000
 
 
 def wait_for_lease(
@@ -92,7 +73,6 @@ class LeaseKeeper(Service):
     Args:
         ledger: whose lease is held.
         clock: monotonic and wall time: the one or the other runs on while the process is paused.
-        also: done beside each renewal (rereading what operators changed); must not block long.
         ttl: seconds.
     """
 
@@ -101,21 +81,18 @@ class LeaseKeeper(Service):
         ledger: LeasedLedger,
         clock: Clock,
         *,
-        also: Callable[[], None] = lambda: None,
         ttl: float = LEASE_TTL,
     ) -> None:
         super().__init__("lease-keeper", clock=clock)
         self._ledger = ledger
         self._ttl = ttl
-        self._also = also
-        self._asked: _Asked | None = None
+        self._asked: Moment | None = None
         self._failing: float | None = None
 
     def step(self) -> float:
         began = self._clock.monotonic()
         try:
             self._renew()
-            self._also()
         except LeaseLost as error:
             raise Fatal(str(error)) from error
         except LedgerError as error:
@@ -147,7 +124,7 @@ class LeaseKeeper(Service):
 
     def _renew(self) -> None:
         # The time before the question: the answer may have been long on its way.
-        asked = _Asked.now(self._clock)
+        asked = Moment.now(self._clock)
         self._ledger.renew_lease(self._ttl)
         self._asked = asked
 

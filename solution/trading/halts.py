@@ -6,20 +6,14 @@ The ledger is the authority (keys ``halted:SYMBOL``), so that a restart keeps a 
 
 import logging
 import threading
-from typing import Protocol
+from collections.abc import Mapping
 
 from solution import failpoints
+from solution.trading.state_rows import StateLedger, StateRows
 
 log = logging.getLogger(__name__)
 
 PREFIX = "halted:"
-
-
-class HaltLedger(Protocol):
-    """Where halts are kept."""
-
-    def set_state(self, key: str, value: str) -> None: ...
-    def states(self, prefix: str) -> dict[str, str]: ...
 
 
 class Halts:
@@ -27,21 +21,23 @@ class Halts:
 
     Args:
         ledger: read once here and again at each :meth:`refresh`.
+        rows: where they are kept together with others, if they are.
     """
 
-    def __init__(self, ledger: HaltLedger) -> None:
-        self._ledger = ledger
-        self._mutex = threading.Lock()
-        self._reasons: dict[str, str] = {}
+    def __init__(self, ledger: StateLedger, rows: StateRows | None = None) -> None:
+        self._rows = rows or StateRows(ledger, (PREFIX,))
+        self._told: frozenset[str] = frozenset()
+        # A leaf: only so that a ticker that was resumed is told once.
+        self._telling = threading.Lock()
         self.refresh()
 
     def reason(self, symbol: str) -> str | None:
         """Why the ticker must not trade, or None."""
-        return self._reasons.get(symbol)
+        return of_symbol(self._rows.rows, PREFIX, symbol)
 
     def all(self) -> dict[str, str]:
         """Symbol → reason."""
-        return dict(self._reasons)
+        return under(self._rows.rows, PREFIX)
 
     def halt(self, symbol: str, why: str) -> None:
         """Stop the ticker; durable on return.
@@ -49,10 +45,7 @@ class Halts:
         Raises:
             LedgerError: it is halted in this process only.
         """
-        # The mutex spans the write: a refresh that had read before it would lift the halt again.
-        with self._mutex:
-            self._reasons = {**self._reasons, symbol: why}
-            self._ledger.set_state(PREFIX + symbol, why)
+        self._rows.put(PREFIX + symbol, why)
         failpoints.hit("halts.halted")
         log.error("ticker_halted", extra={"symbol": symbol, "detail": why})
 
@@ -62,9 +55,34 @@ class Halts:
         Raises:
             LedgerError: unchanged.
         """
-        with self._mutex:
-            found = self._ledger.states(PREFIX)
-            before = self._reasons
-            self._reasons = {key.removeprefix(PREFIX): why for key, why in found.items()}
-        for symbol in sorted(before.keys() - self._reasons.keys()):
+        self._rows.refresh()
+        self.tell_resumed()
+
+    def tell_resumed(self) -> None:
+        """Log which tickers are halted no more."""
+        with self._telling:
+            before, self._told = self._told, frozenset(self.all())
+            gone = before - self._told
+        for symbol in sorted(gone):
             log.warning("ticker_resumed", extra={"symbol": symbol})
+
+
+def under(rows: Mapping[str, str], prefix: str) -> dict[str, str]:
+    """Of these rows, what follows the prefix → value."""
+    return {k.removeprefix(prefix): v for k, v in rows.items() if k.startswith(prefix)}
+
+
+def plain(symbol: str) -> str:
+    """A symbol without what its spellings differ in: ``BTCUSD`` for ``btc/usd``."""
+    return symbol.upper().replace("/", "")
+
+
+def of_symbol(rows: Mapping[str, str], prefix: str, symbol: str) -> str | None:
+    """The value of a ticker's row; a person may have spelled it in another way than the broker."""
+    if not rows:
+        return None
+    found = rows.get(prefix + symbol)
+    if found is None:
+        wanted = plain(symbol)
+        found = next((v for k, v in under(rows, prefix).items() if plain(k) == wanted), None)
+    return found

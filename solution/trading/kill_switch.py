@@ -29,3 +29,15 @@ class KillSwitch:
         except OSError as e:
             return f"the kill switch file {self.file} cannot be read: {e.strerror}"
         return f"the kill switch file {self.file} exists"
+
+    def lift(self) -> bool:
+        """Remove the file; whether there was one.
+
+        Raises:
+            OSError: it is still there.
+        """
+        try:
+            self.file.unlink()
+        except FileNotFoundError:
+            return False
+        return True

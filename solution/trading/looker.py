@@ -13,8 +13,8 @@ from solution.domain.market import Market
 from solution.trading.compose import Composer, PipelineRules
 from solution.trading.duplicates import Duplicates
 from solution.trading.gates.view import View
-from solution.trading.halts import Halts
 from solution.trading.kill_switch import KillSwitch
+from solution.trading.states import TradingStates
 from solution.trading.tracker import OrderTracker
 from solution.trading.work import Work
 
@@ -68,7 +68,7 @@ class Looker:
         portfolio: Portfolio,
         tracker: OrderTracker,
         kill: KillSwitch,
-        halts: Halts,
+        states: TradingStates,
         clock: Clock,
         redis_ms: Callable[[], int],
         starved: Callable[[], float],
@@ -82,7 +82,7 @@ class Looker:
         self._portfolio = portfolio
         self._tracker = tracker
         self._kill = kill
-        self._halts = halts
+        self._states = states
         self._clock = clock
         self._redis_ms = redis_ms
         self._starved = starved
@@ -109,11 +109,12 @@ class Looker:
             age=(self._redis_ms() - signal.oldest_ms()) / 1000,
             starved=self.starved_for(work, now) if work.fresh else 0.0,
             waited=waited,
-            killed=self._kill.reason(),
+            killed=None if work.exempt else self._kill.reason(),
+            restriction=None if work.exempt else self._states.restriction(symbol),
             breaker=self._tripping.breaker(beside),
             account=self._portfolio.account(),
             day=self._tripping.day(),
-            halted=self._halts.reason(symbol),
+            halted=None if work.exempt else self._states.halts.reason(symbol),
             duplicate_of=self._duplicates.earlier(signal),
             resting=self._tracker.resting(symbol),
             quote=quote,

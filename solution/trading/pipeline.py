@@ -27,10 +27,11 @@ from solution.trading.endings import Endings
 from solution.trading.exit_saga import Cleared, ExitSaga, Resting
 from solution.trading.gates import SIGNAL_GATES, first_denial
 from solution.trading.gates.view import Denial, View
-from solution.trading.halts import Halts
 from solution.trading.kill_switch import KillSwitch
 from solution.trading.known import KnownSignals
 from solution.trading.looker import Looker, MarketDesk, Tripping
+from solution.trading.permission import Permission
+from solution.trading.states import TradingStates
 from solution.trading.submit import Submitter
 from solution.trading.tracker import OrderTracker
 from solution.trading.turnstile import Turnstile
@@ -84,7 +85,7 @@ class Pipeline:
         clock: Clock,
         stop: threading.Event,
         redis_ms: Callable[[], int],
-        halts: Halts,
+        states: TradingStates,
         saga: ExitSaga | None,
         turnstile: Turnstile,
         starved: Callable[[], float],
@@ -98,7 +99,7 @@ class Pipeline:
         self._portfolio = portfolio
         self._tracker = tracker
         self._submitter = submitter
-        self._kill = kill
+        self._permission = Permission(kill, states)
         self._clock = clock
         self._stop = stop
         self._saga = saga
@@ -109,7 +110,7 @@ class Pipeline:
             portfolio=portfolio,
             tracker=tracker,
             kill=kill,
-            halts=halts,
+            states=states,
             clock=clock,
             redis_ms=redis_ms,
             starved=starved,
@@ -244,7 +245,7 @@ class Pipeline:
             if self._rules.dry_run:
                 self._endings.dry(work, lane, intent)
                 return
-            self._last_look()
+            self._last_look(work, intent)
             sent = True
             self._send(work, lane, slot, intent, view)
         except BaseException as e:
@@ -343,11 +344,12 @@ class Pipeline:
         lack, limit = self._composer.toward_target(work, view, held)
         return saga.against(signal, symbol, held, lack, limit) if lack else []
 
-    def _last_look(self) -> None:
-        """The kill switch once more: it may have been thrown since the gates looked."""
-        killed = self._kill.reason()
-        if killed is not None:
-            raise Refused(Reason.KILL_SWITCH, killed)
+    def _last_look(self, work: Work, intent: Intent) -> None:
+        """Kill switch and trading state once more: they may have changed since the gates looked."""
+        failpoints.hit("pipeline.last_look")
+        denial = self._permission.denial(intent, work)
+        if denial is not None:
+            raise Refused(denial.reason, denial.message)
 
     def _send(self, work: Work, lane: Lane, slot: Slot, intent: Intent, view: View) -> None:
         now = self._clock.epoch_ms()

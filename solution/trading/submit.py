@@ -5,6 +5,7 @@ guessed; an answer that says "nothing happened" lets the same body go out again.
 module builds a second body for a row.
 """
 
+import functools
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -28,10 +29,15 @@ from solution.errors import (
 from solution.rate_limiter import Slot
 from solution.trading.blame import counts
 from solution.trading.breaker import Failures, NoBreaker
+from solution.trading.gates.view import Denial
 from solution.trading.tracker import OrderTracker
 from solution.trading.work import Lane, Work
 
 log = logging.getLogger(__name__)
+
+CHECKS_WITHIN = 0.25
+"""Seconds that the last checks before a POST may take together: what the first one saw is old by
+then, and so is what the gates saw."""
 
 
 class _SwitchedOff(NotSent):
@@ -54,7 +60,7 @@ class Submitter:
     """Sends a decided order.
 
     Args:
-        killed: why nothing may be sent, or None; the last thing asked before every POST.
+        denied: why the order may not be sent now, or None; asked last before every POST.
         fence: raises LeaseLost where another instance trades by now; asked before every POST, and
             again right before its first byte leaves.
         clock: measures what a request takes.
@@ -66,18 +72,26 @@ class Submitter:
         desk: PostDesk,
         ledger: Ledger,
         tracker: OrderTracker,
-        killed: Callable[[], str | None],
+        denied: Callable[[Intent, Work], Denial | None],
         fence: Callable[[], None],
         clock: Clock,
         breaker: Failures | None = None,
     ) -> None:
         self._clock = clock
         self._breaker: Failures = breaker or NoBreaker()
-        self._killed = killed
+        self._denied = denied
         self._fence = fence
         self._desk = desk
         self._ledger = ledger
         self._tracker = tracker
+        self._flying: set[str] = set()
+
+    def in_flight(self) -> frozenset[str]:
+        """Orders whose POST has passed its last checks, perhaps, and is not answered or UNKNOWN.
+
+        Whoever forbids more and then waits until none of these is left knows that nothing follows.
+        """
+        return frozenset(tuple(self._flying))
 
     def begin(self, intent: Intent, work: Work, lane: Lane, *, keeps_lane: bool) -> None:
         """Make the row durable; :meth:`post` must follow.
@@ -134,7 +148,13 @@ class Submitter:
             LedgerError: nobody knows whether it did; nothing was sent.
         """
         self._fence()
-        return self._stopped(intent) or self._post(intent, work, slot)
+        coid = intent.client_order_id
+        # Before the question: a state that is set after it must find the order here.
+        self._flying.add(coid)
+        try:
+            return self._stopped(intent, work) or self._post(intent, work, slot)
+        finally:
+            self._flying.discard(coid)
 
     def _post(self, intent: Intent, work: Work, slot: Slot) -> bool:
         """The one request, and what each kind of answer means."""
@@ -188,12 +208,13 @@ class Submitter:
             work.stages.ends("send", began)
         work.posting = True
         try:
-            return self._desk.submit(slot, intent.body, self._before_send)
+            check = functools.partial(self._before_send, intent, work)
+            return self._desk.submit(slot, intent.body, check)
         finally:
             work.posting = False
             work.post_took = self._clock.monotonic() - began
 
-    def _before_send(self) -> None:
+    def _before_send(self, intent: Intent, work: Work) -> None:
         """Connecting may have taken seconds, and the process may have slept in them.
 
         What is left between this and the kernel are microseconds. A process that is stopped just
@@ -201,14 +222,19 @@ class Submitter:
         the broker takes an id once, so it is late and not a second order.
 
         Raises:
-            NotSent: the kill switch was thrown; the gates say so at the next try.
+            NotSent: the order is not allowed any more; the gates say so at the next try.
             LeaseLost, LedgerError: as :meth:`post`.
         """
-        killed = self._killed()
-        if killed is not None:
-            raise _SwitchedOff(f"POST /v2/orders: not sent: {killed}")
+        began = self._clock.monotonic()
+        failpoints.hit("submit.last_check")
+        denial = self._denied(intent, work)
+        if denial is not None:
+            raise _SwitchedOff(f"POST /v2/orders: not sent: {denial.message}")
         # Last: the switch is a file, and looking at it lets other threads run.
         self._fence()
+        took = self._clock.monotonic() - began
+        if took > CHECKS_WITHIN:
+            raise _SwitchedOff(f"POST /v2/orders: not sent: the last checks took {took:.1f} s")
 
     def _not_taken(self, client_order_id: str, work: Work, error: BrokerError) -> None:
         """Nothing happened at the broker: the same body is to go out again."""
@@ -219,20 +245,23 @@ class Submitter:
         self._tracker.repeated(client_order_id, "not_taken", words, time=work.tries + 1)
         work.resend = client_order_id
 
-    def _stopped(self, intent: Intent) -> bool:
-        """The last look before anything leaves: switch or breaker may have changed since the gates.
+    def _stopped(self, intent: Intent, work: Work) -> bool:
+        """The last look before anything leaves: it may be forbidden since the gates looked.
 
         Nothing more is sent of the row then. What was sent of it before is not thereby undone.
         """
         coid = intent.client_order_id
-        reason, why = Reason.KILL_SWITCH, self._killed()
-        if why is None and intent.reserved_cash > 0:  # what only reduces reserves none
-            reason, why = Reason.CIRCUIT_OPEN, self._breaker.claim(coid)
-        if why is None:
+        denial = self._denied(intent, work) or self._unclaimed(intent)
+        if denial is None:
             return False
         tracked = self._tracker.get(coid)
         if tracked is not None and tracked.may_exist:
-            self._tracker.expire_unconfirmed(coid, why)
+            self._tracker.expire_unconfirmed(coid, denial.message)
         else:
-            self._tracker.stopped_before_resend(coid, reason, why)
+            self._tracker.stopped_before_resend(coid, denial.reason, denial.message)
         return True
+
+    def _unclaimed(self, intent: Intent) -> Denial | None:
+        """What only reduces a position reserves no cash, and passes an open breaker."""
+        why = self._breaker.claim(intent.client_order_id) if intent.reserved_cash > 0 else None
+        return None if why is None else Denial(Reason.CIRCUIT_OPEN, why)

@@ -95,6 +95,10 @@ class Verdicts:
         with self._mutex:
             return tuple(t.as_resting() for t in self._registry.of_symbol(symbol) if t.is_resting)
 
+    def count_unclear(self) -> int:
+        """How many orders may be at the broker, are looked up, and are not given up yet."""
+        return sum(1 for tracked in self.open_orders() if tracked.may_exist)
+
     def __len__(self) -> int:
         return len(self._registry.on_their_way)
 

@@ -29,6 +29,7 @@ class Work:
         resend: client_order_id of a row whose stored body may be POSTed (again); "" for none.
         tries: how often the broker could not be reached for it.
         fields: the raw entry, kept should it become a dead letter.
+        exempt: an operator's flatten: sent whatever the trading state and the kill switch say.
         stages: how long each took, once a worker has it.
         posting: its request is at the broker, whose answer is awaited.
         post_took: seconds that the last request took, answer included.
@@ -46,6 +47,7 @@ class Work:
     resend: str = ""
     tries: int = 0
     fields: tuple[tuple[bytes, bytes], ...] = ()
+    exempt: bool = False
     stages: Stages = field(default_factory=_not_begun)
     posting: bool = False
     post_took: float = 0.0

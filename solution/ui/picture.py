@@ -27,8 +27,10 @@ class _Tripping(Protocol):
     def status(self) -> Mapping[str, Any]: ...
 
 
-class _Halting(Protocol):
-    def all(self) -> dict[str, str]: ...
+class _Stating(Protocol):
+    @property
+    def halts(self) -> Any: ...
+    def picture(self) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +56,10 @@ class Parts:
     writer: Any
     intake: Any
     wrapper: Any
-    halts: _Halting
+    states: _Stating
     trips: _Tripping
+    kills: Any
+    control: Any
     epoch: int
     clock: Clock
 
@@ -75,8 +79,11 @@ def picture(parts: Parts) -> Mapping[str, Any]:
         "streams": list(parts.streams),
         "kill_switch": parts.kill_switch.reason(),
         "kill_switch_file": str(parts.kill_switch.file),
-        "halted": parts.halts.all(),
+        "halted": parts.states.halts.all(),
+        **parts.states.picture(),
         **parts.trips.status(),
+        "kills": parts.kills.shown(),
+        "control": parts.control.picture(),
         "epoch": parts.epoch,
         "account": None
         if account is None

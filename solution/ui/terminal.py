@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
+from solution.domain.kills import Kill, told
+
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
     from rich.table import Table
@@ -57,6 +59,7 @@ def troubles(snapshot: Snapshot) -> list[str]:
     if breaker.get("state") in {"open", "half-open"}:
         found.append(f"circuit breaker {breaker['state']}: {breaker.get('why', DASH)}")
     found += [f"{symbol} is halted: {why}" for symbol, why in part(snapshot, "halted").items()]
+    found += _restricted(snapshot)
     if dead := dead_threads(snapshot):
         found.append(f"threads not running: {', '.join(dead)}")
     redis, stream = part(snapshot, "redis"), part(snapshot, "stream")
@@ -64,6 +67,22 @@ def troubles(snapshot: Snapshot) -> list[str]:
         found.append(f"Redis: {redis.get('trouble') or 'not connected'}")
     if stream.get("connected") is False:
         found.append(f"order stream: {stream.get('state') or 'not connected'}")
+    return found
+
+
+def _restricted(snapshot: Snapshot) -> list[str]:
+    """Who restricts trading and why, and the kills that are being carried out."""
+    rows = part(snapshot, "restrictions")
+    found = [
+        f"{part(rows, source).get('state')} by {source}: {part(rows, source).get('message')}"
+        for source in rows
+    ]
+    found += [f"{symbol} only reduces: {why}" for symbol, why in part(snapshot, "reducing").items()]
+    kills = [Kill.read(name, row) for name, row in part(snapshot, "kills").items()]
+    found += [f"kill {kill.id[:8]}: {told(kill)}" for kill in kills if not kill.ended]
+    control = part(snapshot, "control")
+    if control.get("trouble"):
+        found.append(f"control stream: {control['trouble']}")
     return found
 
 

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -40,6 +41,11 @@ def shown(made: World) -> Mapping[str, Any]:
     """The one running instance's picture of itself."""
     found = list(read_all(made.redis, GROUP).values())
     return found[0] if len(found) == 1 else {}
+
+
+def change_today(made: World) -> str:
+    """In percent, as shown; a total loss while a killed instance is still shown beside it."""
+    return str((shown(made).get("day") or {}).get("change_pct", "-100"))
 
 
 def breaker_is(made: World, state: str) -> bool:
@@ -127,6 +133,13 @@ def test_each_reset_lets_entries_through_again(
     assert command(tripped, "breaker", "status")[0] == 0
     assert state_row(tripped, "circuit_breaker_state") == {}
     assert state_row(tripped, "trading_state:breaker") == {}
+
+
+def test_resume_closes_it_as_well(tripped: World) -> None:
+    """It lifts every restriction of the account, and the breaker notices."""
+    assert command(tripped, "resume")[0] == 0
+    assert eventually(lambda: breaker_is(tripped, "closed"))
+    assert told(tripped, tripped.publish(FRESH[0]))[0] == "fill"
 
 
 def test_mistakes_of_producers_do_not_count(make_world: Callable[..., World]) -> None:
@@ -226,5 +239,10 @@ def test_a_loss_stops_entries_and_a_restart_does_not_forget_it(
     made.start()
     assert state_row(made, "day") == day
     assert told(made, made.publish("BAC")) == ("refused", "DAILY_LOSS")
-    assert told(made, made.publish("F", "s"))[0] == "fill"
+    assert told(made, made.publish("F", "s", qty="1"))[0] == "fill"
     assert "loss limit 2.00 %" in command(made, "status")[1]
+    made.admin("prices", {"F": "20"})
+    assert eventually(lambda: Decimal(change_today(made)) > -1, 30)
+    assert told(made, made.publish("BAC", qty="1")) == ("refused", "DAILY_LOSS")
+    assert command(made, "resume")[0] == 0
+    assert eventually(lambda: told(made, made.publish("BAC", qty="1"))[0] == "fill")

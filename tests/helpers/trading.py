@@ -22,6 +22,7 @@ from solution.book.positions import Account, Portfolio, Position
 from solution.book.prices import Quote
 from solution.domain.market import Market
 from solution.domain.orders import client_order_id
+from solution.domain.reasons import Reason
 from solution.domain.records import Change, EntryRef, Intent, Trade
 from solution.domain.signal import parse
 from solution.domain.stages import split
@@ -35,13 +36,14 @@ from solution.trading.breaker import Breaker, BreakerRules
 from solution.trading.compose import Composer, PipelineRules
 from solution.trading.duplicates import Duplicates
 from solution.trading.exit_saga import ExitSaga
-from solution.trading.gates.view import GateRules
-from solution.trading.halts import Halts
+from solution.trading.gates.view import Denial, GateRules
 from solution.trading.kill_switch import KillSwitch
 from solution.trading.orphans import Entry, Orphans
+from solution.trading.permission import Permission
 from solution.trading.pipeline import Pipeline
 from solution.trading.schedule import Schedule
 from solution.trading.sizing import SizingRules
+from solution.trading.states import TradingStates
 from solution.trading.submit import Submitter
 from solution.trading.tracker import OrderTracker
 from solution.trading.turnstile import Turnstile
@@ -408,7 +410,8 @@ class Rig:
         )
         self.tracker.on_rejected = self.breaker.rejected
         self.desk = FakeDesk(self.clock)
-        self.halts = Halts(self.ledger)
+        self.states = TradingStates(self.ledger, self.clock)
+        self.halts = self.states.halts
         self.watch = OrderWatch(
             self.desk,
             self.tracker,
@@ -422,6 +425,7 @@ class Rig:
         self.lanes: Lanes[Work] = Lanes(1000, ordered=rules.ordered, clock=self.clock)
         kill = KillSwitch(setting=False, file=rules.kill_switch_file)
         self.killed: str | None = None
+        permission = Permission(kill, self.states)
         self.fence: Callable[[], None] = lambda: None
         self.stop = InstantStop(self.clock)
         self.turnstile = Turnstile()
@@ -429,7 +433,11 @@ class Rig:
             self.desk,
             self.ledger,
             self.tracker,
-            lambda: self.killed or kill.reason(),
+            lambda intent, work: (
+                Denial(Reason.KILL_SWITCH, self.killed)
+                if self.killed
+                else permission.denial(intent, work)
+            ),
             self._fence,
             self.clock,
             self.breaker,
@@ -466,7 +474,7 @@ class Rig:
             clock=self.clock,
             stop=self.stop,
             redis_ms=self.clock.epoch_ms,
-            halts=self.halts,
+            states=self.states,
             saga=ExitSaga(self.desk, self.tracker, "sp-", self.clock, self.stop),
             turnstile=self.turnstile,
             starved=lambda: self.starved,

@@ -1,4 +1,4 @@
-"""`signalpaca kill` and `resume`."""
+"""`signalpaca kill`."""
 
 import threading
 from typing import Any
@@ -6,8 +6,12 @@ from typing import Any
 import orjson
 import pytest
 
+from solution.domain import control
+from solution.ledger.sqlite import SqliteLedger
 from solution.ui.snapshot import key_of
 from tests.unit.solution.commands.conftest import Shell
+
+STREAM = "signalpaca:control:solution"
 
 
 @pytest.fixture(autouse=True)
@@ -15,20 +19,37 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("solution.commands.kill.CONFIRM_WITHIN", 0.3)
 
 
-def says(client: Any, reason: str | None) -> None:
+def says(client: Any, reason: str | None, **more: Any) -> None:
     """The instance's snapshot."""
-    client.set(key_of("solution", "a"), orjson.dumps({"kill_switch": reason}))
+    client.set(key_of("solution", "a"), orjson.dumps({"kill_switch": reason, **more}))
 
 
-def test_kill_creates_the_file_and_says_what_it_does_not_do(online: Shell) -> None:
-    """The absolute path is named; resting orders are not cancelled."""
+def given(client: Any) -> list[dict[str, str]]:
+    """What stands in the control stream."""
+    return [
+        {name.decode(): value.decode() for name, value in fields.items()}
+        for _, fields in client.xrange(STREAM)
+    ]
+
+
+def test_kill_takes_every_way_and_says_what_it_does_not_do(
+    online: Shell, client: Any, ledger: SqliteLedger
+) -> None:
+    """File, rows and control stream; resting orders are not cancelled."""
     result = online.run("kill")
     path = online.folder / ".kill_switch"
-    assert result.exit_code == 0
+    assert result.exit_code == 0, result.stderr
     assert path.exists()
     assert result.stdout.startswith(f"created {path}: no new orders are sent")
     assert "NOT cancelled" in result.stdout
     assert "no instance of group solution runs now" in result.stderr
+    state = orjson.loads(ledger.states("trading_state:")["trading_state:operator"])
+    assert (state["state"], state["reason"], state["until_ms"]) == ("HALTED", "TRADING_HALTED", 0)
+    assert state["message"].startswith("killed by ")
+    [(key, row)] = ledger.states("kill:").items()
+    [entry] = given(client)
+    assert (entry["command"], entry["id"]) == ("kill", key.removeprefix("kill:"))
+    assert orjson.loads(row)["cancel_orders"] is False
 
 
 def test_a_second_kill_says_that_it_was_on_already(online: Shell) -> None:
@@ -51,87 +72,129 @@ def test_a_link_that_leads_nowhere_is_on_and_can_be_removed(online: Shell) -> No
     assert not path.is_symlink()
 
 
+def test_the_command_is_signed_where_there_is_a_key(online: Shell, client: Any) -> None:
+    """With the key that the service verifies with."""
+    online.run("kill", "--cancel-orders", CONTROL_HMAC_KEY="the-key", ALPACA_API_KEY="")
+    [entry] = given(client)
+    assert entry["cancel_orders"] == "1"
+    assert entry["sig"] == control.signature("the-key", STREAM, entry)
+
+
 def test_kill_is_confirmed_by_the_instances(online: Shell, client: Any) -> None:
-    """A snapshot from before the file is waited out."""
+    """A snapshot from before it is waited out; HALTED is as good as the file."""
     says(client, None)
-    timer = threading.Timer(0.1, says, (client, "the file exists"))
+    halted = {"restrictions": {"operator": {"message": "killed"}}, "trading_state": "HALTED"}
+    timer = threading.Timer(0.1, lambda: says(client, None, **halted))
     timer.start()
     result = online.run("kill")
     timer.join()
-    assert result.exit_code == 0
-    assert "a: the file exists" in result.stdout
+    assert result.exit_code == 0, result.stderr
+    assert "a: HALTED: operator: killed" in result.stdout
 
 
-def test_an_instance_that_does_not_see_the_file_fails_the_command(
-    online: Shell, client: Any
-) -> None:
-    """It was started elsewhere: the user must know."""
+def test_an_instance_that_still_sends_fails_the_command(online: Shell, client: Any) -> None:
+    """It was started elsewhere, on another ledger: the user must know."""
     says(client, None)
     result = online.run("kill")
     assert result.exit_code == 1
-    assert "not confirmed within 0.3 s: a does not look at this file" in result.stderr
+    assert "not confirmed within 0.3 s: a still sends orders" in result.stderr
     told = online.run("kill", "--json")
     assert told.exit_code == 1
     assert orjson.loads(told.stdout)["confirmed"] is False
 
 
-def test_without_redis_the_file_is_made_all_the_same(shell: Shell) -> None:
-    """Exit code 1: nobody confirmed it."""
+def test_an_instance_that_takes_no_cancels_fails_the_command(online: Shell, client: Any) -> None:
+    """It stops, and cancels nothing: an earlier version, or one that does not get the command."""
+    says(client, "the file exists")
+    result = online.run("kill", "--cancel-orders")
+    assert result.exit_code == 1
+    assert "NO ORDERS ARE CANCELLED" in result.stderr
+
+
+def test_progress_is_told_as_the_instance_tells_it(
+    online: Shell, client: Any, ledger: SqliteLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each change once, to the end."""
+    monkeypatch.setattr("solution.commands.kill.LOOK_EVERY", 0.01)
+    says(client, "the file exists")
+
+    def carry_out() -> None:
+        found: dict[str, str] = {}
+        while not found:
+            found = ledger.states("kill:")
+        name = next(iter(found)).removeprefix("kill:")
+        waiting = {"asked": 3, "left": 2, "waits": True, "open": 5}
+        for row in ({"stage": "cancelling", **waiting}, {"stage": "done", "asked": 5, "open": 0}):
+            says(client, "the file exists", kills={name: row})
+            threading.Event().wait(0.3)
+
+    thread = threading.Thread(target=carry_out)
+    thread.start()
+    result = online.run("kill", "--cancel-orders")
+    thread.join()
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.splitlines()[-2:] == [
+        "cancelling: 3 cancels asked for, 2 wait for the rate budget, 5 open in the last list",
+        "done: 5 cancels asked for, 0 open in the last list",
+    ]
+
+
+def test_what_is_not_at_its_end_in_time_is_no_success(
+    online: Shell, client: Any, ledger: SqliteLedger
+) -> None:
+    """It goes on in the service; the command says where it stood."""
+    says(client, "the file exists")
+
+    def carry_out() -> None:
+        found: dict[str, str] = {}
+        while not found:
+            found = ledger.states("kill:")
+        name = next(iter(found)).removeprefix("kill:")
+        says(client, "the file exists", kills={name: {"stage": "cancelling", "left": 2}})
+
+    thread = threading.Thread(target=carry_out)
+    thread.start()
+    result = online.run("kill", "--cancel-orders", "--wait", "0.2")
+    thread.join()
+    assert result.exit_code == 1
+    assert "not at its end after 0.2 s: cancelling: 0 cancels asked for, 2 to go" in result.stderr
+
+
+def test_without_redis_it_is_stopped_all_the_same(shell: Shell) -> None:
+    """Exit code 1: nobody confirmed it, and what failed is said."""
     result = shell.run("kill", KILL_SWITCH_FILE="deep/inside/stop")
     assert result.exit_code == 1
     assert (shell.folder / "deep/inside/stop").exists()
-    assert result.stderr.startswith("not confirmed by any instance: Redis at")
+    assert "ledger: there is no ledger at" in result.stderr
+    assert "control stream: Redis at" in result.stderr
+    assert "not confirmed by any instance: Redis at" in result.stderr
 
 
-def test_a_file_that_cannot_be_made(shell: Shell) -> None:
-    """One line, exit code 1."""
+def test_a_file_that_cannot_be_made(shell: Shell, online: Shell) -> None:
+    """The other ways count; where there is none, nothing was stopped."""
     (shell.folder / "file").touch()
     result = shell.run("kill", KILL_SWITCH_FILE="file/stop")
-    assert result.exit_code == 1
+    assert result.exit_code == 0
     assert "file/stop cannot be created" in result.stderr
+    nothing = shell.run("kill", KILL_SWITCH_FILE="file/stop", REDIS_URL="redis://127.0.0.1:1/0")
+    assert nothing.exit_code == 1
+    assert "nothing was stopped" in nothing.stderr
 
 
-def test_resume_removes_the_file(online: Shell) -> None:
-    """A second time there is nothing to remove, which is no error."""
-    path = online.folder / ".kill_switch"
-    path.touch()
-    assert online.run("resume").stdout == f"removed {path}\n"
-    assert not path.exists()
-    again = online.run("resume")
-    assert again.exit_code == 0
-    assert again.stdout == f"{path} did not exist\n"
-    assert online.json("resume")["removed"] is False
-
-
-def test_resume_tells_who_still_refuses(online: Shell, client: Any) -> None:
-    """An instance with KILL_SWITCH in its environment, or another file."""
-    says(client, "KILL_SWITCH is set")
-    result = online.run("resume")
-    assert result.exit_code == 1
-    assert "a: KILL_SWITCH is set" in result.stdout
-    assert "a still refuses" in result.stderr
-
-
-def test_resume_of_an_empty_ticker_is_no_resume_of_all(online: Shell) -> None:
-    """`resume "$TICKER"` with an unset variable must not send orders again."""
-    path = online.folder / ".kill_switch"
-    path.touch()
-    result = online.run("resume", "")
+def test_without_an_instance_and_without_keys(online: Shell, ledger: SqliteLedger) -> None:
+    """The command would have to cancel by itself, and cannot."""
+    result = online.run("kill", "--cancel-orders", ALPACA_API_KEY="")
     assert result.exit_code == 2
-    assert "TICKER is empty" in result.stderr
-    assert path.exists()
+    assert "ALPACA_API_KEY" in result.stderr
 
 
-def test_resume_cannot_undo_the_setting(online: Shell) -> None:
-    """It says so, and fails."""
-    result = online.run("resume", KILL_SWITCH="true")
-    assert result.exit_code == 1
-    assert "unset it and restart" in result.stderr
-
-
-def test_resume_of_something_that_is_no_file(online: Shell) -> None:
-    """One line, exit code 1."""
-    (online.folder / "folder").mkdir()
-    result = online.run("resume", KILL_SWITCH_FILE="folder")
-    assert result.exit_code == 1
-    assert "cannot be removed" in result.stderr
+def test_without_an_instance_the_command_cancels_itself(
+    traded: Shell, ledger: SqliteLedger
+) -> None:
+    """Nothing is open here; it lists twice and says so."""
+    result = traded.run("kill", "--cancel-orders")
+    assert result.exit_code == 0, result.stderr
+    assert "no instance carries it out: done from here" in result.stdout
+    assert result.stdout.splitlines()[-1] == "done: 0 open in the last list"
+    [row] = ledger.states("kill:").values()
+    assert orjson.loads(row)["stage"] == "done"

@@ -84,5 +84,5 @@ def test_our_own_names_are_their_text() -> None:
     names = {dict(LEAST._replace(event=event).fields())["event"] for event in Event}
     assert names == {
         "submitted", "refused", "dead_letter", "dry_run", "unknown", "expired_unconfirmed",
-        "corrected",
+        "corrected", "control_refused",
     }  # fmt: skip

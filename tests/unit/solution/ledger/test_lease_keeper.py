@@ -172,13 +172,6 @@ def test_the_time_that_an_attempt_took_counts_but_no_single_one_ends_the_service
         keeper.step()
 
 
-def test_what_is_done_beside_each_renewal() -> None:
-    """Halts are read again."""
-    done: list[int] = []
-    LeaseKeeper(Ledger(), ManualClock(), also=lambda: done.append(1)).step()
-    assert done == [1]
-
-
 def test_a_lease_that_cannot_be_given_back_expires() -> None:
     """No reason to fail a stop."""
     ledger = Ledger()

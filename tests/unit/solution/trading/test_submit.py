@@ -135,8 +135,8 @@ def test_a_switch_thrown_while_it_connects_stops_the_post(
 def test_the_lease_is_looked_at_last(rig: Rig) -> None:
     """The switch is a file: while it is looked at, another thread may have the process stopped."""
     seen: list[str] = []
-    killed, fence = rig.submitter._killed, rig.submitter._fence
-    rig.submitter._killed = lambda: (seen.append("switch"), killed())[1]
+    denied, fence = rig.submitter._denied, rig.submitter._fence
+    rig.submitter._denied = lambda *order: (seen.append("switch"), denied(*order))[1]
     rig.submitter._fence = lambda: (seen.append("lease"), fence())[1]
     rig.publish()
     rig.work()
@@ -452,3 +452,25 @@ def _sent_in_vain(rig: Rig, *, unclear: bool) -> tuple[str, Any, Any, Any]:
 def _taken(rig: Rig) -> Any:
     slot = rig.limiter.try_acquire(3)  # type: ignore[arg-type]
     return rig.lanes.take(lambda _: slot, lambda _: 0.0, 0.0)
+
+
+def test_checks_that_took_long_are_old(rig: Rig) -> None:
+    """A ledger that answered after a second: the gates look again, then it is sent."""
+    slow = iter([1.0])
+    rig.fence = lambda: rig.clock.advance(next(slow, 0.0)) if rig.submitter.in_flight() else None
+    entry = rig.send()
+    assert len(rig.desk.posts) == 0
+    rig.work_all()
+    assert len(rig.desk.posts) == 1
+    assert rig.outcomes.told(entry)[-1] == "fill!"
+
+
+def test_an_order_is_in_flight_until_its_answer_is_known(rig: Rig) -> None:
+    """From before its last check to after the tracker has heard; whatever the answer was."""
+    seen: list[frozenset[str]] = []
+    rig.desk.connecting = lambda: seen.append(rig.submitter.in_flight())
+    rig.desk.script.append(fail(UNCLEAR))
+    rig.send()
+    assert seen == [frozenset({rig.only_coid()})]
+    assert rig.submitter.in_flight() == frozenset()
+    assert rig.tracker.count_unclear() == 1

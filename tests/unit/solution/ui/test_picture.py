@@ -52,8 +52,13 @@ def parts(**changed: Any) -> Parts:
         "writer": Thing(pending=2),
         "intake": Thing(dead_letters=6),
         "wrapper": Thing(requests=7),
-        "halts": Thing(all=lambda: {"AAPL": "why"}),
+        "states": Thing(
+            halts=Thing(all=lambda: {"AAPL": "why"}),
+            picture=lambda: {"trading_state": "REDUCING", "restrictions": {}, "reducing": {}},
+        ),
         "trips": Thing(status=lambda: {"breaker": {"state": "closed"}, "flips": {}, "day": None}),
+        "kills": Thing(shown=lambda: {"k": {"stage": "done"}}),
+        "control": Thing(picture=lambda: {"connected": True}),
         "epoch": 3,
         "clock": ManualClock(),
     }

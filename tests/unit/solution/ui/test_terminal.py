@@ -221,3 +221,22 @@ def test_the_day() -> None:
     assert dict(terminal.facts(snapshot(day={})))["day"] == "not known yet"
     bare = dict(terminal.facts(snapshot(day={"change_pct": "x"})))["day"]
     assert bare == "– % since – · – % below – · no limit"
+
+
+def test_restrictions_are_for_a_person_to_see() -> None:
+    """Who set them and why; kills that are not at their end; a control stream that is away."""
+    shown = {
+        "restrictions": {"daily_loss": {"state": "REDUCING", "message": "5% lost"}},
+        "reducing": {"NVDA": "by hand"},
+        "kills": {
+            "0123456789": {"stage": "cancelling", "asked": 3, "left": 1},
+            "done": {"stage": "done"},
+        },
+        "control": {"trouble": "REDIS_NOPERM"},
+    }
+    assert terminal.troubles(shown) == [
+        "REDUCING by daily_loss: 5% lost",
+        "NVDA only reduces: by hand",
+        "kill 01234567: cancelling: 3 cancels asked for, 1 to go",
+        "control stream: REDIS_NOPERM",
+    ]
