@@ -19,6 +19,7 @@ from solution.book.assets import Asset
 from solution.book.positions import Account, Holdings
 from solution.book.prices import Quote
 from solution.book.tallies import Tally
+from solution.domain.day import Day
 from solution.domain.market import Market
 from solution.domain.orders import Side, TimeInForce
 from solution.domain.signal import Signal
@@ -106,12 +107,15 @@ def passing() -> View:
             max_trades_per_day=500,
             max_orders_per_minute=100,
             max_orders_per_minute_per_ticker=60,
+            max_daily_loss_pct=Decimal("0.05"),
+            max_drawdown_pct=Decimal("0.05"),
         ),
         market=Market(is_open=True, at=datetime(2026, 3, 4, 17, 0, tzinfo=UTC)),
         age=0.01,
         starved=0.0,
         waited=0.01,
         account=Account("a", Decimal(100_000), Decimal(100_000), Decimal(200_000)),
+        day=Day(Decimal(100_000), Decimal(101_000)),
         quote=Quote("NVDA", Decimal(99), Decimal(100), Decimal("99.5"), None, None, 0.0),
         price_age=0.1,
         quote_age=0.2,

@@ -7,6 +7,7 @@ import functools
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import redis
@@ -59,6 +60,7 @@ from solution.trading.sizing import SizingRules
 from solution.trading.states import StateKeeper, TradingStates
 from solution.trading.submit import Submitter
 from solution.trading.tracker import OrderTracker
+from solution.trading.trips import Trips
 from solution.trading.turnstile import Turnstile
 from solution.trading.watch import OrderWatch
 from solution.trading.work import Work
@@ -128,7 +130,7 @@ class Assembly:
         self.duplicates = Duplicates(settings.gates.duplicate_window)
         self.states = TradingStates(ledger, clock)
         self.halts = self.states.halts
-        self.state_keeper = StateKeeper(self.states, clock)
+        self.state_keeper = StateKeeper(self.states, clock, also=self._read_again)
         self.lease = LeaseKeeper(ledger, clock)
         self.wrapper.fence = self.lease.check
         self.file_check = FileCheck(ledger.path, clock) if ledger.path else None
@@ -205,6 +207,19 @@ class Assembly:
             find_row=self.ledger.find_by_client_order_id,
             booked=self._booked,
         )
+        self.trips = Trips(
+            self._settings.limits,
+            self._settings.breaker,
+            ledger=self.ledger,
+            states=self.states,
+            halts=self.halts,
+            book=self.portfolio,
+            clock=self._clock,
+            on_its_way=lambda coid: self.tracker.get(coid) is not None,
+            trades_since=self._trades_since,
+        )
+        self.tracker.on_rejected = self.trips.circuit.rejected
+        self.tracker.on_executed = self.trips.flips.executed
         self.watch = OrderWatch(
             self.wrapper,
             self.tracker,
@@ -222,6 +237,7 @@ class Assembly:
             on_connected=self._stream_connected,
             clock=self._clock,
         )
+        self.stream.on_failing = self.trips.stream_failing
         open_orders = OpenOrders(
             self.wrapper,
             self.tracker,
@@ -243,13 +259,20 @@ class Assembly:
             self.schedule,
             self._clock,
             errands=(
+                self.trips.day_watch.step,
                 self.loss_check.step,
                 LegFinder(self.wrapper, self.tracker).step,
                 open_orders.step,
             ),
             equity=self.ledger,
         )
-        self.keeper = AccountKeeper(self.wrapper, self.portfolio, self._clock, duties)
+        self.keeper = AccountKeeper(
+            self.wrapper,
+            self.portfolio,
+            self._clock,
+            duties,
+            watched=self.trips.day_watch.limited,
+        )
         self.loss_check.wake = self.keeper.wake
 
     def _build_pipeline(self, sizing: SizingRules, deployment: str, account_id: str) -> None:
@@ -288,6 +311,7 @@ class Assembly:
             Permission(self.kill, self.states).denial,
             self.lease.check,
             self._clock,
+            self.trips.circuit,
         )
         self.pipeline = Pipeline(
             rules=rules,
@@ -312,6 +336,7 @@ class Assembly:
             turnstile=self._turnstile,
             starved=self.lanes.starved,
             duplicates=self.duplicates,
+            tripping=self.trips,
         )
         work = worker(self.lanes, self.limiter, self.pipeline)
         self.workers = WorkerPool(settings.workers, work, clock=self._clock)
@@ -415,6 +440,14 @@ class Assembly:
         letter = self.ledger.find_dead_letter(ref)
         return letter is not None and letter.is_of(fields)
 
+    def _read_again(self) -> None:
+        """What people change in the ledger beside the running service."""
+        self.trips.circuit.refresh()
+
+    def _trades_since(self, since: datetime) -> list[Trade]:
+        with self.ledger.open_reader() as reader:
+            return reader.trades_since(since.isoformat())
+
     def _booked(self, client_order_id: str) -> list[Trade]:
         """Executions on record: asked at start and for news of orders long ended, so rarely."""
         with self.ledger.open_reader() as reader:
@@ -467,6 +500,7 @@ class Assembly:
                 intake=self.intake,
                 wrapper=self.wrapper,
                 states=self.states,
+                trips=self.trips,
                 kills=self.operations.kills,
                 control=self.operations.control,
                 epoch=self.ledger.epoch,

@@ -123,20 +123,16 @@ class SafetyOptions(BaseSettings):
     )
 
     circuit_breaker_failures: Annotated[int, rule.whole(0, 1_000)] = option(
-        "0",
-        "Circuit breaker",
-        "Failures in a row that stop new entries, 0 = never.",
-        missing="circuit breaker",
+        "5", "Circuit breaker", "Failures in a row that stop new entries; 0 = never."
     )
     circuit_breaker_cooldown: Annotated[float, rule.seconds("0", "86400")] = option(
         "0",
         "Circuit breaker",
         "Seconds after which a tripped breaker lets one order through to see whether it works "
         "again; 0 = it waits for the next session or a person.",
-        missing="circuit breaker",
     )
     circuit_breaker_reset: Annotated[bool, rule.FLAG] = option(
-        "false", "Circuit breaker", "Close a tripped breaker at start.", missing="circuit breaker"
+        "false", "Circuit breaker", "Close a tripped breaker at start."
     )
 
     eos_behavior: Annotated[str, rule.choice("hold", "liquidate")] = option(

@@ -409,4 +409,6 @@ def gate_rules(settings: Settings) -> GateRules:
         max_trades_per_day=limits.max_trades_per_day,
         max_orders_per_minute=limits.max_orders_per_minute,
         max_orders_per_minute_per_ticker=limits.max_orders_per_minute_per_ticker,
+        max_daily_loss_pct=limits.max_daily_loss_pct,
+        max_drawdown_pct=limits.max_drawdown_pct,
     )

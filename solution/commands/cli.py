@@ -7,6 +7,7 @@ import click
 from solution import __version__
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "breaker": ("breaker", "The circuit breaker: status, reset."),
     "check": ("check", "Check everything the service needs; sends no order."),
     "config": ("config", "Show the effective settings and their source."),
     "dead-letters": ("dead_letters", "Entries that were no valid signals: list, show, retry."),

@@ -99,6 +99,7 @@ class Stack:
             "SYMBOLS": ",".join(SYMBOLS),
             "SIZING": "fixed_qty",
             "QTY": str(SHARES),
+            "MAX_FLIPS": "0",  # its signals are random, so sides change all the time
             "RATE_LIMIT_PER_MINUTE": str(self._plan.limit),
         }
 

@@ -162,8 +162,8 @@ class Reason(_Explained):
     )
     TICKER_HALTED = (
         "TICKER_HALTED",
-        "The ticker is halted: an order at the broker carries an id of ours and is not a signal's.",
-        "Look at the order (`signalpaca why`), then `signalpaca resume TICKER`.",
+        "The ticker is halted: it flipped too often, or an order with our id is no signal's.",
+        "`signalpaca status` says why. Look at its orders, then `signalpaca resume TICKER`.",
     )
     MARKET_CLOSED = (
         "MARKET_CLOSED",

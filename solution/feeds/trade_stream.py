@@ -63,6 +63,8 @@ class StreamPolicy:
     longest_limited_pause: float = 60.0
     refused_pause: float = 30.0
     healthy_after: float = 30.0
+    told_every: int = 10
+    """Of so many failed attempts in a row, each time, :attr:`TradeStream.on_failing` is told."""
     draw: Callable[[], float] = random.random
     """A number in [0, 1) for the jitter."""
 
@@ -108,6 +110,9 @@ class TradeStream(Service):
         self._conversation = conversation
         self._on_updates = on_updates
         self._on_connected = on_connected
+        self.on_failing: Callable[[str], None] = lambda _why: None
+        """Called with the reason each time so many attempts in a row came to nothing; those that
+        were answered with HTTP 429 are not among them. To be set before the start."""
         self._policy = policy or StreamPolicy()
         self._tls = tls
         self._wakeup = Wakeup()
@@ -116,6 +121,7 @@ class TradeStream(Service):
         self._listening_since: float | None = None
         self._pinged_at: float | None = None
         self._failures = 0
+        self._in_vain = 0
         self._connects = 0
         self._heard_at: float | None = None
         self._last_message_at: float | None = None
@@ -231,6 +237,7 @@ class TradeStream(Service):
     def _listening(self) -> None:
         self._listening_since = self._clock.monotonic()
         self._connects += 1
+        self._in_vain = 0
         self._state = StreamState.LISTENING.value
         log.info("trade_stream_listening", extra={"reconnects": self.reconnects})
         try:
@@ -291,7 +298,9 @@ class TradeStream(Service):
         self._listening_since = None
         if isinstance(error, Interrupted):  # request_stop() woke us: the loop ends now
             return 0.0
-        if up is not None and up >= self._policy.healthy_after:
+        if up is None:
+            self._count_attempt(error)
+        elif up >= self._policy.healthy_after:
             self._failures = 0
         pause = self._pause(error)
         self._failures += 1
@@ -309,6 +318,14 @@ class TradeStream(Service):
             },
         )
         return pause
+
+    def _count_attempt(self, error: ConnectionDown | StreamRefused) -> None:
+        """One more that never got to listen."""
+        if isinstance(error, HandshakeRefused) and error.status == 429:
+            return
+        self._in_vain += 1
+        if self._in_vain % self._policy.told_every == 0:
+            self.on_failing(f"{self._in_vain} attempts to reach the order stream: {error}")
 
     def _pause(self, error: ConnectionDown | StreamRefused) -> float:
         policy = self._policy

@@ -1,5 +1,6 @@
 """Reading a ledger from another process, for the listing commands."""
 
+import itertools
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from types import TracebackType
@@ -83,6 +84,23 @@ class LedgerReader:
         parameters = [rows.text(client_order_id), limit] if client_order_id else [limit]
         found = self._read(f"{rows.SELECT_TRADES}{of_one} ORDER BY id LIMIT ?", parameters)
         return [rows.to_trade(row) for row in found]
+
+    def trades_since(self, at: str, page: int = 1_000) -> list[Trade]:
+        """Executions since then, oldest first; read from the newest backwards.
+
+        Args:
+            at: RFC 3339 in UTC. Times are compared as text, so to the second.
+        """
+        found: list[Trade] = []
+        query = f"{rows.SELECT_TRADES} ORDER BY id DESC LIMIT ? OFFSET ?"
+        for offset in itertools.count(0, page):
+            trades = [rows.to_trade(row) for row in self._read(query, (page, offset))]
+            young = [trade for trade in trades if trade.at >= at]
+            found += young
+            # They are not strictly in the order of their times: a whole page of old ones is enough.
+            if not young or len(trades) < page:
+                break
+        return found[::-1]
 
     def list_dead_letters(self, limit: int = 50) -> list[DeadLetter]:
         """Entries that were no valid signals, newest first."""

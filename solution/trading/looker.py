@@ -8,6 +8,7 @@ from typing import Protocol
 from solution.book.positions import Account, Portfolio
 from solution.book.prices import Quote
 from solution.clock import Clock
+from solution.domain.day import Day
 from solution.domain.market import Market
 from solution.trading.compose import Composer, PipelineRules
 from solution.trading.duplicates import Duplicates
@@ -27,12 +28,35 @@ class MarketDesk(Protocol):
         ...
 
 
+class Tripping(Protocol):
+    """What limits that trip say to the gates, from memory."""
+
+    def breaker(self, beside: str) -> str | None:
+        """Why nothing may open a position; ``beside`` is the order that is judged."""
+        ...
+
+    def day(self) -> Day | None: ...
+
+
+class NothingTrips:
+    """There are no such limits."""
+
+    def breaker(self, beside: str) -> str | None:  # noqa: ARG002 - of the protocol
+        """It never opens."""
+        return None
+
+    def day(self) -> Day | None:
+        """Nobody asks."""
+        return None
+
+
 class Looker:
     """Makes the :class:`View` of one signal; called by workers.
 
     Args:
         redis_ms: Redis time, so that ages compare two readings of one clock.
         starved: seconds of waiting for the rate budget so far; see :meth:`Lanes.starved`.
+        tripping: the limits that trip, and the day's figures.
     """
 
     def __init__(  # noqa: PLR0913 - everything that a gate may ask about
@@ -49,6 +73,7 @@ class Looker:
         redis_ms: Callable[[], int],
         starved: Callable[[], float],
         duplicates: Duplicates,
+        tripping: "Tripping | None" = None,
     ) -> None:
         self._rules = rules
         self._duplicates = duplicates
@@ -61,6 +86,7 @@ class Looker:
         self._clock = clock
         self._redis_ms = redis_ms
         self._starved = starved
+        self._tripping = tripping or NothingTrips()
 
     def look(self, work: Work, *, beside: str = "") -> View:
         """The picture of this moment; ``beside`` is an order of its own that does not count."""
@@ -88,6 +114,8 @@ class Looker:
             restriction=None if work.exempt else self._states.restriction(symbol),
             account=account,
             live=another_account(self._rules.account_id, account),
+            breaker=self._tripping.breaker(beside),
+            day=self._tripping.day(),
             halted=None if work.exempt else self._states.halts.reason(symbol),
             duplicate_of=self._duplicates.earlier(signal),
             resting=self._tracker.resting(symbol),

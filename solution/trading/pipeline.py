@@ -29,7 +29,7 @@ from solution.trading.gates import SIGNAL_GATES, first_denial
 from solution.trading.gates.view import Denial, View
 from solution.trading.kill_switch import KillSwitch
 from solution.trading.known import KnownSignals
-from solution.trading.looker import Looker, MarketDesk
+from solution.trading.looker import Looker, MarketDesk, Tripping
 from solution.trading.permission import Permission
 from solution.trading.states import TradingStates
 from solution.trading.submit import Submitter
@@ -68,6 +68,7 @@ class Pipeline:
         turnstile: where signals take turns.
         starved: seconds of waiting for the rate budget so far; see :meth:`Lanes.starved`.
         duplicates: which content was published a moment ago.
+        tripping: the limits that trip, and the day's figures.
     """
 
     def __init__(  # noqa: PLR0913 - the collaborators of the order path, each used here
@@ -89,6 +90,7 @@ class Pipeline:
         turnstile: Turnstile,
         starved: Callable[[], float],
         duplicates: Duplicates,
+        tripping: Tripping | None = None,
     ) -> None:
         self._rules = rules
         self._composer = Composer(rules)
@@ -113,6 +115,7 @@ class Pipeline:
             redis_ms=redis_ms,
             starved=starved,
             duplicates=duplicates,
+            tripping=tripping,
         )
         self._endings = Endings(
             composer=self._composer,

@@ -28,6 +28,9 @@ AFTER_FILLS = 10.0
 """Seconds between snapshots while fills keep moving the account: at 200 orders a minute two
 requests each ten seconds are 0.06 per order."""
 AT_LEAST = 60.0
+WATCHED = 18.0
+"""Likewise while a limit on the day's loss is set and something is held: at most 20 s with the tick
+and the requests themselves."""
 CLOCK_EVERY = 240.0
 EQUITY_EVERY = 60.0
 TICK = 1.0
@@ -52,6 +55,7 @@ class AccountKeeper(Service):
     Args:
         desk, portfolio, clock: who is asked, and what is kept.
         book: what the other duties need; without it only snapshots are kept.
+        watched: whether the day's loss has a limit.
     """
 
     def __init__(
@@ -60,12 +64,15 @@ class AccountKeeper(Service):
         portfolio: Portfolio,
         clock: Clock,
         duties: "Duties | None" = None,
+        *,
+        watched: bool = False,
     ) -> None:
         super().__init__("account-keeper")
         self._desk = desk
         self._portfolio = portfolio
         self._clock = clock
         self._duties = duties
+        self._watched = watched
         self._clock_at = clock.monotonic()
         self.failures = 0
 
@@ -76,17 +83,21 @@ class AccountKeeper(Service):
             self._desk.refresh_clock()
         age = now - self._portfolio.snapshot_at
         moved = self._portfolio.stale_since() is not None or self._desk.account_wanted
-        if age >= AT_LEAST or (moved and age >= AFTER_FILLS):
-            self._refresh(age)
+        late = age >= self._at_least()
+        if late or (moved and age >= AFTER_FILLS):
+            self._refresh(late=late or age >= AT_LEAST / 2)
         self._desk.renew_assets()
         if self._duties is not None:
             self._duties.step()
         return TICK
 
-    def _refresh(self, age: float) -> None:
+    def _at_least(self) -> float:
+        return WATCHED if self._watched and self._portfolio.quantities() else AT_LEAST
+
+    def _refresh(self, *, late: bool) -> None:
         # Entries may use up all that polls can have; an old picture then asks as one of them. So
         # does one that an entry waits for, and stands in line in its place.
-        as_entry = age >= AT_LEAST / 2 or self._desk.account_wanted
+        as_entry = late or self._desk.account_wanted
         priority = Priority.ENTRY if as_entry else Priority.POLL
         try:
             self._desk.refresh_account(priority)

@@ -268,16 +268,24 @@ class TradingStates:
 
 
 class StateKeeper(Service):
-    """Reads the state five times a second, in a thread of its own: a lease's renewal may hang."""
+    """Reads the state five times a second, in a thread of its own: a lease's renewal may hang.
 
-    def __init__(self, states: TradingStates, clock: Clock) -> None:
+    Args:
+        also: reads what else people change in the ledger; may raise LedgerError.
+    """
+
+    def __init__(
+        self, states: TradingStates, clock: Clock, *, also: Callable[[], None] = lambda: None
+    ) -> None:
         super().__init__("trading-state", error_pause=READ_EVERY, clock=clock)
         self._states = states
+        self._also = also
         self._failing = False
 
     def step(self) -> float:
         try:
             self._states.refresh()
+            self._also()
             self._failing = False
         except LedgerError as error:
             if not self._failing:

@@ -27,6 +27,8 @@ from solution.errors import (
     Unauthorized,
 )
 from solution.rate_limiter import Slot
+from solution.trading.blame import counts
+from solution.trading.breaker import Failures, NoBreaker
 from solution.trading.gates.view import Denial
 from solution.trading.tracker import OrderTracker
 from solution.trading.work import Lane, Work
@@ -36,6 +38,10 @@ log = logging.getLogger(__name__)
 CHECKS_WITHIN = 0.25
 """Seconds that the last checks before a POST may take together: what the first one saw is old by
 then, and so is what the gates saw."""
+
+
+class _SwitchedOff(NotSent):
+    """We did not send it; the broker has nothing to do with that."""
 
 
 class PostDesk(Protocol):
@@ -58,6 +64,7 @@ class Submitter:
         fence: raises LeaseLost where another instance trades by now; asked before every POST, and
             again right before its first byte leaves.
         clock: measures what a request takes.
+        breaker: told how each POST went, and asked before one that opens a position.
     """
 
     def __init__(
@@ -68,8 +75,10 @@ class Submitter:
         denied: Callable[[Intent, Work], Denial | None],
         fence: Callable[[], None],
         clock: Clock,
+        breaker: Failures | None = None,
     ) -> None:
         self._clock = clock
+        self._breaker: Failures = breaker or NoBreaker()
         self._denied = denied
         self._fence = fence
         self._desk = desk
@@ -151,9 +160,10 @@ class Submitter:
         """The one request, and what each kind of answer means."""
         coid = intent.client_order_id
         try:
-            order = self._request(intent, work, slot)
+            order = self._answer(intent, work, slot)
         except DuplicateOrder:
             # An earlier try got through: a success path. The lookup fetches, compares, adopts.
+            self._breaker.succeeded(coid)
             self._tracker.unknown(coid, "the client_order_id exists at the broker")
         except Unauthorized as e:
             self._tracker.refused(coid, Reason.UNAUTHORIZED, e.message)
@@ -171,11 +181,22 @@ class Submitter:
             failpoints.hit("submit.answered")
             if order.get("id") and order.get("client_order_id") == coid:
                 how = ("answered", f"HTTP 200 in {shown(work.post_took * 1e6)}")
+                self._breaker.succeeded(coid)
                 self._tracker.answered(coid, order, how=how)
             else:
                 # HTTP 200 with some other object: nothing is certain, so it is looked up.
                 self._tracker.unknown(coid, "the answer names no order of ours")
+                self._breaker.failed(coid, "HTTP 200 with another answer than the order")
         return True
+
+    def _answer(self, intent: Intent, work: Work, slot: Slot) -> Mapping[str, Any]:
+        """:meth:`_request`, and the breaker hears of what failed in it."""
+        try:
+            return self._request(intent, work, slot)
+        except BrokerError as e:
+            if counts(e) and not isinstance(e, _SwitchedOff):
+                self._breaker.failed(intent.client_order_id, str(e))
+            raise
 
     def _request(self, intent: Intent, work: Work, slot: Slot) -> Mapping[str, Any]:
         """The one POST, timed."""
@@ -208,12 +229,12 @@ class Submitter:
         failpoints.hit("submit.last_check")
         denial = self._denied(intent, work)
         if denial is not None:
-            raise NotSent(f"POST /v2/orders: not sent: {denial.message}")
+            raise _SwitchedOff(f"POST /v2/orders: not sent: {denial.message}")
         # Last: the switch is a file, and looking at it lets other threads run.
         self._fence()
         took = self._clock.monotonic() - began
         if took > CHECKS_WITHIN:
-            raise NotSent(f"POST /v2/orders: not sent: the last checks took {took:.1f} s")
+            raise _SwitchedOff(f"POST /v2/orders: not sent: the last checks took {took:.1f} s")
 
     def _not_taken(self, client_order_id: str, work: Work, error: BrokerError) -> None:
         """Nothing happened at the broker: the same body is to go out again."""
@@ -229,13 +250,18 @@ class Submitter:
 
         Nothing more is sent of the row then. What was sent of it before is not thereby undone.
         """
-        client_order_id = intent.client_order_id
-        denial = self._denied(intent, work)
+        coid = intent.client_order_id
+        denial = self._denied(intent, work) or self._unclaimed(intent)
         if denial is None:
             return False
-        tracked = self._tracker.get(client_order_id)
+        tracked = self._tracker.get(coid)
         if tracked is not None and tracked.may_exist:
-            self._tracker.expire_unconfirmed(client_order_id, denial.message)
+            self._tracker.expire_unconfirmed(coid, denial.message)
         else:
-            self._tracker.stopped_before_resend(client_order_id, denial.reason, denial.message)
+            self._tracker.stopped_before_resend(coid, denial.reason, denial.message)
         return True
+
+    def _unclaimed(self, intent: Intent) -> Denial | None:
+        """What only reduces a position reserves no cash, and passes an open breaker."""
+        why = self._breaker.claim(intent.client_order_id) if intent.reserved_cash > 0 else None
+        return None if why is None else Denial(Reason.CIRCUIT_OPEN, why)

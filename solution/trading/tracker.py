@@ -16,7 +16,7 @@ from solution.clock import Clock
 from solution.domain import legs
 from solution.domain.events import Event
 from solution.domain.executions import Correction
-from solution.domain.order_state import News, Progress, decimal_or_none, news_of
+from solution.domain.order_state import News, Progress, Step, decimal_or_none, news_of
 from solution.domain.orders import CLIENT_ORDER_ID_PREFIX
 from solution.domain.ports import OrderUpdate, Outcomes
 from solution.domain.reasons import Reason
@@ -63,6 +63,10 @@ class OrderTracker(Verdicts):
         super().__init__(outcomes, portfolio, schedule, clock)
         self._find_row = find_row
         self._booked = booked
+        self.on_rejected: Callable[[str, str], None] = lambda _coid, _why: None
+        """Told of an order that the broker rejects although it had taken it; no mutex is held."""
+        self.on_executed: Callable[[Intent], None] = lambda _intent: None
+        """Told once of each order that is executed at least in part; likewise."""
         self._merger = Merger(self._registry, outcomes, portfolio, self.board, clock)
         self.legs = Legs(
             self._registry,
@@ -418,6 +422,7 @@ class OrderTracker(Verdicts):
     def _follow_up(self, effects: Effects) -> None:
         """What calls elsewhere: no mutex of ours is held; the lane comes last."""
         tracked, step, intent = effects.tracked, effects.step, effects.tracked.intent
+        self._tell(tracked, step)
         if effects.accepted and tracked.cancel_on_sight:
             log.error("late_order_found", extra=about(intent))
         if tracked.is_leg:
@@ -437,6 +442,13 @@ class OrderTracker(Verdicts):
             self._schedule.poll_now([intent.client_order_id], self._clock.monotonic())
         if effects.free_lane:
             tracked.lane.done()
+
+    def _tell(self, tracked: Tracked, step: Step) -> None:
+        """Those who count what becomes of orders."""
+        if step.progress.state is State.REJECTED and not tracked.is_leg:
+            self.on_rejected(tracked.intent.client_order_id, "rejected after the broker took it")
+        if step.filled > 0 and step.filled == step.progress.filled_qty:
+            self.on_executed(tracked.intent)
 
 
 def correction_of(update: OrderUpdate) -> Correction:

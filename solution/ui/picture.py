@@ -24,6 +24,10 @@ class _Killable(Protocol):
     def reason(self) -> str | None: ...
 
 
+class _Tripping(Protocol):
+    def status(self) -> Mapping[str, Any]: ...
+
+
 class _Stating(Protocol):
     @property
     def halts(self) -> Any: ...
@@ -54,6 +58,7 @@ class Parts:
     intake: Any
     wrapper: Any
     states: _Stating
+    trips: _Tripping
     kills: Any
     control: Any
     epoch: int
@@ -77,6 +82,7 @@ def picture(parts: Parts) -> Mapping[str, Any]:
         "kill_switch_file": str(parts.kill_switch.file),
         "halted": parts.states.halts.all(),
         **parts.states.picture(),
+        **parts.trips.status(),
         "kills": parts.kills.shown(),
         "control": parts.control.picture(),
         "epoch": parts.epoch,

@@ -21,6 +21,7 @@ DASH = "–"
 FILLED, ON_ITS_WAY, NOT_FILLED = "✓", "◌", "✗"
 STREAM_QUIET_S = 20.0
 """Seconds of silence above which the order stream is no longer connected (ping plus pong)."""
+FLIPS_SHOWN = 5
 _OPEN_STATES = frozenset({"SUBMITTING", "UNKNOWN", "OPEN", "EXPIRED_UNCONFIRMED"})
 
 
@@ -55,6 +56,9 @@ def troubles(snapshot: Snapshot) -> list[str]:
     found = []
     if reason := snapshot.get("kill_switch"):
         found.append(f"KILL SWITCH: {reason}")
+    breaker = part(snapshot, "breaker")
+    if breaker.get("state") in {"open", "half-open"}:
+        found.append(f"circuit breaker {breaker['state']}: {breaker.get('why', DASH)}")
     found += [f"{symbol} is halted: {why}" for symbol, why in part(snapshot, "halted").items()]
     found += _restricted(snapshot)
     if dead := dead_threads(snapshot):
@@ -96,6 +100,9 @@ def facts(snapshot: Snapshot) -> list[tuple[str, str]]:
     """Everything but positions and orders, one line each."""
     return [
         ("account", _account(snapshot)),
+        ("day", _day(snapshot)),
+        ("breaker", _breaker(snapshot)),
+        ("flips", _flips(snapshot)),
         ("signals", _signals(snapshot)),
         ("ends", _counts(snapshot)),
         ("rate", _rate(snapshot)),
@@ -118,6 +125,42 @@ def _account(snapshot: Snapshot) -> str:
         # Also what ended orders took, until the account was read again.
         shown += f" · {money(account.get('reserved_buying_power'))} reserved"
     return shown
+
+
+def _day(snapshot: Snapshot) -> str:
+    day = part(snapshot, "day")
+    if not day:
+        return "not known yet"
+    shown = f"{_signed(day.get('change_pct'))} % since {money(day.get('opening'))}"
+    shown += f" · {day.get('below_peak_pct', DASH)} % below {money(day.get('peak'))}"
+    limits = part(day, "limits")
+    words = (("daily_loss", "loss"), ("drawdown", "drawdown"))
+    set_ = [f"{word} limit {limits[name]} %" for name, word in words if name in limits]
+    return " · ".join([shown, *(set_ or ["no limit"])])
+
+
+def _signed(text: object) -> str:
+    try:
+        return f"{Decimal(str(text)):+.2f}"
+    except InvalidOperation:
+        return DASH
+
+
+def _breaker(snapshot: Snapshot) -> str:
+    breaker = part(snapshot, "breaker")
+    state, limit = str(breaker.get("state") or DASH), breaker.get("limit")
+    if not limit:
+        return state
+    shown = f"{state} · {breaker.get('failures', DASH)} failures in a row, {limit} open it"
+    return f"{shown} · last: {breaker['why']}" if breaker.get("why") else shown
+
+
+def _flips(snapshot: Snapshot) -> str:
+    flips = part(snapshot, "flips")
+    changes, limit = part(flips, "changes"), flips.get("limit")
+    most = sorted(changes.items(), key=lambda item: (-int(item[1]), item[0]))[:FLIPS_SHOWN]
+    shown = [f"{symbol} {number}" for symbol, number in most]
+    return " · ".join([*(shown or ["none"]), f"{limit} halt a ticker" if limit else "no limit"])
 
 
 def _signals(snapshot: Snapshot) -> str:

@@ -31,7 +31,7 @@ NO_LIMITS = dict.fromkeys(
     (
         *("MAX_POSITION_PCT", "MAX_ORDER_NOTIONAL", "MAX_GROSS_EXPOSURE_PCT", "MAX_TRADES_PER_DAY"),
         *("MAX_ORDERS_PER_MINUTE_PER_TICKER", "MAX_DAILY_LOSS_PCT", "MAX_FLIPS"),
-        *("MAX_SPREAD_BPS", "PRICE_COLLAR_PCT"),
+        *("MAX_SPREAD_BPS", "PRICE_COLLAR_PCT", "CIRCUIT_BREAKER_FAILURES"),
     ),
     "0",
 )
@@ -132,7 +132,7 @@ class World:
     # --- services -------------------------------------------------------------------------
 
     def env(self, **changes: str) -> dict[str, str]:
-        """Settings of a service in this world; every cap is off."""
+        """Settings of a service in this world; caps are off, and what faults would trip."""
         return {
             "ALPACA_API_KEY": KEY,
             "ALPACA_SECRET_KEY": SECRET,

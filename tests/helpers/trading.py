@@ -32,6 +32,7 @@ from solution.ledger.store import Store
 from solution.rate_limiter import Priority, RateLimiter, Slot
 from solution.runtime.lanes import Lanes
 from solution.trading import recovery
+from solution.trading.breaker import Breaker, BreakerRules
 from solution.trading.compose import Composer, PipelineRules
 from solution.trading.duplicates import Duplicates
 from solution.trading.exit_saga import ExitSaga
@@ -49,6 +50,7 @@ from solution.trading.turnstile import Turnstile
 from solution.trading.watch import OrderWatch
 from solution.trading.work import Work
 from tests.helpers.clocks import ManualClock
+from tests.helpers.restrictions import FakeStates
 
 DEPLOYMENT = "abcdefgh"
 STREAM = "nvda"
@@ -360,6 +362,20 @@ class RigRules:
     strategies: tuple[str, ...] = ()
     """Those whose fills are kept apart, as those with a cap are."""
     kill_switch_file: Path = Path("/nonexistent-directory/.kill_switch")
+    breaker: BreakerRules = field(default_factory=lambda: BreakerRules(failures=0))
+
+
+class _Tripping:
+    """The breaker alone; no limit on the day's loss is set."""
+
+    def __init__(self, breaker: Breaker) -> None:
+        self._breaker = breaker
+
+    def breaker(self, beside: str) -> str | None:
+        return self._breaker.reason(beside=beside)
+
+    def day(self) -> None:
+        return None
 
 
 class Rig:
@@ -384,6 +400,15 @@ class Rig:
             find_row=self.ledger.find_by_client_order_id,
             booked=self.trades,
         )
+        self.restrictions = FakeStates(self.clock)
+        self.breaker = Breaker(
+            rules.breaker,
+            self.ledger,
+            self.restrictions,
+            self.clock,
+            on_its_way=lambda coid: self.tracker.get(coid) is not None,
+        )
+        self.tracker.on_rejected = self.breaker.rejected
         self.desk = FakeDesk(self.clock)
         self.states = TradingStates(self.ledger, self.clock)
         self.halts = self.states.halts
@@ -415,6 +440,7 @@ class Rig:
             ),
             self._fence,
             self.clock,
+            self.breaker,
         )
         self.pipeline_rules = PipelineRules(
             deployment=DEPLOYMENT,
@@ -453,6 +479,7 @@ class Rig:
             turnstile=self.turnstile,
             starved=lambda: self.starved,
             duplicates=Duplicates(rules.duplicate_window),
+            tripping=_Tripping(self.breaker),
         )
         self.starved = 0.0
         """Seconds of waiting for the rate budget, as the lanes would count them."""

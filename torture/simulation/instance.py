@@ -78,6 +78,8 @@ def settings() -> Settings:
             "MAX_QUOTE_AGE": "0",
             "MAX_POSITION_PCT": "1",
             "MAX_ORDER_NOTIONAL": "1000000",
+            "CIRCUIT_BREAKER_FAILURES": "0",
+            "MAX_FLIPS": "0",
             "RESEND_UNKNOWN": "true",
             "KILL_SWITCH_FILE": str(folder() / "kill"),
             "RETENTION_DAYS": "0",

@@ -6,7 +6,13 @@ A gate is a function from a :class:`~solution.trading.gates.view.View` to a
 
 from collections.abc import Iterable
 
-from solution.trading.gates import limit_gates, order_gates, price_gates, signal_gates
+from solution.trading.gates import (
+    account_gates,
+    limit_gates,
+    order_gates,
+    price_gates,
+    signal_gates,
+)
 from solution.trading.gates.view import Denial, Gate, View
 
 SIGNAL_GATES: tuple[Gate, ...] = (
@@ -31,6 +37,8 @@ SIGNAL_GATES: tuple[Gate, ...] = (
 ORDER_GATES: tuple[Gate, ...] = (
     order_gates.reducing,
     order_gates.breaker,
+    account_gates.daily_loss,
+    account_gates.drawdown,
     order_gates.market_open,
     order_gates.exposure_confirmed,
     order_gates.fractionable,

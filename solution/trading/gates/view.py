@@ -7,6 +7,7 @@ from decimal import Decimal
 from solution.book.positions import Account, Holdings
 from solution.book.prices import Quote
 from solution.domain.caps import NO_LIMIT
+from solution.domain.day import Day
 from solution.domain.market import Market
 from solution.domain.orders import TimeInForce
 from solution.domain.ports import AssetView
@@ -55,6 +56,8 @@ class GateRules:
     max_orders_per_minute: int = 0
     max_orders_per_minute_per_ticker: int = 0
     exits_cancel_resting: bool = True
+    max_daily_loss_pct: Decimal | None = None
+    max_drawdown_pct: Decimal | None = None
 
     @property
     def undecided_ms(self) -> int:
@@ -81,6 +84,7 @@ class View:
         live: why the account that answers is not the one that may be traded.
         duplicate_of: the entry with the same content that this one came after, too soon.
         account: as the last snapshot says, so up to a minute old; None before the first.
+        day: what the account began the day with and the most it had; None when not known.
         halted: why this ticker trades no more until a person resumes it.
         price_age: seconds since we received ``quote``; None without one.
         unconfirmed: another order of the asset may still be live.
@@ -105,6 +109,7 @@ class View:
     live: str | None = None
     duplicate_of: str | None = None
     account: Account | None = None
+    day: Day | None = None
     halted: str | None = None
     quote: Quote | None = None
     price_age: float | None = None

@@ -344,6 +344,39 @@ def test_a_loss_during_a_stop_is_no_news(world: World, caplog: pytest.LogCapture
     assert caplog.records == []
 
 
+def test_each_ten_attempts_in_vain_are_told(world: World) -> None:
+    """In a row: one that listens begins the count anew, and losing it is no failed attempt."""
+    told: list[str] = []
+    world.stream.on_failing = told.append
+    refused = [ConnectionDown("connection refused")] * 9
+    world.offers.extend(refused)
+    world.steps(9)
+    world.connection(ConnectionDown("closed"))
+    world.steps(4)
+    world.offers.extend(refused)
+    world.steps(9)
+    assert told == []
+    world.offers.extend([*refused, *refused, ConnectionDown("connection refused")])
+    world.steps(19)
+    assert told == [
+        "10 attempts to reach the order stream: connection refused",
+        "20 attempts to reach the order stream: connection refused",
+    ]
+
+
+def test_a_handshake_that_is_limited_is_no_failed_attempt(world: World) -> None:
+    """HTTP 429 says that the broker is there; refused keys do count."""
+    told: list[str] = []
+    world.stream.on_failing = told.append
+    limited, refused = HandshakeRefused(429, None), HandshakeRefused(401, None)
+    world.offers.extend([*[limited] * 20, *[refused] * 9])
+    world.steps(29)
+    assert told == []
+    world.offers.append(refused)
+    world.steps(1)
+    assert len(told) == 1
+
+
 def test_stopping_closes_the_connection(world: World) -> None:
     """on_stop() leaves nothing open, and may find nothing open."""
     connection = world.connection()

@@ -1,11 +1,12 @@
 """The listing commands' view of a ledger."""
 
 from collections.abc import Iterable, Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from solution.domain.records import Change, Intent, State
+from solution.domain.records import Change, Intent, State, Trade
 from solution.errors import ConfigError, LedgerError
 from solution.ledger import open_reader
 from solution.ledger.reader import LedgerReader
@@ -154,3 +155,31 @@ def test_a_file_that_is_no_database_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "text.db").write_text("hello " * 200)
     with pytest.raises(LedgerError, match="no SQLite database"):
         open_reader(f"sqlite:///{tmp_path}/text.db")
+
+
+def test_executions_since_a_time_are_read_from_the_newest_backwards(
+    file_ledger: SqliteLedger,
+) -> None:
+    """Oldest first, over page borders; those told a moment out of order are not lost."""
+    seconds = [1, 2, 9, 5, 6, 7, 8, 4]
+    for number, second in enumerate(seconds):
+        intent = make_intent(number)
+        file_ledger.begin(intent)
+        trade = Trade(
+            execution_id=f"e-{number}",
+            at=f"2026-03-04T15:00:0{second}.123Z",
+            symbol="NVDA",
+            side="buy",
+            qty=Decimal(1),
+            price=Decimal(1),
+            cum_qty=Decimal(1),
+            order_id=f"o-{number}",
+            client_order_id=intent.client_order_id,
+        )
+        change = Change(client_order_id=intent.client_order_id, trades=(trade,))
+        file_ledger.apply([change])
+    with file_ledger.open_reader() as reader:
+        for page in (1, 2, 3, 100):
+            found = reader.trades_since("2026-03-04T15:00:04", page=page)
+            assert [trade.at[18] for trade in found] == list("956784")
+        assert reader.trades_since("2026-03-04T16") == []

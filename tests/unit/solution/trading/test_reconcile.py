@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from solution.book.positions import Account, Portfolio
+from solution.book.positions import Account, Portfolio, Position
 from solution.errors import LedgerError, OutcomeUnknown
 from solution.rate_limiter import Priority
 from solution.trading.reconcile import AccountKeeper, Duties
@@ -26,12 +26,13 @@ class Desk:
         self.clocks = self.renewals = 0
         self.account_wanted = False
         self.error: OutcomeUnknown | None = None
+        self.held: dict[str, Position] = {}
 
     def refresh_account(self, priority: Priority) -> None:
         self.asked.append(priority)
         if self.error is not None:
             raise self.error
-        self.portfolio.apply_snapshot(ACCOUNT, {}, self.clock.monotonic())
+        self.portfolio.apply_snapshot(ACCOUNT, self.held, self.clock.monotonic())
 
     def refresh_clock(self) -> None:
         self.clocks += 1
@@ -43,12 +44,16 @@ class Desk:
 class Fixture:
     """A keeper just after a snapshot."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, watched: bool = False, **held: str) -> None:
         self.clock = ManualClock()
         self.portfolio = Portfolio(self.clock)
-        self.portfolio.apply_snapshot(ACCOUNT, {}, self.clock.monotonic())
         self.desk = Desk(self.portfolio, self.clock)
-        self.keeper = AccountKeeper(self.desk, self.portfolio, self.clock)
+        self.desk.held = {
+            symbol: Position(symbol, Decimal(qty), Decimal(qty), Decimal(1))
+            for symbol, qty in held.items()
+        }
+        self.portfolio.apply_snapshot(ACCOUNT, self.desk.held, self.clock.monotonic())
+        self.keeper = AccountKeeper(self.desk, self.portfolio, self.clock, watched=watched)
 
     def run(self, seconds: int) -> None:
         """One step each second."""
@@ -67,6 +72,18 @@ def test_a_quiet_account_is_asked_for_once_a_minute(kept: Fixture) -> None:
     """Nothing moves: one snapshot per minute, as an entry, since an old picture blocks entries."""
     kept.run(180)
     assert kept.desk.asked == [Priority.ENTRY] * 3
+
+
+@pytest.mark.parametrize(
+    ("watched", "held", "asked"), [(True, "5", 10), (True, "0", 3), (False, "5", 3)]
+)
+def test_a_limit_on_the_days_loss_is_judged_every_twenty_seconds(
+    *, watched: bool, held: str, asked: int
+) -> None:
+    """While something is held that can lose: as an entry, since a poll may have to wait."""
+    kept = Fixture(watched=watched, NVDA=held)
+    kept.run(180)
+    assert kept.desk.asked == [Priority.ENTRY] * asked
 
 
 def test_after_a_fill_the_picture_is_renewed_within_ten_seconds(kept: Fixture) -> None:

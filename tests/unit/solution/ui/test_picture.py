@@ -56,6 +56,7 @@ def parts(**changed: Any) -> Parts:
             halts=Thing(all=lambda: {"AAPL": "why"}),
             picture=lambda: {"trading_state": "REDUCING", "restrictions": {}, "reducing": {}},
         ),
+        "trips": Thing(status=lambda: {"breaker": {"state": "closed"}, "flips": {}, "day": None}),
         "kills": Thing(shown=lambda: {"k": {"stage": "done"}}),
         "control": Thing(picture=lambda: {"connected": True}),
         "epoch": 3,

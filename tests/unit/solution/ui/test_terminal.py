@@ -185,6 +185,56 @@ def test_halted_tickers_want_a_person() -> None:
     assert terminal.troubles({}) == []
 
 
+@pytest.mark.parametrize(
+    ("breaker", "shown"),
+    [
+        ({}, "–"),
+        ({"state": "off", "limit": 0, "failures": 0}, "off"),
+        ({"state": "closed", "limit": 5, "failures": 0}, "closed · 0 failures in a row, 5 open it"),
+        (
+            {"state": "closed", "limit": 5, "failures": 2, "why": "HTTP 500"},
+            "closed · 2 failures in a row, 5 open it · last: HTTP 500",
+        ),
+    ],
+)
+def test_the_breaker(breaker: dict[str, Any], shown: str) -> None:
+    """Its state and how far it is from opening."""
+    assert dict(terminal.facts(snapshot(breaker=breaker)))["breaker"] == shown
+    assert terminal.troubles(snapshot(breaker=breaker)) == []
+
+
+@pytest.mark.parametrize("state", ["open", "half-open"])
+def test_an_open_breaker_is_trouble(state: str) -> None:
+    """In red on the screen, and in the one line."""
+    shown = snapshot(breaker={"state": state, "limit": 5, "failures": 5, "why": "HTTP 500"})
+    assert terminal.troubles(shown) == [f"circuit breaker {state}: HTTP 500"]
+    assert f"circuit breaker {state}: HTTP 500" in terminal.short_line(shown)
+
+
+def test_flips() -> None:
+    """The tickers with most changes first; what halts one beside them."""
+    changes = {"A": 1, "B": 7, "C": 2, "D": 1, "E": 1, "F": 1}
+    shown = dict(terminal.facts(snapshot(flips={"limit": 30, "changes": changes})))["flips"]
+    assert shown == "B 7 · C 2 · A 1 · D 1 · E 1 · 30 halt a ticker"
+    assert dict(terminal.facts(snapshot()))["flips"] == "none · no limit"
+
+
+def test_the_day() -> None:
+    """Change since the opening, distance to the peak, limits."""
+    day = {
+        "opening": "100000.00",
+        "peak": "103000.00",
+        "change_pct": "-1.00",
+        "below_peak_pct": "4.00",
+        "limits": {"daily_loss": "5.00"},
+    }
+    shown = dict(terminal.facts(snapshot(day=day)))["day"]
+    assert shown == "-1.00 % since 100,000.00 · 4.00 % below 103,000.00 · loss limit 5.00 %"
+    assert dict(terminal.facts(snapshot(day={})))["day"] == "not known yet"
+    bare = dict(terminal.facts(snapshot(day={"change_pct": "x"})))["day"]
+    assert bare == "– % since – · – % below – · no limit"
+
+
 def test_restrictions_are_for_a_person_to_see() -> None:
     """Who set them and why; kills that are not at their end; a control stream that is away."""
     shown = {

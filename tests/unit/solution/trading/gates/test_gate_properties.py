@@ -16,6 +16,7 @@ from solution.book.assets import Asset
 from solution.book.positions import Account, Holdings
 from solution.book.prices import Quote
 from solution.book.tallies import Tally
+from solution.domain.day import Day
 from solution.domain.market import Market
 from solution.domain.orders import OrderType, Side, TimeInForce
 from solution.domain.reasons import Reason
@@ -72,7 +73,7 @@ def views(draw: st.DrawFn) -> View:
     """Any picture; what cannot be (a plan of nothing) is left out."""
     account = Account(
         "a",
-        Decimal(100),
+        draw(SMALL),
         Decimal(100),
         Decimal(100),
         blocked=draw(FLAG),
@@ -118,6 +119,8 @@ def views(draw: st.DrawFn) -> View:
         max_orders_per_minute=draw(st.integers(0, 9)),
         max_orders_per_minute_per_ticker=draw(st.integers(0, 9)),
         exits_cancel_resting=draw(FLAG),
+        max_daily_loss_pct=draw(st.none() | st.just(Decimal("0.5"))),
+        max_drawdown_pct=draw(st.none() | st.just(Decimal("0.5"))),
     )
     resting = st.builds(Resting, st.sampled_from(["buy", "sell"]), st.none() | SMALL, exempt=FLAG)
     return View(
@@ -136,6 +139,7 @@ def views(draw: st.DrawFn) -> View:
         live=draw(WORDS),
         duplicate_of=draw(st.none() | st.just("1-1")),
         account=draw(st.none() | st.just(account)),
+        day=draw(st.none() | st.builds(Day, SMALL, SMALL)),
         halted=draw(WORDS),
         quote=draw(st.none() | st.just(quote)),
         price_age=draw(st.none() | SECONDS),
@@ -249,6 +253,15 @@ def _washes(view: View) -> bool:
     return False
 
 
+def _lost(view: View, fraction: Decimal | None, *, peak: bool) -> bool:
+    if fraction is None or not _opens(view):
+        return False
+    if view.account is None or view.day is None:
+        return True
+    lost = (view.day.peak if peak else view.day.opening) - view.account.equity
+    return lost > 0 and lost >= view.day.opening / 2
+
+
 REFUSES: dict[str, Callable[[Any], bool]] = {
     "kill_switch": lambda v: v.killed is not None,
     "trading_state": lambda v: (
@@ -281,6 +294,8 @@ REFUSES: dict[str, Callable[[Any], bool]] = {
         _state(v) is TradingState.HALTED or (_state(v) is TradingState.REDUCING and _opens(v))
     ),
     "breaker": lambda v: v.breaker is not None and _opens(v),
+    "daily_loss": lambda v: _lost(v, v.rules.max_daily_loss_pct, peak=False),
+    "drawdown": lambda v: _lost(v, v.rules.max_drawdown_pct, peak=True),
     "market_open": _closed,
     "exposure_confirmed": lambda v: _opens(v) and (v.unconfirmed or v.holdings.uncertain),
     "fractionable": lambda v: (
@@ -336,4 +351,5 @@ def test_an_exit_is_held_up_by_no_limit(view: View) -> None:
     view.plan = view.plan._replace(opens=False)
     limits = ("order_qty", "order_notional", "position_cap", "ticker_cap", "strategy_cap")
     counts = ("gross_exposure", "trades_per_day", "orders_per_minute", "breaker", "buying_power")
-    assert [GATES[name](view) for name in (*limits, *counts)] == [None] * 10
+    losses = ("daily_loss", "drawdown")
+    assert [GATES[name](view) for name in (*limits, *counts, *losses)] == [None] * 12

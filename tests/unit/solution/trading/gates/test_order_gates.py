@@ -65,6 +65,8 @@ def test_the_order_of_the_gates_is_fixed() -> None:
     assert [gate.__name__ for gate in ORDER_GATES] == [
         "reducing",
         "breaker",
+        "daily_loss",
+        "drawdown",
         "market_open",
         "exposure_confirmed",
         "fractionable",
