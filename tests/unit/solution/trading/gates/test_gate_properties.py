@@ -271,7 +271,9 @@ REFUSES: dict[str, Callable[[Any], bool]] = {
     "live_guard": lambda v: v.live is not None,
     "account_blocked": lambda v: v.account is not None and v.account.blocked,
     "ticker_halted": lambda v: v.halted is not None,
-    "signal_age": lambda v: v.age - v.starved > min(50, float(v.signal.max_age or 50)),
+    "signal_age": lambda v: (
+        v.age - v.starved > min(50, float(50 if v.signal.max_age is None else v.signal.max_age))
+    ),
     "queue_wait": lambda v: v.waited > 50,
     "duplicate": lambda v: v.duplicate_of is not None,
     "asset_class": lambda v: v.asset.asset_class != "us_equity",
