@@ -84,8 +84,8 @@ class Reason(_Explained):
     )
     BAD_SIGNATURE = (
         "BAD_SIGNATURE",
-        "`sig`/`kid` are present but signatures cannot be verified here.",
-        "Remove them; signed intake is not part of this version.",
+        "No key in `SIGNAL_HMAC_KEYS` made the signature for this content and stream.",
+        "Sign what is published, with a key set on both sides; without keys send no `sig`, `kid`.",
     )
     PAYLOAD_LOST = (
         "PAYLOAD_LOST",

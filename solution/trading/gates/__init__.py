@@ -6,7 +6,13 @@ A gate is a function from a :class:`~solution.trading.gates.view.View` to a
 
 from collections.abc import Iterable
 
-from solution.trading.gates import limit_gates, order_gates, price_gates, signal_gates
+from solution.trading.gates import (
+    intake_gates,
+    limit_gates,
+    order_gates,
+    price_gates,
+    signal_gates,
+)
 from solution.trading.gates.view import Denial, Gate, View
 
 SIGNAL_GATES: tuple[Gate, ...] = (
@@ -20,6 +26,7 @@ SIGNAL_GATES: tuple[Gate, ...] = (
     signal_gates.duplicate,
     signal_gates.asset_class,
     signal_gates.symbol_lists,
+    intake_gates.key_symbols,
     signal_gates.tradable,
     signal_gates.short_allowed,
     signal_gates.extended_hours,
@@ -36,6 +43,7 @@ ORDER_GATES: tuple[Gate, ...] = (
     order_gates.fractionable,
     order_gates.order_qty,
     order_gates.order_notional,
+    intake_gates.key_limit,
     price_gates.spread,
     price_gates.collar,
     order_gates.position_cap,
