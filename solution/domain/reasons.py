@@ -406,6 +406,11 @@ class RedisFault(_Explained):
         "Connected, and no answer within three seconds: hung, paused, or the way there is dead.",
         "Look at the Redis machine and the network between.",
     )
+    TLS = (
+        "REDIS_TLS",
+        "No TLS: a certificate is not good or not given, or one side does not speak it.",
+        "See the words beside it; `ssl_ca_certs`, `ssl_certfile`, `ssl_keyfile` in `REDIS_URL`.",
+    )
     NO_MASTER = (
         "REDIS_NO_MASTER",
         "No Sentinel answers, or none names a master of that name.",
