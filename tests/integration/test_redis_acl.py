@@ -25,6 +25,7 @@ ALLOWED: dict[str, list[tuple[str, ...]]] = {
         ("PING",),
         ("TIME",),
         ("INFO",),
+        ("EXISTS", "nvda"),
         ("XGROUP", "CREATE", "nvda", "g", "0", "MKSTREAM"),
         ("XREADGROUP", "GROUP", GROUP, "me", "STREAMS", "nvda", ">"),
         ("XPENDING", "nvda", GROUP),
