@@ -9,8 +9,8 @@ from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 
-from solution.domain.caps import Cap
 from solution.config_keys import SigningKey
+from solution.domain.caps import Cap
 from solution.domain.orders import OrderType, TimeInForce
 from solution.domain.signing import Verifier
 from solution.security import Secret, mask_url

@@ -500,7 +500,7 @@ class RedisFault(_Explained):
     )
     UNREAD_LOST = (
         "REDIS_UNREAD_LOST",
-        "Entries were deleted or trimmed before they were read (told by Redis 7 and later).",
+        "Entries were deleted or trimmed before they were read, or (Redis 6.2) may have been.",
         "Look who trims: a producer's `MAXLEN` is too small, or somebody erased the stream.",
     )
     ID_IN_FUTURE = (

@@ -15,7 +15,7 @@ from tests.helpers.clocks import eventually
 from tests.helpers.listening import VERSIONS, server_of
 from tests.helpers.redis_acl import PASSWORD, as_user, users_file
 from tests.helpers.redis_server import RedisServer
-from tests.helpers.service_process import World
+from tests.helpers.service_process import ROOT, World
 from tests.helpers.tls_proxy import TLSProxy, make_certificates
 
 
@@ -68,7 +68,7 @@ def publish(made: World, ticker: str = "NVDA") -> str:
 
 def command(made: World, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
     """A command with the service's settings."""
-    whole = {**os.environ, **made.env(), **env}
+    whole = {**os.environ, "PYTHONPATH": str(ROOT), **made.env(), **env}
     return subprocess.run(
         [sys.executable, "-m", "solution", *words],
         env=whole,
@@ -123,6 +123,36 @@ def test_commands_of_the_service_and_of_who_watches(locked: World) -> None:
     assert "no permissions" in refused.stderr.lower() or "NOPERM" in refused.stderr
     told = json.loads(command(made, "why", "F", "--json").stdout or "{}")
     assert told
+    assert service.stop() == 0
+
+
+def alerts(made: World) -> dict[str, int]:
+    """What status tells the watcher of losses."""
+    url = as_user(f"redis://127.0.0.1:{made.redis_server.port}/0", "watcher")
+    said = command(made, "status", "--json", REDIS_URL=url).stdout
+    found: dict[str, int] = {}
+    for instance in json.loads(said or "{}").get("instances", {}).values():
+        found |= instance["redis"]["alerts"]
+    return found
+
+
+def test_what_a_producer_can_still_do_is_told(locked: World) -> None:
+    """Erase what waits, and use up the ids: in the log, and in the status that a watcher sees."""
+    made = locked
+    service = made.start()
+    url = as_user(f"redis://127.0.0.1:{made.redis_server.port}/0", "producer-nvda")
+    last = f"{2**64 - 1}-{2**64 - 1}"
+    with redis.Redis.from_url(url) as client:
+        client.xadd("nvda", {"ticker": "F", "direction": "b"}, maxlen=0, approximate=False)
+        assert eventually(lambda: "REDIS_UNREAD_LOST" in service.text)
+        client.xadd("nvda", {"ticker": "F", "direction": "b"}, id=last)
+    assert eventually(lambda: "REDIS_ID_IN_FUTURE" in service.text)
+    assert eventually(lambda: {"REDIS_UNREAD_LOST", "REDIS_ID_IN_FUTURE"} <= alerts(made).keys())
+    assert eventually(lambda: made.ended([last]))
+    assert made.final(last)["reason"] == "FUTURE_TIMESTAMP"
+    made.redis.rename("nvda", "nvda-broken")
+    entry = publish(made, "F")
+    made.await_ends([entry])
     assert service.stop() == 0
 
 
