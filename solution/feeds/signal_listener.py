@@ -189,6 +189,7 @@ class SignalListener(Service):
                 self._in_hand.begins_anew(stream, self.redis_ms())
         self._ensure(group)
         self._group = group
+        self._watch.reconnected()
         # The reply that was lost may have held entries, and Redis may have lost its tail.
         self._sweep_at, self._look_at, self._exact = 0.0, 0.0, True
         if self._told is None:

@@ -48,6 +48,11 @@ class StreamWatch:
             if read > waits:
                 self._unread_lost(stream, f"entry {_text(waits)} waited unread, and is gone")
 
+    def reconnected(self) -> None:
+        """What waited may have been delivered in a reply that was lost: it is pending then, and
+        read again from there, not as new."""
+        self._waits.clear()
+
     def judge(self, tails: Mapping[str, Tail], now_ms: int) -> list[str]:
         """Look at every stream.
 

@@ -1,5 +1,6 @@
 """The form that is signed, and who is let in."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -48,6 +49,14 @@ def test_a_golden_signal_is_let_in(vector: Vector) -> None:
     """Each is a valid signal, too."""
     kid = vector.key.partition(":")[0]
     Verifier({kid: vector.secret}).check(parse(vector.stream, "1-0", vector.raw), vector.raw)
+
+
+def test_the_reference_shows_the_first_of_them() -> None:
+    """The form, the secret and the signature of docs/reference/signal.md."""
+    page = (Path(__file__).parents[4] / "docs/reference/signal.md").read_text(encoding="utf-8")
+    assert f"```\n{VECTORS[0].canonical}```" in page
+    assert f"sig={VECTORS[0].sig}\n" in page
+    assert f"`{VECTORS[0].secret.decode()}`" in page
 
 
 def test_the_golden_signals_differ() -> None:

@@ -134,6 +134,14 @@ def test_an_entry_that_waited_and_is_passed_over(
     assert watch.alerts[RedisFault.UNREAD_LOST] == told
 
 
+def test_what_waited_before_a_connection_was_lost_may_be_pending(watch: StreamWatch) -> None:
+    """Its reply may have been lost on the way: it is no longer expected as new."""
+    judged(watch, replace(UNCOUNTED, last_generated=(NOW + 5, 0), last=(NOW + 5, 0)))
+    watch.reconnected()
+    watch.saw("nvda", f"{NOW + 6}-0")
+    assert watch.alerts == {}
+
+
 def test_the_last_id_there_is_has_words_of_its_own(
     watch: StreamWatch, caplog: pytest.LogCaptureFixture
 ) -> None:
