@@ -14,7 +14,6 @@ FUTURE_MS = 5_000
 """An entry id further ahead of Redis's clock than this lies in the future."""
 LAST_MS = 2**64 - 1
 """The last milliseconds that an entry id can have: behind it nothing can be added."""
-DAY_MS = 86_400_000
 
 
 class StreamWatch:
@@ -34,7 +33,6 @@ class StreamWatch:
         self._deleted: dict[str, EntryKey] = {}
         self._in_future: set[str] = set()
         self._erased: dict[str, EntryKey] = {}
-        self._read_up_to: dict[str, EntryKey] = {}
         self._cut: set[str] = set()
         self._waits: dict[str, EntryKey] = {}
         self._gone: dict[str, tuple[EntryKey, EntryKey]] = {}
@@ -119,7 +117,7 @@ class StreamWatch:
         Seen is what nobody reads any more although its id was given out; what waited at the last
         look and was passed over (:meth:`saw`); and that the entry read last is gone, which our own
         trimming never takes. Not seen: what came and went between two looks, behind nothing that
-        waited, while entries read before were left in place.
+        waited, when a newer entry has been read since.
         """
         known = max(tail.last_delivered, self._erased.get(stream, (0, 0)))
         if tail.last_generated > known and not tail.waiting:
@@ -132,16 +130,9 @@ class StreamWatch:
         self._judge_cut(stream, tail)
 
     def _judge_cut(self, stream: str, tail: Tail) -> None:
-        mark = self._read_up_to.get(stream, tail.last_delivered)
-        self._read_up_to[stream] = tail.last_delivered
-        # An old mark may have been trimmed by us: never the newest entry read, though.
-        if mark[0] < tail.last_delivered[0] - DAY_MS or mark > tail.last_delivered:
-            mark = tail.last_delivered
-        if (
-            mark == (0, 0)
-            or mark > tail.last_generated
-            or (tail.first is not None and tail.first <= mark)
-        ):
+        mark, first = tail.last_delivered, tail.first
+        nothing_read = mark == (0, 0) or mark > tail.last_generated
+        if nothing_read or (first is not None and first <= mark):
             self._cut.discard(stream)
         elif stream not in self._cut:
             self._cut.add(stream)
