@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Final
 
+from solution.domain.crypto import names_pair
 from solution.domain.orders import Side
 from solution.domain.signal_model import Signal, SizeKind
 from solution.domain.signal_rules import stated_fraction
@@ -42,7 +43,7 @@ def notes(signal: Signal) -> Iterator[str]:
 
 def _too_small(signal: Signal) -> Iterator[str]:
     value = _value(signal)
-    crypto = "/" in signal.ticker
+    crypto = names_pair(signal.ticker)
     if value is None or not (crypto or stated_fraction(signal)):
         return
     least = LEAST_CRYPTO if crypto else LEAST_FRACTION
@@ -71,7 +72,7 @@ def _too_near(signal: Signal) -> Iterator[str]:
 
 def _prices(signal: Signal) -> Iterator[tuple[str, Decimal, Side]]:
     """Every price on the exchange's grid, with the side that trades at it."""
-    if signal.side is None or "/" in signal.ticker:
+    if signal.side is None or names_pair(signal.ticker):
         return
     other = Side.SELL if signal.side is Side.BUY else Side.BUY
     for names, side in ((_OF_ENTRY, signal.side), (_OF_EXIT, other)):

@@ -43,6 +43,7 @@ def test_what_alpaca_takes(text: str) -> None:
     [
         (f"{BUY} notional 0.99", "is worth at least 1, this one 0.99"),
         (f"{BUY} qty 0.5 {LIMIT} 1.99", "is worth at least 1"),
+        ("ticker BTCUSD direction b notional 9.99", "a crypto order is worth at least 10"),
         (f"{COIN} notional 9.99", "a crypto order is worth at least 10, this one 9.99"),
         (f"{COIN} qty 0.001 {LIMIT} 9999", "a crypto order is worth at least 10"),
         (f"{BUY} {LIMIT} 180 stop_loss 179.991 time_in_force day", "is less than 0.01 away"),
