@@ -1,6 +1,8 @@
 """Builds a generator from its options, runs it, ends it."""
 
 import json
+import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,9 +10,10 @@ from datetime import UTC, datetime
 import click
 
 from signal_generator import sessions
-from signal_generator.producer import Fields, Hours, Producer
+from signal_generator.producer import Fields, Hours, Producer, brief
 from signal_generator.publisher import Publisher, PublishError, make_client
 from signal_generator.runtime import Pacer, stop_on_signals
+from signal_generator.signing import Signer, find_key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +28,7 @@ class RunOptions:
     count: int | None
     always: bool
     as_json: bool
+    hmac_key_file: str | None = None
 
 
 def produce(
@@ -36,13 +40,14 @@ def produce(
         symbols: what may be drawn; crypto pairs among them have no market hours.
 
     Raises:
-        click.BadParameter: the Redis address is unusable (exit code 2).
+        click.BadParameter: the Redis address or the key is unusable (exit code 2).
         click.ClickException: no Redis, or one that refuses, or no table of sessions (exit code 1).
     """
     try:
         client = make_client(options.redis_url)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--redis-url") from None
+    draw = _signing(draw, options)
     with stop_on_signals() as stop:
         publisher = Publisher(
             client, options.stream, stop=stop, maxlen=options.maxlen, report=_to_stderr
@@ -80,6 +85,23 @@ def hours_for(symbols: Sequence[str]) -> Hours | None:
     return Hours(sessions.is_open, sessions.next_open, pairs)
 
 
+def _signing(draw: Callable[[], Fields | None], options: RunOptions) -> Callable[[], Fields | None]:
+    """`draw` with every signal signed, where there is a key to sign with."""
+    try:
+        key = find_key(os.environ, options.hmac_key_file)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--hmac-key-file") from None
+    if key is None:
+        return draw
+    sign = Signer(key, options.stream, now_ms=lambda: time.time_ns() // 1_000_000)
+
+    def draw_signed() -> Fields | None:
+        fields = draw()
+        return None if fields is None else sign(fields)
+
+    return draw_signed
+
+
 def run(
     producer: Producer,
     pacer: Pacer,
@@ -100,7 +122,7 @@ def printer(stream: str, *, as_json: bool) -> Callable[[str, Mapping[str, str]],
         click.echo(json.dumps({"stream": stream, "entry_id": entry_id, "fields": dict(fields)}))
 
     def show_text(entry_id: str, fields: Mapping[str, str]) -> None:
-        click.echo(f"{stream} {entry_id} {' '.join(fields.values())}")
+        click.echo(f"{stream} {entry_id} {brief(fields)}")
 
     return show_json if as_json else show_text
 

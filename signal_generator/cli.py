@@ -78,6 +78,12 @@ def stream_options(command: Callable[..., None]) -> Callable[..., None]:
             show_default=True,
             help="Seconds to wait for Redis at the start.",
         ),
+        click.option(
+            "--hmac-key-file",
+            envvar="SIGNAL_HMAC_KEY_FILE",
+            show_envvar=True,
+            help="File with kid:secret to sign with; or the text itself in SIGNAL_HMAC_KEY.",
+        ),
         click.option("--json", "as_json", is_flag=True, help="One JSON line per published entry."),
     ]
     for option in reversed(options):

@@ -88,10 +88,10 @@ class Producer:
             entry_id = self._publish(fields)
         except OutcomeUnclear as error:
             self.tally.unclear += 1
-            self._report(f"{_brief(fields)} may or may not be in the stream: {error}")
+            self._report(f"{brief(fields)} may or may not be in the stream: {error}")
         except NotPublished as error:
             self.tally.dropped += 1
-            self._report(f"{_brief(fields)} was not published: {error}")
+            self._report(f"{brief(fields)} was not published: {error}")
         else:
             self.tally.published += 1
             self._show(entry_id, fields)
@@ -110,5 +110,6 @@ class Producer:
         return is_open
 
 
-def _brief(fields: Fields) -> str:
-    return " ".join(fields.values())
+def brief(fields: Fields) -> str:
+    """The values in one line, without the signature."""
+    return " ".join(value for name, value in fields.items() if name != "sig")

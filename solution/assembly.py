@@ -352,6 +352,7 @@ class Assembly:
             consumer=self.consumer,
             max_signal_age=self._settings.ages.max_signal_age,
             retention_days=redis_settings.retention_days,
+            verifier=self._settings.intake.verifier(),
         )
         ports = ListenerPorts(
             room=self.lanes.room,

@@ -26,6 +26,7 @@ from solution.config_groups import (
     ControlSettings,
     EndOfSessionSettings,
     GateSettings,
+    IntakeSettings,
     LedgerSettings,
     LimitSettings,
     LoggingSettings,
@@ -49,6 +50,7 @@ __all__ = [
     "EffectiveSetting",
     "EndOfSessionSettings",
     "GateSettings",
+    "IntakeSettings",
     "LedgerSettings",
     "LimitSettings",
     "LoggingSettings",
@@ -96,6 +98,7 @@ class Settings:
     breaker: BreakerSettings
     control: ControlSettings
     end_of_session: EndOfSessionSettings
+    intake: IntakeSettings
     logging: LoggingSettings
     workers: int
     queue_size: int
@@ -234,6 +237,7 @@ def _settings(
     redis, ledger, gates = build.redis(options), build.ledger(options), build.gates(options)
     orders, logging = build.orders(options), build.logging(options, color=color)
     instance, control = build.instance(options), build.control(options)
+    intake = build.intake(options)
     computed = {
         "alpaca_trading_url": broker.trading_url,
         "alpaca_data_url": broker.data_url,
@@ -259,6 +263,7 @@ def _settings(
         breaker=build.breaker(options),
         control=control,
         end_of_session=build.end_of_session(options),
+        intake=intake,
         logging=logging,
         workers=options.workers,
         queue_size=options.queue_size,

@@ -11,6 +11,7 @@ from solution.config_groups import (
     ControlSettings,
     EndOfSessionSettings,
     GateSettings,
+    IntakeSettings,
     LedgerSettings,
     LimitSettings,
     LoggingSettings,
@@ -156,6 +157,10 @@ def control(options: Options) -> ControlSettings:
     return ControlSettings(
         stream=f"{stream}-dry-run" if options.dry_run else stream, key=options.control_hmac_key
     )
+
+
+def intake(options: Options) -> IntakeSettings:
+    return IntakeSettings(keys=options.signal_hmac_keys, own_key=options.signal_hmac_key)
 
 
 def end_of_session(options: Options) -> EndOfSessionSettings:

@@ -9,8 +9,10 @@ from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 
+from solution.config_keys import SigningKey
 from solution.domain.caps import Cap
 from solution.domain.orders import OrderType, TimeInForce
+from solution.domain.signing import Verifier
 from solution.security import Secret, mask_url
 
 
@@ -180,6 +182,18 @@ class ControlSettings:
     stream: str
     key: Secret
     """Empty: only commands that stop trading are taken."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntakeSettings:
+    keys: tuple[SigningKey, ...]
+    """Empty: signals are not signed."""
+    own_key: SigningKey | None
+    """What commands sign with."""
+
+    def verifier(self) -> Verifier:
+        """What lets signals in."""
+        return Verifier({key.kid: key.secret.reveal().encode() for key in self.keys})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from typing import Annotated
 from pydantic_settings import BaseSettings
 
 from solution import config_values as rule
+from solution.config_keys import SIGNING_KEY, SIGNING_KEYS, SigningKey
 from solution.config_option_info import NAME, option
 from solution.security import Secret
 
@@ -152,12 +153,19 @@ class SafetyOptions(BaseSettings):
         "keys asks for on the terminal. Another account's start is refused.",
     )
 
-    signal_hmac_keys: Annotated[str, rule.TEXT] = option(
+    signal_hmac_keys: Annotated[tuple[SigningKey, ...], SIGNING_KEYS] = option(
         "",
         "Signed intake",
-        "Keys that signals must be signed with.",
+        "Keys that signals must be signed with, and what each may trade.",
+        shown_default="none: signals are not signed",
         secret=True,
-        missing="signed intake",
+    )
+    signal_hmac_key: Annotated[SigningKey | None, SIGNING_KEY] = option(
+        "",
+        "Signed intake",
+        "The key that `publish` and `dead-letters retry` sign with.",
+        shown_default="none: they do not sign",
+        secret=True,
     )
 
     exclusive_account: Annotated[bool, rule.FLAG] = option(

@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import SplitResult, parse_qsl, quote, urlsplit
 
 from solution.config_values import Rule
@@ -136,7 +136,7 @@ def split_sentinel_url(text: str) -> SentinelAddress:
         raise ValueError("the first part of the path is the master's name")
     if not re.fullmatch(r"[0-9]{0,4}", database):
         raise ValueError("the second part of the path is a database number")
-    kept, sentinel_login = _split_sentinel_query(query)
+    kept, sentinel_login = _split_sentinel_query(query, tls=tls)
     suffix = f"?{kept}" if kept else ""
     return SentinelAddress(
         hosts=tuple(_split_sentinel_host(host) for host in hosts.split(",")),
@@ -154,12 +154,12 @@ def _split_sentinel_host(text: str) -> tuple[str, int]:
     return parts.hostname or "", parts.port or SENTINEL_PORT
 
 
-def _split_sentinel_query(query: str) -> tuple[str, str]:
+def _split_sentinel_query(query: str, *, tls: bool) -> tuple[str, str]:
     """The parameters for all connections, and the Sentinels' own login in URL form."""
     items = query.split("&") if query else []
     own = [item for item in items if item.startswith(_SENTINEL_LOGIN)]
     kept = [item for item in items if item not in own]
-    _check_parameters("&".join(kept))
+    _check_parameters("&".join(kept), tls=tls)
     login = dict(parse_qsl("&".join(own), keep_blank_values=True))
     if not login.keys() <= set(_SENTINEL_LOGIN):
         raise ValueError("the Sentinels' login is sentinel_username and sentinel_password")
@@ -167,10 +167,21 @@ def _split_sentinel_query(query: str) -> tuple[str, str]:
     return "&".join(kept), f"{user}:{password}@" if user or password else ""
 
 
-def _check_parameters(query: str) -> None:
+_TLS: Final = frozenset(
+    {"ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_password"}
+    | {"ssl_check_hostname", "ssl_cert_reqs"}
+)
+
+
+def _check_parameters(query: str, *, tls: bool) -> None:
     # Others change what redis-py returns (decode_responses, protocol) under the reader's feet.
-    if not all(item.startswith("ssl_") for item in query.split("&") if item):
+    names = [item.partition("=")[0] for item in query.split("&") if item]
+    if not all(name.startswith("ssl_") for name in names):
         raise ValueError("only ssl_… parameters are accepted")
+    if not _TLS.issuperset(names):
+        raise ValueError("of ssl_… parameters there are " + ", ".join(sorted(_TLS)))
+    if names and not tls:
+        raise ValueError("ssl_… parameters need rediss://")
 
 
 def _parse_redis_url(text: str) -> str:
@@ -182,7 +193,7 @@ def _parse_redis_url(text: str) -> str:
     parts = split_url(text, "redis", "rediss")
     if not re.fullmatch(r"/?[0-9]{0,4}", parts.path):
         raise ValueError("the path is a database number")
-    _check_parameters(parts.query)
+    _check_parameters(parts.query, tls=parts.scheme == "rediss")
     return text
 
 

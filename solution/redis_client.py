@@ -8,7 +8,9 @@ With a Sentinel address each new connection asks the Sentinels for the master fi
 an error closes the client and makes another one, and so finds the master that was promoted.
 """
 
+import ssl
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import redis
@@ -41,7 +43,7 @@ def make_client(url: str, *, socket_timeout: float = SOCKET_TIMEOUT) -> "redis.R
         "health_check_interval": 0,
     }
     if not is_sentinel(url):
-        return redis.Redis.from_url(url, single_connection_client=False, **options)
+        return redis.Redis.from_url(url, single_connection_client=False, **options, **_tls(url))
     address = split_sentinel_url(url)
     # redis-py's own parser, so that ssl_… parameters mean the same with and without Sentinel.
     parsed = parse_url(address.data_url)  # type: ignore[no-untyped-call]
@@ -64,6 +66,40 @@ def _common(connect_timeout: float, socket_timeout: float) -> dict[str, Any]:
         "retry": Retry(NoBackoff(), 0),
         "retry_on_error": [],
     }
+
+
+def _tls(url: str) -> dict[str, Any]:
+    return {"connection_class": _TLSConnection} if url.startswith("rediss:") else {}
+
+
+class TLSTrouble(redis.ConnectionError):
+    """A certificate that is not good, or a file of ours that is none."""
+
+
+class _TLSConnection(SSLConnection):
+    """TLS whose errors say which file or whose certificate is wrong, not `Error 2 connecting`."""
+
+    def _wrap_socket_with_ssl(self, sock: Any) -> Any:
+        for name in ("ca_certs", "certfile", "keyfile"):
+            _check_readable(f"ssl_{name}", getattr(self, name))
+        at = f"{self.host}:{self.port}"
+        try:
+            return super()._wrap_socket_with_ssl(sock)  # type: ignore[no-untyped-call]
+        except ssl.SSLCertVerificationError as e:
+            raise TLSTrouble(f"the certificate of {at} is not good: {e.verify_message}") from e
+        except ssl.SSLError as e:
+            raise TLSTrouble(f"no TLS with {at}: {e.reason or e}") from e
+        except TimeoutError as e:
+            why = f"{at} does not answer the TLS handshake: it hangs, or speaks no TLS there"
+            raise redis.TimeoutError(why) from e
+
+
+def _check_readable(name: str, path: str | None) -> None:
+    if path:
+        try:
+            Path(path).open("rb").close()
+        except OSError as e:
+            raise TLSTrouble(f"{name}={path} cannot be read: {e.strerror}") from None
 
 
 class NoMaster(redis.ConnectionError):
@@ -100,9 +136,11 @@ class Sentinels:
         raise NoMaster("; ".join(said))
 
     def _ask(self, host: str, port: int) -> Any:
+        url = self._address.sentinel_url(host, port)
         client = redis.Redis.from_url(
-            self._address.sentinel_url(host, port),
+            url,
             decode_responses=False,
+            **_tls(url),
             **_common(SENTINEL_TIMEOUT, SENTINEL_TIMEOUT),
         )
         try:
@@ -125,7 +163,7 @@ class _MasterConnection(Connection):
         return super()._connect()  # type: ignore[no-untyped-call]
 
 
-class _MasterTLSConnection(_MasterConnection, SSLConnection):
+class _MasterTLSConnection(_MasterConnection, _TLSConnection):
     """The same over TLS."""
 
 
@@ -153,11 +191,13 @@ _BY_PREFIX: Mapping[str, RedisFault] = {
 _BY_WORDS = (
     ("max number of clients", RedisFault.MAX_CLIENTS),
     ("Authentication required", RedisFault.NOAUTH),
+    ("[SSL", RedisFault.TLS),  # a refusal of our certificate comes with the first answer
 )
 
 # redis-py takes the code off the text of those that it has a class for.
 _BY_CLASS: tuple[tuple[type[Exception], RedisFault], ...] = (
     (NoMaster, RedisFault.NO_MASTER),
+    (TLSTrouble, RedisFault.TLS),
     (redis.BusyLoadingError, RedisFault.LOADING),
     (redis.ReadOnlyError, RedisFault.READONLY),
     (redis.exceptions.MasterDownError, RedisFault.MASTERDOWN),

@@ -21,6 +21,7 @@ from solution.book.positions import Account, Portfolio, weights
 from solution.book.prices import PriceBook, Quote
 from solution.clock import Clock, Deadline
 from solution.config import Settings
+from solution.config_keys import SigningKey
 from solution.domain.orders import deployment_id
 from solution.domain.ports import AssetView, Ledger
 from solution.errors import (
@@ -213,6 +214,9 @@ def tickers_of(settings: Settings) -> dict[str, tuple[str, ...]]:
         "ALLOWED_SYMBOLS": tuple(sorted(gates.allowed_symbols)),
         "DENIED_SYMBOLS": tuple(sorted(gates.denied_symbols)),
         "TICKER_CAPS": tuple(ticker for ticker, _ in settings.limits.ticker_caps),
+        "SIGNAL_HMAC_KEYS": tuple(
+            sorted({symbol for key in settings.intake.keys for symbol in key.limit.symbols})
+        ),
     }
 
 
@@ -250,7 +254,15 @@ def in_broker_spelling(settings: Settings, find: Callable[[str], AssetView | Non
             denied_symbols=frozenset(spelled["DENIED_SYMBOLS"]),
         ),
         limits=replace(settings.limits, ticker_caps=tuple(zip(capped, caps, strict=True))),
+        intake=replace(
+            settings.intake, keys=tuple(_spelled_key(key, find) for key in settings.intake.keys)
+        ),
     )
+
+
+def _spelled_key(key: SigningKey, find: Callable[[str], AssetView | None]) -> SigningKey:
+    symbols = frozenset(_symbol("SIGNAL_HMAC_KEYS", s, find) for s in key.limit.symbols)
+    return replace(key, limit=key.limit._replace(symbols=symbols))
 
 
 def _symbol(name: str, ticker: str, find: Callable[[str], AssetView | None]) -> str:
@@ -411,4 +423,5 @@ def gate_rules(settings: Settings) -> GateRules:
         max_orders_per_minute_per_ticker=limits.max_orders_per_minute_per_ticker,
         max_daily_loss_pct=limits.max_daily_loss_pct,
         max_drawdown_pct=limits.max_drawdown_pct,
+        key_limits={key.kid: key.limit for key in settings.intake.keys},
     )

@@ -7,6 +7,7 @@ import click
 import redis
 
 from solution.alpaca_api_client import AlpacaAPIClient
+from solution.clock import SystemClock
 from solution.commands import publishing
 from solution.commands.broker import account_of, broker_of
 from solution.commands.common import (
@@ -127,7 +128,14 @@ def _prepared(
 
     try:
         account = str(account_of(settings, reader, client)["id"])
-        return prepare(letter, reader, deployment_id(account, settings.redis.group), exists)
+        return prepare(
+            letter,
+            reader,
+            deployment_id(account, settings.redis.group),
+            exists,
+            intake=settings.intake,
+            now_ms=SystemClock().epoch_ms(),
+        )
     except BrokerError as e:
         raise Failed(f"not retried: {broker_trouble(settings, e)}") from None
     except NotRetried as e:

@@ -21,10 +21,11 @@ from solution.commands.common import (
     say,
     settings_of,
 )
-from solution.config import Settings
+from solution.commands.signing import raw, signed
+from solution.config import IntakeSettings, Settings
 from solution.config_values import STREAM
+from solution.domain.reasons import Reason
 from solution.domain.signal import parse
-from solution.domain.signal_rules import check_unsigned
 from solution.errors import SignalError
 
 WAIT = 30.0
@@ -85,7 +86,9 @@ def publish(  # noqa: PLR0913 - one parameter per option
     """
     settings = settings_of(overrides)
     target = settings.redis.streams[0] if stream is None else _stream(settings, stream)
-    signal = _signal(target, ticker, direction, [*_given(sizes), *fields], signal_id)
+    signal = _signal(
+        settings.intake, target, ticker, direction, [*_given(sizes), *fields], signal_id=signal_id
+    )
     if target not in settings.redis.streams:
         streams = ",".join(settings.redis.streams)
         click.echo(f"note: STREAMS={streams} here does not name {target}", err=True)
@@ -130,13 +133,18 @@ def _given(sizes: Mapping[str, str | None]) -> list[tuple[str, str]]:
 
 
 def _signal(
+    intake: IntakeSettings,
     stream: str,
     ticker: str,
     direction: str | None,
     more: Sequence[tuple[str, str]],
+    *,
     signal_id: str | None,
 ) -> dict[str, str]:
-    """The entry's fields, valid; a field given twice is an error, as it is in the stream."""
+    """The entry's fields, valid and signed where there is a key to sign with.
+
+    A field given twice is an error, as it is in the stream.
+    """
     pairs = [("ticker", ticker)]
     if direction is not None:
         pairs.append(("direction", direction))
@@ -145,16 +153,30 @@ def _signal(
         pairs.append(("signal_id", str(uuid.uuid4()) if signal_id is None else signal_id))
     elif signal_id is not None:
         raise WrongUsage("DUPLICATE_FIELD: signal_id is given twice")
-    raw = [(name.encode(errors="surrogateescape"), _bytes(value)) for name, value in pairs]
     try:
-        check_unsigned(parse(stream, f"{SystemClock().epoch_ms()}-0", raw))
+        checked = _checked(intake, stream, pairs)
     except SignalError as e:
         raise WrongUsage(f"{e.reason}: {e.message}; nothing was published") from None
-    return {name.lower() if not name.lower().startswith("x_") else name: v for name, v in pairs}
+    return {name.lower() if not name.lower().startswith("x_") else name: v for name, v in checked}
 
 
-def _bytes(value: str) -> bytes:
-    return value.encode(errors="surrogateescape")
+def _checked(
+    intake: IntakeSettings, stream: str, pairs: Sequence[tuple[str, str]]
+) -> Sequence[tuple[str, str]]:
+    now_ms = SystemClock().epoch_ms()
+    if intake.own_key is not None:
+        pairs = signed(intake.own_key, stream, pairs, now_ms)
+    signal = parse(stream, f"{now_ms}-0", raw(pairs))
+    # A producer need not have the keys that the service verifies with.
+    if intake.keys or intake.own_key is None:
+        try:
+            intake.verifier().check(signal, raw(pairs))
+        except SignalError as e:
+            if e.reason != Reason.MISSING_FIELD or intake.own_key is not None:
+                raise
+            message = f"{e.message}; set SIGNAL_HMAC_KEY to sign with"
+            raise SignalError(e.reason, message) from None
+    return pairs
 
 
 def _say(fields: Mapping[str, object], line: str, *, as_json: bool) -> None:

@@ -1,24 +1,27 @@
 """What has to be true before a dead letter may be published again, and as what.
 
 The new signal is ``{signal_id or entry_id}.r1`` (``.r2`` …). Its content is the old one without
-``ts`` (it would be as old as before), so publishing one retry twice by mistake is one signal.
+``ts`` (it would be as old as before), so publishing one retry twice by mistake is one signal. One
+that is signed has a ``ts`` of now: published twice, the second is a dead letter and no order.
 """
 
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from solution.commands.signing import raw, signed
+from solution.config_groups import IntakeSettings
 from solution.domain.orders import client_order_id
 from solution.domain.records import DeadLetter, Intent, State
 from solution.domain.signal import parse
 from solution.domain.signal_fields import JSON_FIELD, Fields, collect, decode, digest
 from solution.domain.signal_json import flatten_json
-from solution.domain.signal_rules import check_unsigned
 from solution.errors import SignalError
 from solution.ledger.reader import LedgerReader
 
 MOST_RETRIES = 99
 _RETRY = re.compile(r"(.+)\.r([1-9][0-9]?)")
+_UNSIGNED = IntakeSettings(keys=(), own_key=None)
 _NEVER_SENT = frozenset({State.REFUSED, State.NOT_SENT, State.DRY_RUN})
 
 Exists = Callable[[str], bool]
@@ -48,8 +51,20 @@ class _Old:
     fields: tuple[tuple[str, str], ...]
 
 
-def prepare(letter: DeadLetter, reader: LedgerReader, deployment: str, exists: Exists) -> Retry:
+def prepare(
+    letter: DeadLetter,
+    reader: LedgerReader,
+    deployment: str,
+    exists: Exists,
+    *,
+    intake: IntakeSettings = _UNSIGNED,
+    now_ms: int = 0,
+) -> Retry:
     """Compose the retry after looking for orders of the old signal and of earlier retries.
+
+    Args:
+        intake: the keys, where signals must be signed.
+        now_ms: the ``ts`` of a retry that is signed.
 
     Raises:
         NotRetried: an order exists, a retry is on its way, or the content can never be valid.
@@ -65,7 +80,9 @@ def prepare(letter: DeadLetter, reader: LedgerReader, deployment: str, exists: E
     number = _free_number(letter.stream, old, reader)
     signal_id = f"{old.base}.r{number}"
     fields = {**dict(old.fields), "signal_id": signal_id}
-    _check(letter, fields)
+    if intake.keys:
+        fields = _signed_again(letter, fields, intake, now_ms)
+    _check(letter, fields, intake)
     return Retry(letter.stream, signal_id, fields, tuple(looked_up))
 
 
@@ -139,9 +156,31 @@ def _dead_ids(stream: str, reader: LedgerReader) -> frozenset[str]:
     return frozenset(found)
 
 
-def _check(letter: DeadLetter, fields: dict[str, str]) -> None:
-    raw = tuple((name.encode(), value.encode()) for name, value in fields.items())
+def _signed_again(
+    letter: DeadLetter, fields: dict[str, str], intake: IntakeSettings, now_ms: int
+) -> dict[str, str]:
+    """The retry under our own key: never of what nobody with a key had said.
+
+    Raises:
+        NotRetried: the old one was forged or unsigned, or there is no key here to sign with.
+    """
+    bare = {n: v for n, v in fields.items() if n.lower() not in {"sig", "kid", "ts"}}
     try:
-        check_unsigned(parse(letter.stream, "1-0", raw))
+        old = parse(letter.stream, "1-0", letter.fields)
+        intake.verifier().check(old, letter.fields)
+    except SignalError as e:
+        raise NotRetried(
+            f"signals must be signed, and this one's signature is not known to be good "
+            f"({e.reason}: {e.message}): if it is yours, publish it anew"
+        ) from None
+    if intake.own_key is None:
+        raise NotRetried("it must be signed again, and there is no key here: set SIGNAL_HMAC_KEY")
+    return dict(signed(intake.own_key, letter.stream, bare.items(), now_ms))
+
+
+def _check(letter: DeadLetter, fields: dict[str, str], intake: IntakeSettings) -> None:
+    content = raw(fields.items())
+    try:
+        intake.verifier().check(parse(letter.stream, "1-0", content), content)
     except SignalError as e:
         raise NotRetried(f"it would be a dead letter again: {e.reason}: {e.message}") from None

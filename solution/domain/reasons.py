@@ -84,8 +84,8 @@ class Reason(_Explained):
     )
     BAD_SIGNATURE = (
         "BAD_SIGNATURE",
-        "`sig`/`kid` are present but signatures cannot be verified here.",
-        "Remove them; signed intake is not part of this version.",
+        "No key in `SIGNAL_HMAC_KEYS` made the signature for this content and stream.",
+        "Sign what is published, with a key set on both sides; without keys send no `sig`, `kid`.",
     )
     PAYLOAD_LOST = (
         "PAYLOAD_LOST",
@@ -406,6 +406,11 @@ class RedisFault(_Explained):
         "Connected, and no answer within three seconds: hung, paused, or the way there is dead.",
         "Look at the Redis machine and the network between.",
     )
+    TLS = (
+        "REDIS_TLS",
+        "No TLS: a certificate is not good or not given, or one side does not speak it.",
+        "See the words beside it; `ssl_ca_certs`, `ssl_certfile`, `ssl_keyfile` in `REDIS_URL`.",
+    )
     NO_MASTER = (
         "REDIS_NO_MASTER",
         "No Sentinel answers, or none names a master of that name.",
@@ -495,7 +500,7 @@ class RedisFault(_Explained):
     )
     UNREAD_LOST = (
         "REDIS_UNREAD_LOST",
-        "Entries were deleted or trimmed before they were read (told by Redis 7 and later).",
+        "Entries were deleted or trimmed before they were read, or (Redis 6.2) may have been.",
         "Look who trims: a producer's `MAXLEN` is too small, or somebody erased the stream.",
     )
     ID_IN_FUTURE = (

@@ -24,6 +24,7 @@ __all__ = [
     "Signal",
     "SizeKind",
     "check_time_in_force",
+    "contents",
     "default_time_in_force",
     "parse",
 ]
@@ -59,11 +60,19 @@ def parse(stream: str, entry_id: str, fields: Fields) -> Signal:
     return content._replace(stream=stream, entry_id=entry_id)
 
 
+def contents(fields: Fields) -> tuple[dict[str, bytes], tuple[tuple[str, str], ...]]:
+    """Values by lower-case name, of either form, and the ``x_`` fields under the names as given.
+
+    Raises:
+        SignalError: as :func:`solution.domain.signal_fields.collect`, or no such JSON.
+    """
+    given, extra = collect(fields)
+    return collect(flatten_json(given)) if JSON_FIELD in given else (given, extra)
+
+
 def _read(fields: Fields) -> Signal:
     """What the fields say, wherever they stand: a signal without stream and entry id."""
-    given, extra = collect(fields)
-    if JSON_FIELD in given:
-        given, extra = collect(flatten_json(given))
+    given, extra = contents(fields)
     values: dict[str, Any] = {}
     for name, raw in given.items():
         if name in READERS:

@@ -171,20 +171,6 @@ def check_terms(signal: Signal) -> None:
         check_time_in_force(signal, signal.time_in_force, fractional=fractional, crypto=crypto)
 
 
-def check_unsigned(signal: Signal) -> None:
-    """Nothing here can tell a good signature from a forged one, so a signed signal must not trade.
-
-    Not part of ``parse``: the fields are well formed, and a later version may verify them.
-
-    Raises:
-        SignalError: BAD_SIGNATURE.
-    """
-    name = "sig" if signal.sig else "kid"
-    if signal.sig or signal.kid:
-        message = f"{name} is given, and this version cannot verify signatures"
-        raise SignalError(Reason.BAD_SIGNATURE, message)
-
-
 def _check_prices(signal: Signal) -> None:
     """Each order type has its prices, all of them and no others."""
     given = [name for name in _PRICES if getattr(signal, name) is not None]

@@ -8,7 +8,7 @@ from solution.domain.ports import AssetView
 from solution.domain.reasons import Reason
 from solution.domain.records import EntryRef
 from solution.domain.signal import Signal, parse
-from solution.domain.signal_rules import check_unsigned
+from solution.domain.signing import Verifier
 from solution.errors import SignalError
 from solution.feeds.stream_watch import FUTURE_MS
 
@@ -36,6 +36,7 @@ class EntryJudge:
         find_asset: by any spelling.
         is_known: whether the ledger has a row for the identity.
         redis_ms: Redis's clock.
+        verifier: of signatures.
         clock: ours, for the time of arrival.
     """
 
@@ -46,12 +47,14 @@ class EntryJudge:
         find_asset: Callable[[str], AssetView | None],
         is_known: Callable[[str], bool],
         redis_ms: Callable[[], int],
+        verifier: Verifier,
         clock: Clock,
     ) -> None:
         self._max_signal_age = max_signal_age
         self._find_asset = find_asset
         self._is_known = is_known
         self._redis_ms = redis_ms
+        self._verifier = verifier
         self._clock = clock
 
     def judge(self, ref: EntryRef, fields: Fields | None, *, redelivered: bool) -> Arrival:
@@ -69,7 +72,7 @@ class EntryJudge:
                 Reason.PAYLOAD_LOST, f"entry {ref.entry_id} is no longer in stream {ref.stream}"
             )
         signal = parse(ref.stream, ref.entry_id, fields)
-        check_unsigned(signal)
+        self._verifier.check(signal, fields)
         asset = self._find_asset(signal.ticker)
         if asset is None:
             raise SignalError(

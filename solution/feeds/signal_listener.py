@@ -12,7 +12,7 @@ serves again. A stream that cannot be read leaves the others alone.
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import redis
 
@@ -20,6 +20,7 @@ from solution import failpoints
 from solution.clock import Clock
 from solution.domain.reasons import RedisFault
 from solution.domain.records import EntryKey, EntryRef, entry_key
+from solution.domain.signing import Verifier
 from solution.errors import LedgerError
 from solution.feeds.arrival import Arrival, EntryJudge, Fields
 from solution.feeds.in_hand import InHand, ListenerPorts
@@ -45,13 +46,17 @@ DAY_MS = 86_400_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListenerRules:
-    """Settings. Ages in seconds; ``retention_days`` 0 keeps entries for ever."""
+    """Settings. Ages in seconds; ``retention_days`` 0 keeps entries for ever.
+
+    ``verifier`` has the keys that signals must be signed with.
+    """
 
     streams: tuple[str, ...]
     group: str
     consumer: str
     max_signal_age: float = 60.0
     retention_days: int = 7
+    verifier: Verifier = field(default_factory=Verifier)
 
 
 class SignalListener(Service):
@@ -89,6 +94,7 @@ class SignalListener(Service):
             find_asset=ports.find_asset,
             is_known=ports.is_known,
             redis_ms=self.redis_ms,
+            verifier=rules.verifier,
             clock=clock,
         )
         self._in_hand = InHand(rules.streams, ports, judge)
@@ -183,6 +189,7 @@ class SignalListener(Service):
                 self._in_hand.begins_anew(stream, self.redis_ms())
         self._ensure(group)
         self._group = group
+        self._watch.reconnected()
         # The reply that was lost may have held entries, and Redis may have lost its tail.
         self._sweep_at, self._look_at, self._exact = 0.0, 0.0, True
         if self._told is None:

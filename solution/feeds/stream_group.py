@@ -36,6 +36,15 @@ class Tail:
     max_deleted: EntryKey | None
     entries_added: int | None
     entries_read: int | None
+    first: EntryKey | None = None
+    """The oldest entry that is there; None for an empty stream."""
+    last: EntryKey | None = None
+    """The newest one; older than ``last_generated`` where that one was removed."""
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is an entry that the group has not delivered."""
+        return self.last is not None and self.last > self.last_delivered
 
 
 def _identity(reply: Any, **_options: Any) -> Any:
@@ -266,4 +275,10 @@ def _tail(group: Any, stream: Any) -> Tail:
         max_deleted=None if deleted is None else entry_key(deleted.decode()),
         entries_added=stream.get("entries-added"),
         entries_read=group.get("entries-read"),
+        first=_key_of(stream.get("first-entry")),
+        last=_key_of(stream.get("last-entry")),
     )
+
+
+def _key_of(entry: Any) -> EntryKey | None:
+    return entry_key(entry[0].decode()) if entry else None

@@ -112,6 +112,7 @@ def picture(parts: Parts) -> Mapping[str, Any]:
         "redis": {
             "connected": parts.listener.connected,
             "trouble": parts.listener.trouble or parts.publisher.trouble,
+            "alerts": {str(code): times for code, times in dict(parts.listener.alerts).items()},
             "unpublished": parts.publisher.pending,
             "uncommitted": parts.writer.pending,
         },

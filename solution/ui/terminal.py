@@ -66,6 +66,8 @@ def troubles(snapshot: Snapshot) -> list[str]:
     redis, stream = part(snapshot, "redis"), part(snapshot, "stream")
     if redis.get("connected") is False or redis.get("trouble"):
         found.append(f"Redis: {redis.get('trouble') or 'not connected'}")
+    for code, times in dict(redis.get("alerts") or {}).items():
+        found.append(f"Redis: {code} since the start, {times} in all: see the log")
     if stream.get("connected") is False:
         found.append(f"order stream: {stream.get('state') or 'not connected'}")
     return found

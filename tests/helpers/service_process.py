@@ -36,7 +36,7 @@ NO_LIMITS = dict.fromkeys(
     "0",
 )
 """For tests of something else: nothing stops a signal but what they make stop it."""
-_OURS = ("ALPACA_", "APCA_", "REDIS_", "STREAMS", "LEDGER_", "KILL_SWITCH")
+_OURS = ("ALPACA_", "APCA_", "REDIS_", "STREAMS", "LEDGER_", "KILL_SWITCH", "SIGNAL_HMAC")
 
 Fields = Mapping[Any, Any]
 

@@ -40,6 +40,8 @@ CLAIM = (
 FOREIGN_NAMES = {
     "APCA_API_STREAM_URL",  # of Alpaca's old Python SDK
     "APCA_DATA_BASE_URL",  # of Alpaca's classic npm package
+    "CERTIFICATE_REQUIRED",  # of OpenSSL
+    "KEY_VALUES_MISMATCH",  # of OpenSSL
     "NODE_EXTRA_CA_CERTS",  # of Node.js
     "NO_COLOR",  # a convention of terminals
     "PAPER_EXCHANGE_KEYS",  # the exchange's own
@@ -50,8 +52,10 @@ FOREIGN_NAMES = {
     "REQUIRE_BROWSER",  # of the tests
     "REQUIRE_REDIS_7",  # of the tests
     "SIGNAL_ID",  # of examples/publish/shell
+    "SIGN_ONLY",  # of examples/signing
     "SMOKE_SECONDS",  # of scripts/compose-smoke
     "SSL_CERT_FILE",  # of OpenSSL
+    "UNKNOWN_CA",  # of OpenSSL
     "WAIT_SECONDS",  # of examples/publish/node
     "XDG_STATE_HOME",  # a convention of desktops
 }

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from solution.trading.gates import (
     account_gates,
+    intake_gates,
     limit_gates,
     order_gates,
     price_gates,
@@ -26,6 +27,7 @@ SIGNAL_GATES: tuple[Gate, ...] = (
     signal_gates.duplicate,
     signal_gates.asset_class,
     signal_gates.symbol_lists,
+    intake_gates.key_symbols,
     signal_gates.tradable,
     signal_gates.short_allowed,
     signal_gates.extended_hours,
@@ -44,6 +46,7 @@ ORDER_GATES: tuple[Gate, ...] = (
     order_gates.fractionable,
     order_gates.order_qty,
     order_gates.order_notional,
+    intake_gates.key_limit,
     price_gates.spread,
     price_gates.collar,
     order_gates.position_cap,

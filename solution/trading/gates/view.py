@@ -1,7 +1,7 @@
 """What every gate may look at: one frozen picture of signal, market, account and rules."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from solution.book.positions import Account, Holdings
@@ -13,6 +13,7 @@ from solution.domain.orders import TimeInForce
 from solution.domain.ports import AssetView
 from solution.domain.reasons import Reason
 from solution.domain.signal import Signal
+from solution.domain.signing import KeyLimit
 from solution.domain.trading_state import Restriction
 from solution.session import ExtendedSession, OutsideTableError, extended_session
 from solution.trading.sizing import Plan
@@ -58,6 +59,8 @@ class GateRules:
     exits_cancel_resting: bool = True
     max_daily_loss_pct: Decimal | None = None
     max_drawdown_pct: Decimal | None = None
+    key_limits: Mapping[str, KeyLimit] = field(default_factory=dict)
+    """Of every key that signals must be signed with, by kid; empty = they are not signed."""
 
     @property
     def undecided_ms(self) -> int:

@@ -16,6 +16,7 @@ from signal_generator import app, sessions
 from signal_generator.app import RunOptions, hours_for, printer, produce, run
 from signal_generator.producer import Producer
 from signal_generator.runtime import Pacer
+from signal_generator.signing import parse_key, sign
 from tests.helpers.fake_stop import FakeStop
 
 NVDA = {"Ticker": "NVDA", "Direction": "b"}
@@ -195,3 +196,30 @@ def test_hours_for_pairs_and_shares(symbols: list[str], anytime: set[str] | None
     """Pairs alone have no hours; beside shares they go on while those pause."""
     hours = hours_for(symbols)
     assert (None if hours is None else set(hours.around_the_clock)) == anytime
+
+
+def test_signals_are_signed_with_the_key_of_the_environment(
+    client: fakeredis.FakeRedis,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each on its own, for this stream; the line for people shows no signature."""
+    key = "tv1:0123456789abcdef0123456789abcdef"
+    monkeypatch.setenv("SIGNAL_HMAC_KEY", key)
+    produce(always, OPTIONS)
+    entries = client.xrange("nvda")
+    assert entries
+    for _, fields in entries:
+        assert fields["sig"] == sign(parse_key(key, "it"), "nvda", fields)
+    assert len({fields["sig"] for _, fields in entries}) == 3
+    assert entries[0][1]["sig"] not in capsys.readouterr().out
+
+
+def test_a_key_that_cannot_be_used_is_wrong_usage(
+    client: fakeredis.FakeRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Said before anything is published."""
+    monkeypatch.setenv("SIGNAL_HMAC_KEY", "canary")
+    with pytest.raises(click.BadParameter, match="must be kid:secret"):
+        produce(always, OPTIONS)
+    assert client.keys() == []

@@ -399,6 +399,19 @@ def test_nothing_shows_the_secrets() -> None:
     assert value_of(settings, "ALPACA_SECRET_KEY") == MASK
 
 
+def test_signing_keys_are_secrets(tmp_path: Path) -> None:
+    """All of them, the producer's own too; from a file as well. None is shown."""
+    one, two, own = "a" * 32, "b" * 32, "c" * 32
+    path = write_secret(tmp_path, f"k1:{one};symbols=NVDA\nk2:{two}\n")
+    settings = load(SIGNAL_HMAC_KEYS_FILE=path, SIGNAL_HMAC_KEY=f"k1:{own}")
+    assert {one, two, own} <= {secret.reveal() for secret in settings.secrets}
+    said = repr(settings) + repr(effective(settings))
+    assert [value for value in (one, two, own) if value in said] == []
+    assert value_of(settings, "SIGNAL_HMAC_KEYS") == MASK
+    assert settings.intake.verifier()
+    assert not load().intake.verifier()
+
+
 def test_both_passwords_of_a_sentinel_url_are_secrets() -> None:
     """The data nodes' and the Sentinels' own, decoded; neither is shown."""
     settings = load(REDIS_URL="redis+sentinel://:c1@h1,h2/m?sentinel_password=c%2F2")

@@ -8,7 +8,7 @@ from redis.connection import Connection, SSLConnection
 
 from solution.config_urls import split_sentinel_url
 from solution.domain.reasons import RedisFault
-from solution.redis_client import NoMaster, describe, fault_of, make_client
+from solution.redis_client import NoMaster, TLSTrouble, describe, fault_of, make_client
 from solution.security import secret_parts
 
 
@@ -122,6 +122,8 @@ FAULTS: list[tuple[Exception, RedisFault]] = [
     (redis.TimeoutError("Timeout reading from socket"), RedisFault.SILENT),
     (TimeoutError("timed out"), RedisFault.SILENT),
     (NoMaster("h:1: refused"), RedisFault.NO_MASTER),
+    (TLSTrouble("the certificate of h:1 is not good"), RedisFault.TLS),
+    (redis.ConnectionError("Error: [SSL: TLSV13_ALERT] alert"), RedisFault.TLS),
     (redis.BusyLoadingError("Redis is loading the dataset in memory"), RedisFault.LOADING),
     (redis.ResponseError("LOADING Redis is loading"), RedisFault.LOADING),
     (redis.ReadOnlyError("You can't write against a read only replica."), RedisFault.READONLY),

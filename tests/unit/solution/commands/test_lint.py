@@ -1,5 +1,6 @@
 """`signalpaca lint`: every line judged as the service would read it, and nobody asked."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solution.commands.lint import judged
+from solution.commands.lint import ALPACA, judged
 from solution.domain.reasons import Reason
 from solution.domain.signal import parse
 from solution.errors import SignalError
+from tests.helpers.golden import VECTORS, Vector, name_of
 from tests.unit.solution.commands.conftest import Shell
 
 VALID = """\
@@ -73,6 +75,59 @@ def test_an_id_with_other_content(shell: Shell) -> None:
     )
 
 
+@pytest.mark.parametrize("vector", VECTORS, ids=name_of)
+def test_signatures_are_checked_where_keys_are_set(shell: Shell, vector: Vector) -> None:
+    """For the stream that is named; for another one they are not good."""
+    line = json.dumps({**vector.fields, "sig": vector.sig})
+    good = shell.env | {"SIGNAL_HMAC_KEYS": vector.key}
+    Path("signals").write_text(line)
+    assert shell.run("lint", "signals", "--stream", vector.stream, **good).exit_code == 0
+    other = shell.run("lint", "signals", "--stream", "other", **good)
+    assert other.stdout.startswith("signals:1: BAD_SIGNATURE: the signature is not good")
+    assert "signals:1: BAD_SIGNATURE: sig is given" in lint(shell, line).stdout
+
+
+def test_the_first_of_streams_is_the_default(shell: Shell) -> None:
+    """As for publish."""
+    vector = VECTORS[2]
+    env = {"SIGNAL_HMAC_KEYS": vector.key, "STREAMS": f"{vector.stream},nvda"}
+    Path("signals").write_text(json.dumps({**vector.fields, "sig": vector.sig}))
+    assert shell.run("lint", "signals", **env).exit_code == 0
+
+
+def test_an_unsigned_signal_where_keys_are_set(shell: Shell) -> None:
+    """Names what is missing, and the setting."""
+    Path("signals").write_text("Ticker NVDA Direction b")
+    said = shell.run("lint", "signals", SIGNAL_HMAC_KEYS=VECTORS[0].key).stdout
+    assert said.startswith("signals:1: MISSING_FIELD: sig is missing")
+
+
+@pytest.mark.parametrize(("symbols", "code"), [("NVDA|F", 0), ("F", 1)])
+def test_a_key_signs_for_its_symbols(shell: Shell, symbols: str, code: int) -> None:
+    """What it may not trade is told here already."""
+    vector = VECTORS[0]
+    Path("signals").write_text(json.dumps({**vector.fields, "sig": vector.sig}))
+    result = shell.run("lint", "signals", SIGNAL_HMAC_KEYS=f"{vector.key};symbols={symbols}")
+    assert result.exit_code == code
+    assert ("KEY_LIMIT: key tv1 may not trade NVDA" in result.stdout) == bool(code)
+
+
+def test_alpacas_own_rules_and_what_will_be_changed(shell: Shell) -> None:
+    """A refusal is wrong, a price off the grid is a note."""
+    low = "Ticker NVDA Direction b notional 0.5\n"
+    off = "Ticker NVDA Direction b order_type limit limit_price 180.999\n"
+    result = lint(shell, low + off)
+    worth = "an order by amount, or of a part of a share, is worth at least 1, this one 0.50"
+    assert result.stdout.splitlines() == [
+        f"signals:1: ALPACA: {worth}",
+        "signals:2: note: limit_price=180.999 is sent as 180.99: the exchange's grid",
+    ]
+    assert result.stderr == "2 signals, 1 wrong\n"
+    assert shell.json("lint", "signals")[1]["notes"] == [
+        "limit_price=180.999 is sent as 180.99: the exchange's grid"
+    ]
+
+
 def test_json(shell: Shell) -> None:
     """A row for every line that holds a signal."""
     Path("signals").write_text("Ticker NVDA Direction b\n\nTicker NVDA\n")
@@ -94,7 +149,7 @@ def test_any_text_is_judged(lines: list[str]) -> None:
     """Whatever stands there gets a verdict, and a valid one is a signal to the service as well."""
     for verdict in judged(lines):
         assert (verdict.signal is None) <= bool(verdict.reason)
-        assert not verdict.reason or verdict.reason in set(Reason)
+        assert not verdict.reason or verdict.reason in {*Reason, ALPACA}
         assert not verdict.reason or verdict.message
 
 
@@ -108,7 +163,7 @@ def test_agrees_with_the_service(text: str) -> None:
     except SignalError as error:
         assert verdict.reason == error.reason
     else:
-        assert verdict.reason in {"", Reason.BAD_SIGNATURE}
+        assert verdict.reason in {"", ALPACA, Reason.BAD_SIGNATURE}
 
 
 def test_a_pair_is_known_by_either_spelling(shell: Shell) -> None:

@@ -8,6 +8,8 @@ import orjson
 import pytest
 
 from solution.commands.publish import line_of
+from solution.domain.signal import parse
+from solution.domain.signing import Verifier
 from solution.ui.snapshot import key_of
 from tests.unit.solution.commands.conftest import Shell, event
 
@@ -95,6 +97,49 @@ def test_a_wrong_signal_never_leaves(
     result = online.run("publish", *words)
     assert result.exit_code == 2
     assert said in result.stderr
+    assert client.keys() == []
+
+
+KEY = "tv1:0123456789abcdef0123456789abcdef"
+
+
+@pytest.mark.parametrize("keys", ["", KEY, f"old:{'f' * 32},{KEY}"])
+def test_a_signal_is_signed_with_the_key_given(online: Shell, client: Any, keys: str) -> None:
+    """A producer need not know what the service verifies with; ts is now."""
+    words = ("publish", "NVDA", "b", "--field", "X_Note=two words", "--stream", "aapl")
+    told = online.json(*words, SIGNAL_HMAC_KEY=KEY, SIGNAL_HMAC_KEYS=keys)
+    [(entry_id, fields)] = client.xrange("aapl")
+    raw = list(fields.items())
+    signal = parse("aapl", entry_id.decode(), raw)
+    Verifier({"tv1": KEY[4:].encode()}).check(signal, raw)
+    assert told["fields"]["kid"] == signal.kid == "tv1"
+    assert signal.ts_ms is not None
+    assert abs(signal.ts_ms - signal.entry_ms) < 60_000
+    assert signal.extra == (("X_Note", "two words"),)
+
+
+@pytest.mark.parametrize(
+    ("words", "env", "said"),
+    [
+        ((), {"SIGNAL_HMAC_KEYS": KEY}, "(SIGNAL_HMAC_KEYS); set SIGNAL_HMAC_KEY to sign with"),
+        (("--field", "sig=00"), {"SIGNAL_HMAC_KEY": KEY}, "DUPLICATE_FIELD: field sig"),
+        (("--field", "kid=a"), {"SIGNAL_HMAC_KEY": KEY}, "DUPLICATE_FIELD: field kid"),
+        (
+            (),
+            {"SIGNAL_HMAC_KEY": KEY, "SIGNAL_HMAC_KEYS": f"tv1:{'f' * 32}"},
+            "BAD_SIGNATURE: the signature is not good",
+        ),
+        ((), {"SIGNAL_HMAC_KEY": "tv1:short"}, "the secret of the key has fewer than 32"),
+    ],
+)
+def test_what_the_service_would_not_let_in_never_leaves(
+    online: Shell, client: Any, words: tuple[str, ...], env: dict[str, str], said: str
+) -> None:
+    """Unsigned where keys are set, signed twice, or with a key that is not one of them."""
+    result = online.run("publish", "NVDA", "b", *words, **env)
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert "0123456789abcdef" not in result.output
     assert client.keys() == []
 
 

@@ -6,11 +6,15 @@ from typing import Any
 import pytest
 
 from solution.commands.retrying import NotRetried, Retry, prepare
+from solution.commands.signing import raw, signed
+from solution.config_groups import IntakeSettings
+from solution.config_keys import SigningKey
 from solution.domain.orders import client_order_id
 from solution.domain.records import Change, DeadLetter, State
 from solution.domain.signal import parse
 from solution.ledger.reader import LedgerReader
 from solution.ledger.sqlite import SqliteLedger
+from solution.security import Secret
 from tests.helpers.ledger_rows import make_dead_letter, make_intent
 
 PLAIN = ((b"Ticker", b"NVDA"), (b"direction", b"b"), (b"ts", b"2026-11-20T00:00:00Z"))
@@ -113,6 +117,44 @@ def test_another_streams_ids_do_not_count(ledger: SqliteLedger, reader: LedgerRe
 def test_what_can_never_be_a_signal(reader: LedgerReader, fields: Any, said: str) -> None:
     """The reason is the one it would end with again."""
     assert said in refused(reader, letter(fields))
+
+
+KEY = SigningKey("tv1", Secret("0123456789abcdef0123456789abcdef"))
+SIGNED = IntakeSettings(keys=(KEY,), own_key=KEY)
+
+
+def signed_letter(stream: str = "nvda") -> DeadLetter:
+    """Signed for a stream, and too old by now."""
+    pairs = [(name.decode(), value.decode()) for name, value in NAMED]
+    return letter(tuple(raw(signed(KEY, stream, pairs, 1_795_000_000_000))))
+
+
+def test_a_signed_signal_is_signed_again(reader: LedgerReader) -> None:
+    """Under the new id, with a time of now."""
+    now = 1_795_203_598_442
+    retry = prepare(signed_letter(), reader, "deploymt", lambda _: False, intake=SIGNED, now_ms=now)
+    content = raw(retry.fields.items())
+    again = parse("nvda", "1-0", content)
+    SIGNED.verifier().check(again, content)
+    assert (again.signal_id, again.ts_ms, again.kid) == ("mine.r1", now, "tv1")
+
+
+@pytest.mark.parametrize(
+    ("dead", "own", "said"),
+    [
+        (signed_letter(), None, "there is no key here: set SIGNAL_HMAC_KEY"),
+        (signed_letter("aapl"), KEY, "is not known to be good (BAD_SIGNATURE"),
+        (letter(NAMED), KEY, "is not known to be good (MISSING_FIELD: sig is missing"),
+    ],
+)
+def test_what_is_not_signed_again(
+    reader: LedgerReader, dead: DeadLetter, own: SigningKey | None, said: str
+) -> None:
+    """Without a key, or what nobody with a key said: a retry must not make a forgery good."""
+    intake = IntakeSettings(keys=(KEY,), own_key=own)
+    with pytest.raises(NotRetried) as caught:
+        prepare(dead, reader, "deploymt", lambda _: False, intake=intake, now_ms=1)
+    assert said in str(caught.value)
 
 
 def test_a_bad_time_alone_can_be_cured(reader: LedgerReader) -> None:

@@ -200,7 +200,7 @@ def test_a_lost_tail_is_told_and_counted_once(
     fix.group.add(fix.now_id(0, 5))
     fix.listener.step()
     end = entry_key(fix.now_id(2))
-    fix.group.tail = Tail(end, end, None, None, None)
+    fix.group.tail = Tail(end, end, None, None, None, first=end, last=end)
     for _ in range(2):
         fix.clock.advance(5.0)
         fix.listener.step()
@@ -215,7 +215,7 @@ def test_nothing_is_read_until_the_ledger_is_compared(fix: Fixture) -> None:
     fix.listener.step()
     fix.is_compared = False
     end = entry_key(fix.now_id(2))
-    fix.group.tail = Tail(end, end, None, None, None)
+    fix.group.tail = Tail(end, end, None, None, None, first=end, last=end)
     pending, new = fix.group.add(fix.now_id(2, 1), owner=ME), fix.group.add(fix.now_id(0, 6))
     fix.clock.advance(5.0)
     assert fix.listener.step() == module.COMPARE_WAIT

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
+from solution.domain.reasons import RedisFault
 from solution.ui.picture import Parts, picture
 from tests.helpers.clocks import ManualClock
 
@@ -46,7 +47,7 @@ def parts(**changed: Any) -> Parts:
                 dead_letters=lambda: 1,
             ),
         ),
-        "listener": Thing(read=5, holding=lambda: 2, connected=True, trouble=""),
+        "listener": Thing(read=5, holding=lambda: 2, connected=True, trouble="", alerts={}),
         "stream": Thing(connected=True, state="listening", age=lambda: 1.26, reconnects=0),
         "publisher": Thing(trouble="", pending=1),
         "writer": Thing(pending=2),
@@ -112,3 +113,10 @@ def test_before_the_first_account_and_message() -> None:
     assert found["account"] is None
     assert found["stream"]["age_s"] is None
     assert found["redis"]["trouble"] == "OOM"
+
+
+def test_what_redis_was_found_to_have_lost_is_counted() -> None:
+    """By the codes of the reference."""
+    alerts = {RedisFault.UNREAD_LOST: 2}
+    listener = Thing(read=5, holding=lambda: 2, connected=True, trouble="", alerts=alerts)
+    assert picture(parts(listener=listener))["redis"]["alerts"] == {"REDIS_UNREAD_LOST": 2}

@@ -82,6 +82,10 @@ def test_a_healthy_instance_has_no_troubles() -> None:
         ({"threads": {"workers": False, "listener": True}}, "threads not running: workers"),
         ({"redis": {"connected": False}}, "Redis: not connected"),
         ({"redis": {"connected": True, "trouble": "OOM"}}, "Redis: OOM"),
+        (
+            {"redis": {"connected": True, "alerts": {"REDIS_UNREAD_LOST": 2}}},
+            "Redis: REDIS_UNREAD_LOST since the start, 2 in all: see the log",
+        ),
         ({"stream": {"connected": False, "state": "refused: keys"}}, "order stream: refused: keys"),
     ],
 )

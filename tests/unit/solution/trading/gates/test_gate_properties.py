@@ -21,6 +21,7 @@ from solution.domain.market import Market
 from solution.domain.orders import OrderType, Side, TimeInForce
 from solution.domain.reasons import Reason
 from solution.domain.signal import Action, Signal, SizeKind
+from solution.domain.signing import KeyLimit
 from solution.domain.trading_state import Restriction, TradingState
 from solution.session import cls_window_open, extended_session, opg_window_open
 from solution.trading.gates import ORDER_GATES, SIGNAL_GATES, first_denial
@@ -62,9 +63,10 @@ def signals(draw: st.DrawFn) -> Signal:
         stop_price=draw(PRICES) if order_type in stops else None,
         take_profit=draw(st.none() | PRICES),
         extended_hours=draw(FLAG),
-        max_age=draw(st.none() | SMALL),
+        max_age=draw(st.none() | PRICES),
         size_kind=draw(st.sampled_from([None, SizeKind.QTY])),
         strategy="sma",
+        kid=draw(st.sampled_from(["", "k1", "k2"])),
     )
 
 
@@ -121,6 +123,12 @@ def views(draw: st.DrawFn) -> View:
         exits_cancel_resting=draw(FLAG),
         max_daily_loss_pct=draw(st.none() | st.just(Decimal("0.5"))),
         max_drawdown_pct=draw(st.none() | st.just(Decimal("0.5"))),
+        key_limits=draw(
+            st.just({})
+            | st.dictionaries(
+                st.sampled_from(["k1", "k2"]), st.builds(KeyLimit, symbols, st.none() | SMALL)
+            )
+        ),
     )
     resting = st.builds(Resting, st.sampled_from(["buy", "sell"]), st.none() | SMALL, exempt=FLAG)
     return View(
@@ -262,6 +270,19 @@ def _lost(view: View, fraction: Decimal | None, *, peak: bool) -> bool:
     return lost > 0 and lost >= view.day.opening / 2
 
 
+def _foreign_symbol(view: View) -> bool:
+    limits, kid = view.rules.key_limits, view.signal.kid
+    if not limits:
+        return False
+    return kid not in limits or limits[kid].symbols == {"TSLA"}
+
+
+def _key_notional(view: View) -> Decimal:
+    limit = view.rules.key_limits.get(view.signal.kid)
+    most = limit.max_notional if limit else None
+    return Decimal("Infinity") if most is None else most
+
+
 REFUSES: dict[str, Callable[[Any], bool]] = {
     "kill_switch": lambda v: v.killed is not None,
     "trading_state": lambda v: (
@@ -280,6 +301,7 @@ REFUSES: dict[str, Callable[[Any], bool]] = {
     "symbol_lists": lambda v: (
         "NVDA" in v.rules.denied_symbols or v.rules.allowed_symbols == {"TSLA"}
     ),
+    "key_symbols": _foreign_symbol,
     "tradable": lambda v: not v.asset.tradable,
     "short_allowed": lambda v: (
         v.signal.action is Action.SHORT_SELL
@@ -306,6 +328,7 @@ REFUSES: dict[str, Callable[[Any], bool]] = {
     ),
     "order_qty": lambda v: _opens(v) and 0 < v.rules.max_order_qty < v.plan.qty,
     "order_notional": lambda v: _opens(v) and _worth(v) > v.notional_cap,
+    "key_limit": lambda v: _opens(v) and _worth(v) > _key_notional(v),
     "spread": _spread,
     "collar": _collar,
     "position_cap": lambda v: _opens(v) and _standing(v) > v.position_cap,
@@ -352,6 +375,7 @@ def test_an_exit_is_held_up_by_no_limit(view: View) -> None:
     assert view.plan is not None
     view.plan = view.plan._replace(opens=False)
     limits = ("order_qty", "order_notional", "position_cap", "ticker_cap", "strategy_cap")
+    keys = ("key_limit",)
     counts = ("gross_exposure", "trades_per_day", "orders_per_minute", "breaker", "buying_power")
     losses = ("daily_loss", "drawdown")
-    assert [GATES[name](view) for name in (*limits, *counts, *losses)] == [None] * 12
+    assert [GATES[name](view) for name in (*limits, *keys, *counts, *losses)] == [None] * 13

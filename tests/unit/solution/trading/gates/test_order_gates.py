@@ -72,6 +72,7 @@ def test_the_order_of_the_gates_is_fixed() -> None:
         "fractionable",
         "order_qty",
         "order_notional",
+        "key_limit",
         "spread",
         "collar",
         "position_cap",

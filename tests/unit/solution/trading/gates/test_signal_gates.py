@@ -59,6 +59,7 @@ def test_the_order_of_the_gates_is_fixed() -> None:
         "duplicate",
         "asset_class",
         "symbol_lists",
+        "key_symbols",
         "tradable",
         "short_allowed",
         "extended_hours",

@@ -1,0 +1,3 @@
+module sign_and_publish
+
+go 1.19

@@ -1,0 +1,168 @@
+"""The whole service against a Redis that is locked down as the how-to says: users and TLS."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+import redis
+
+from paper_exchange.testing import running
+from tests.helpers.clocks import eventually
+from tests.helpers.listening import VERSIONS, server_of
+from tests.helpers.redis_acl import PASSWORD, as_user, users_file
+from tests.helpers.redis_server import RedisServer
+from tests.helpers.service_process import ROOT, World
+from tests.helpers.tls_proxy import TLSProxy, make_certificates
+
+
+class LockedServer(RedisServer):
+    """Its address is the administrator's."""
+
+    @property
+    def url(self) -> str:
+        return as_user(super().url, "admin")
+
+
+@pytest.fixture(scope="module", params=VERSIONS)
+def locked(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[World]:
+    """A world whose service comes as its own user, over TLS, with a certificate."""
+    directory = tmp_path_factory.mktemp("locked")
+    certificates = make_certificates(directory / "tls", "localhost")
+    arguments = ("--aclfile", str(users_file(directory)))
+    with ExitStack() as stack:
+        server = LockedServer(
+            directory / "redis", executable=server_of(request.param), arguments=arguments
+        )
+        stack.enter_context(server)
+        proxy = stack.enter_context(TLSProxy(server.port, certificates))
+        exchange = stack.enter_context(running("--rate-limit", "0"))
+        url = f"rediss://signalpaca:{PASSWORD % 'signalpaca'}@localhost:{proxy.port}/0"
+        url += f"?ssl_ca_certs={certificates}/ca.crt&ssl_certfile={certificates}/client.crt"
+        url += f"&ssl_keyfile={certificates}/client.key"
+        made = World(server, exchange, directory / "service", exchange.url, {"REDIS_URL": url})
+        stack.callback(made.end)
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_running(locked: World) -> Iterator[None]:
+    """Whatever a test started ends with it."""
+    yield
+    for service in locked.services:
+        if service.process.poll() is None:
+            service.kill()
+
+
+def publish(made: World, ticker: str = "NVDA") -> str:
+    """As the producer of that stream."""
+    url = as_user(f"redis://127.0.0.1:{made.redis_server.port}/0", "producer-nvda")
+    with redis.Redis.from_url(url, decode_responses=True) as client:
+        return str(client.xadd("nvda", {"ticker": ticker, "direction": "b"}))
+
+
+def command(made: World, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """A command with the service's settings."""
+    whole = {**os.environ, "PYTHONPATH": str(ROOT), **made.env(), **env}
+    return subprocess.run(
+        [sys.executable, "-m", "solution", *words],
+        env=whole,
+        cwd=made.directory,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def consumers(made: World) -> str:
+    """Names of the group's."""
+    return str(made.redis.xinfo_consumers("nvda", "solution"))
+
+
+def test_signals_trade_through_a_crash_and_a_stop(locked: World) -> None:
+    """Read, told, acknowledged; a dead peer's entries taken over; nothing is refused by Redis."""
+    made = locked
+    first = made.start()
+    entries = [publish(made, ticker) for ticker in ("NVDA", "F", "AAPL")]
+    made.await_ends(entries)
+    first.kill()
+    left = [publish(made, "MSFT")]
+    made.redis.xreadgroup("solution", "peer-that-died", {"nvda": ">"})
+    second = made.start()
+    made.await_ends(left)
+    made.check([*entries, *left])
+    assert eventually(lambda: "peer-that-died" not in consumers(made))
+    assert second.stop() == 0
+    for service in (first, second):
+        assert "NOPERM" not in service.text
+        assert "not_trimmed" not in service.text
+        assert PASSWORD % "signalpaca" not in service.text
+
+
+def test_commands_of_the_service_and_of_who_watches(locked: World) -> None:
+    """Status is for the watcher as well; publishing is not."""
+    made = locked
+    service = made.start()
+    port = made.redis_server.port
+    watcher = as_user(f"redis://127.0.0.1:{port}/0", "watcher")
+    for url in (made.settings["REDIS_URL"], watcher):
+        assert eventually(
+            lambda url=url: "instances" in command(made, "status", "--json", REDIS_URL=url).stdout
+        )  # type: ignore[misc]
+    checked = command(made, "check")
+    assert checked.returncode == 0, checked.stdout
+    assert command(made, "publish", "F", "b", "--wait=20").returncode == 0
+    refused = command(made, "publish", "F", "b", REDIS_URL=watcher)
+    assert refused.returncode == 1
+    assert "no permissions" in refused.stderr.lower() or "NOPERM" in refused.stderr
+    told = json.loads(command(made, "why", "F", "--json").stdout or "{}")
+    assert told
+    assert service.stop() == 0
+
+
+def alerts(made: World) -> dict[str, int]:
+    """What status tells the watcher of losses."""
+    url = as_user(f"redis://127.0.0.1:{made.redis_server.port}/0", "watcher")
+    said = command(made, "status", "--json", REDIS_URL=url).stdout
+    found: dict[str, int] = {}
+    for instance in json.loads(said or "{}").get("instances", {}).values():
+        found |= instance["redis"]["alerts"]
+    return found
+
+
+def test_what_a_producer_can_still_do_is_told(locked: World) -> None:
+    """Erase what waits, and use up the ids: in the log, and in the status that a watcher sees."""
+    made = locked
+    service = made.start()
+    url = as_user(f"redis://127.0.0.1:{made.redis_server.port}/0", "producer-nvda")
+    last = f"{2**64 - 1}-{2**64 - 1}"
+    with redis.Redis.from_url(url) as client:
+        client.xadd("nvda", {"ticker": "F", "direction": "b"}, maxlen=0, approximate=False)
+        assert eventually(lambda: "REDIS_UNREAD_LOST" in service.text)
+        client.xadd("nvda", {"ticker": "F", "direction": "b"}, id=last)
+    assert eventually(lambda: "REDIS_ID_IN_FUTURE" in service.text)
+    assert eventually(lambda: {"REDIS_UNREAD_LOST", "REDIS_ID_IN_FUTURE"} <= alerts(made).keys())
+    assert eventually(lambda: made.ended([last]))
+    assert made.final(last)["reason"] == "FUTURE_TIMESTAMP"
+    made.redis.rename("nvda", "nvda-broken")
+    entry = publish(made, "F")
+    made.await_ends([entry])
+    assert service.stop() == 0
+
+
+@pytest.mark.parametrize("cut", ["ssl_certfile", "ssl_ca_certs"])
+def test_a_certificate_that_is_wrong_ends_the_start_with_one_line(locked: World, cut: str) -> None:
+    """Named, without a traceback and without the password."""
+    url = locked.settings["REDIS_URL"].replace(f"{cut}=", f"{cut}=/nowhere")
+    done = command(locked, "-w", "1", REDIS_URL=url)
+    assert done.returncode != 0
+    assert f"{cut}=/nowhere" in done.stderr + done.stdout
+    assert "cannot be read: No such file or directory" in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr + done.stdout
+    assert PASSWORD % "signalpaca" not in done.stderr + done.stdout
