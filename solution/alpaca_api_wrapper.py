@@ -260,6 +260,11 @@ class AlpacaAPIWrapper:
         at = self._clock.now() + self._ahead
         return Market(None if known is None else known.is_open, at)
 
+    def closes_at(self) -> datetime | None:
+        """When the broker says that the session in hand closes; None while it is closed."""
+        known = self._known_clock()
+        return known.changes_at if known is not None and known.is_open else None
+
     def refresh_clock(self) -> None:
         """Ask the broker's clock before the cached answer is too old."""
         try:

@@ -1,8 +1,9 @@
 """Builds the service from its settings, starts it, and stops it in order.
 
 Start:  ledger → Redis → broker → recovery → writer, publisher, stream, watch, keeper, prices
-        → workers → listener (which reads what is pending before anything new)
-Stop:   listener → workers → orders in hand get their end → the rest, writer and publisher last
+        → flatten → workers → listener (which reads what is pending before anything new)
+Stop:   listener → flatten, workers → orders in hand get their end → the rest, writer and publisher
+        last
 """
 
 import gc
@@ -155,7 +156,7 @@ class Trader:
         log.info("stopping", extra={"waiting": made.lanes.waiting, "open": len(made.tracker)})
         left = stop_in_order([made.supervisor, made.listener], deadline)
         made.lanes.close()
-        left += stop_in_order([made.workers], deadline)
+        left += stop_in_order([made.flattener, made.workers], deadline)
         self._await_ends(Deadline(min(ENDS_WITHIN, deadline.left()), self._clock))
         made.wrapper.closing.set()
         others = [made.operations.control, made.operations.kills, made.watch, made.keeper]

@@ -47,6 +47,7 @@ from solution.trading.compose import Composer, PipelineRules
 from solution.trading.desk import TradingDesk
 from solution.trading.duplicates import Duplicates
 from solution.trading.exit_saga import ExitSaga
+from solution.trading.flatten_build import FlattenParts, FlattenRules, flatten_service
 from solution.trading.kill_switch import KillSwitch
 from solution.trading.legs import LegFinder
 from solution.trading.loss_check import LossCheck
@@ -152,6 +153,7 @@ class Assembly:
             connect=self.connect,
             clock=clock,
         )
+        self._build_flatten()
         self.status = StatusPublisher(self.connect, settings.redis.group, self.consumer, self._told)
         # A command waits for what it changes.
         self.states.on_change = self.operations.kills.on_change = self.status.wake
@@ -243,7 +245,7 @@ class Assembly:
             self.tracker,
             self.schedule,
             self._clock,
-            is_ours=lambda coid: coid.startswith(f"{CLIENT_ORDER_ID_PREFIX}-{self.deployment}-"),
+            is_ours=self._is_ours,
             has_row=lambda coid: self.ledger.find_by_client_order_id(coid) is not None,
             on_stranger=lambda order: self.orphans().stranger(order),
         )
@@ -304,6 +306,13 @@ class Assembly:
             self._clock,
             self._stop,
         )
+        self.desk = TradingDesk(
+            self.wrapper,
+            self.prices,
+            self.poller.fetch_now,
+            self._clock,
+            max_price_age=settings.ages.max_price_age,
+        )
         self.submitter = Submitter(
             self.wrapper,
             self.ledger,
@@ -315,13 +324,7 @@ class Assembly:
         )
         self.pipeline = Pipeline(
             rules=rules,
-            desk=TradingDesk(
-                self.wrapper,
-                self.prices,
-                self.poller.fetch_now,
-                self._clock,
-                max_price_age=settings.ages.max_price_age,
-            ),
+            desk=self.desk,
             ledger=self.ledger,
             outcomes=self.writer,
             portfolio=self.portfolio,
@@ -340,6 +343,42 @@ class Assembly:
         )
         work = worker(self.lanes, self.limiter, self.pipeline)
         self.workers = WorkerPool(settings.workers, work, clock=self._clock)
+
+    def _build_flatten(self) -> None:
+        settings = self._settings
+        self.flattener = flatten_service(
+            FlattenParts(
+                wrapper=self.wrapper,
+                desk=self.desk,
+                ledger=self.ledger,
+                portfolio=self.portfolio,
+                tracker=self.tracker,
+                submitter=self.submitter,
+                limiter=self.limiter,
+                states=self.states,
+                stopped=self._no_exits,
+                is_ours=self._is_ours,
+                clock=self._clock,
+            ),
+            FlattenRules(
+                deployment=self.deployment,
+                exclusive=settings.broker.exclusive_account,
+                allow_extended=settings.gates.allow_extended_hours,
+                max_price_age=settings.ages.max_price_age,
+                before_close=settings.end_of_session.before_close
+                if settings.end_of_session.liquidate
+                else None,
+                dry_run=settings.gates.dry_run,
+            ),
+        )
+
+    def _no_exits(self, symbol: str) -> str | None:
+        """Why not even a position may be closed now, but for a person's request."""
+        found = self.states.denied(symbol, opens=False)
+        return self.kill.reason() or (found.message if found else None)
+
+    def _is_ours(self, client_order_id: str) -> bool:
+        return client_order_id.startswith(f"{CLIENT_ORDER_ID_PREFIX}-{self.deployment}-")
 
     def _build_listener(self) -> None:
         redis_settings = self._settings.redis
@@ -395,6 +434,7 @@ class Assembly:
             self.operations.kills,
             self.operations.control,
             self.poller,
+            self.flattener,
             self.workers,
             self.listener,
             self.status,
@@ -504,6 +544,7 @@ class Assembly:
                 trips=self.trips,
                 kills=self.operations.kills,
                 control=self.operations.control,
+                flattening=self.flattener.under_way,
                 epoch=self.ledger.epoch,
                 clock=self._clock,
             )

@@ -139,8 +139,7 @@ class SafetyOptions(BaseSettings):
     eos_behavior: Annotated[str, rule.choice("hold", "liquidate")] = option(
         "hold",
         "End of session",
-        "`liquidate` cancels what rests and closes every position before the close.",
-        missing="end-of-session liquidation",
+        "`liquidate` cancels what rests and closes every position of a stock before the close.",
     )
     eos_minutes: Annotated[float, rule.minutes("0.5", "120")] = option(
         "5", "End of session", "Minutes before the session's real close at which it begins."

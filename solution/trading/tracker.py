@@ -87,7 +87,7 @@ class OrderTracker(Verdicts):
             progress=self._standing(intent),
             lane=lane,
             work=work,
-            refs=[work.ref] if work else [],
+            refs=[work.ref] if work and work.ref.entry_id else [],  # a flatten's has no entry
             keeps_lane=keeps_lane,
             told=intent.state is State.OPEN,
             stages=work.stages if work else None,
@@ -168,7 +168,7 @@ class OrderTracker(Verdicts):
         tracked = self._registry.on_their_way.get(client_order_id)
         if tracked is None or tracked.progress.state not in UNRESOLVED:
             return None
-        if ref not in tracked.refs:
+        if ref.entry_id and ref not in tracked.refs:
             tracked.refs.append(ref)
         return tracked
 

@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -61,6 +61,7 @@ class Parts:
     trips: _Tripping
     kills: Any
     control: Any
+    flattening: Callable[[], Mapping[str, str]]
     epoch: int
     clock: Clock
 
@@ -85,6 +86,7 @@ def picture(parts: Parts) -> Mapping[str, Any]:
         **parts.trips.status(),
         "kills": parts.kills.shown(),
         "control": parts.control.picture(),
+        "flattening": dict(parts.flattening()),
         "epoch": parts.epoch,
         "account": None
         if account is None

@@ -61,6 +61,8 @@ def troubles(snapshot: Snapshot) -> list[str]:
         found.append(f"circuit breaker {breaker['state']}: {breaker.get('why', DASH)}")
     found += [f"{symbol} is halted: {why}" for symbol, why in part(snapshot, "halted").items()]
     found += _restricted(snapshot)
+    for name, left in part(snapshot, "flattening").items():
+        found.append(f"flatten {name} is under way{f': {left}' if left else ''}")
     if dead := dead_threads(snapshot):
         found.append(f"threads not running: {', '.join(dead)}")
     redis, stream = part(snapshot, "redis"), part(snapshot, "stream")
