@@ -12,6 +12,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "config": ("config", "Show the effective settings and their source."),
     "dead-letters": ("dead_letters", "Entries that were no valid signals: list, show, retry."),
     "demo": ("demo", "Run everything on this machine and count what happened."),
+    "flatten": ("flatten", "Cancel what rests and close positions."),
     "kill": ("kill", "Stop all new orders."),
     "lint": ("lint", "Check signals in a file; asks nobody."),
     "orders": ("orders", "Signals and their orders, from the ledger."),

@@ -32,6 +32,7 @@ class RequestLedger(Protocol):
     """Where the requests are."""
 
     def states(self, prefix: str) -> dict[str, str]: ...
+    def get_state(self, key: str) -> str | None: ...
     def set_state(self, key: str, value: str, *, sync: bool = True) -> None: ...
     def delete_state(self, key: str, *, sync: bool = True) -> None: ...
 
@@ -136,8 +137,9 @@ class Flattener(Service):
             self._work(request, run)
         if request.to_json() != before:
             self._keep(request)
-            words = "; ".join(words_of(request.left))
-            log.info("flatten_goes_on", extra={"flatten": request.id, "detail": words})
+            if request.left and not request.done_ms:
+                words = "; ".join(words_of(request.left))
+                log.info("flatten_goes_on", extra={"flatten": request.id, "detail": words})
 
     def _work(self, request: Flattening, run: Run) -> None:
         if not request.restricted:
@@ -156,6 +158,8 @@ class Flattener(Service):
 
     def _keep(self, request: Flattening) -> None:
         """Durable on return, and with it the rows that were committed before."""
+        if self._ledger.get_state(request.key) is None:
+            return  # withdrawn meanwhile: this round is its last
         self._ledger.set_state(request.key, request.to_json())
 
     def _end(self, request: Flattening, run: Run, *, flat: bool) -> None:

@@ -381,7 +381,13 @@ class _Tripping:
 class Rig:
     """One account with $100,000, nothing held, NVDA at $100, a stream that is connected."""
 
-    def __init__(self, rules: RigRules | None = None, *, ledger: Store | None = None) -> None:
+    def __init__(
+        self,
+        rules: RigRules | None = None,
+        *,
+        ledger: Store | None = None,
+        make_desk: Callable[[ManualClock], FakeDesk] = FakeDesk,
+    ) -> None:
         rules = rules or RigRules()
         self.rules = rules
         self.clock = ManualClock()
@@ -409,7 +415,7 @@ class Rig:
             on_its_way=lambda coid: self.tracker.get(coid) is not None,
         )
         self.tracker.on_rejected = self.breaker.rejected
-        self.desk = FakeDesk(self.clock)
+        self.desk = make_desk(self.clock)
         self.states = TradingStates(self.ledger, self.clock)
         self.halts = self.states.halts
         self.watch = OrderWatch(
