@@ -6,7 +6,6 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC
 
 import click
 
@@ -109,14 +108,13 @@ def is_terminal() -> bool:
 def _ask(settings: Settings, ticker: str | None) -> Flattening:
     """Write the request; durable on return."""
     clock = SystemClock()
-    now = clock.now().astimezone(UTC)
     request = Flattening(
-        id=f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
+        id=f"{clock.now():%Y%m%dT%H%M%S}-{secrets.token_hex(3)}",
         symbols=(ticker.strip().upper(),) if ticker else (),
         why="signalpaca flatten",
         at_ms=clock.epoch_ms(),
     )
-    _in_ledger(settings, lambda url: beside.keep(url, request.key, request.to_json(), now))
+    _in_ledger(settings, lambda url: beside.keep(url, {request.key: request.to_json()}))
     return request
 
 
@@ -136,7 +134,7 @@ def _withdraw(settings: Settings, *, as_json: bool) -> None:
     with reader_of(settings) as reader:
         found = [r for r in map(_read, reader.states(PREFIX).items()) if r and not r.done_ms]
     for request in found:
-        _in_ledger(settings, functools.partial(beside.forget, key=request.key))
+        _in_ledger(settings, functools.partial(_forget, request.key))
     if as_json:
         echo_json({"withdrawn": [request.id for request in found]})
         return
@@ -144,6 +142,10 @@ def _withdraw(settings: Settings, *, as_json: bool) -> None:
         click.echo(f"flatten {request.id}: withdrawn; orders that were sent are not taken back")
     if not found:
         click.echo("no request to flatten stands")
+
+
+def _forget(key: str, url: str) -> None:
+    beside.forget(url, lambda found: found == key)
 
 
 def _read(row: tuple[str, str]) -> Flattening | None:

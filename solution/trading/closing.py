@@ -84,7 +84,8 @@ class Closer:
     Args:
         deployment: the deployment's part of every client_order_id.
         slot: a slot of an exit's priority, or None when none comes in time.
-        stopped: why nothing may be sent now, asked only for what no person asked for.
+        stopped: why not even a reduction of this symbol may be sent, or None; asked only for what
+            no person asked for.
         wake: ends the caller's pause.
         allow_extended: ALLOW_EXTENDED_HOURS.
         max_price_age: seconds; the extended session's limit is not taken from an older quote.
@@ -101,7 +102,7 @@ class Closer:
         tracker: OrderTracker,
         submitter: Submitter,
         slot: Callable[[], Slot | None],
-        stopped: Callable[[], str | None],
+        stopped: Callable[[str], str | None],
         clock: Clock,
         wake: Callable[[], None],
         allow_extended: bool,
@@ -153,7 +154,7 @@ class Closer:
             slot.cancel()  # a no-op once it was spent on a POST
 
     def _terms(self, request: Flattening, asset: AssetView, side: Side) -> Terms | str:
-        why = self._stopped() if request.automatic else None
+        why = self._stopped(asset.symbol) if request.automatic else None
         if why is not None:
             return why
         return terms_of(
@@ -266,6 +267,7 @@ class Closer:
             ref=EntryRef("", ""),
             received_at=self._clock.monotonic(),
             received_ms=intent.received_ms,
+            exempt=not _is_automatic(intent),
         )
 
     def _lane(self) -> ClosingLane:
@@ -283,8 +285,7 @@ class Closer:
                 self._tracker.attach(intent.client_order_id, self._lane(), work)
 
     def _post(self, intent: Intent, work: Work, slot: Slot) -> None:
-        exempt = not _is_automatic(intent)
-        if not self._submitter.post(intent, work, slot, exempt=exempt):
+        if not self._submitter.post(intent, work, slot):
             work.tries += 1
             self._send_later(work, min(AGAIN_LONGEST, 0.05 * 2.0 ** min(work.tries, 10)))
 
@@ -325,7 +326,7 @@ class Closer:
 
     def _no_more(self, intent: Intent, work: Work) -> str:
         """Why the body must not go out again; "" when it may."""
-        if _is_automatic(intent) and (stopped := self._stopped()) is not None:
+        if _is_automatic(intent) and (stopped := self._stopped(intent.symbol)) is not None:
             return stopped
         if not self._portfolio.covers(intent.client_order_id):
             return f"what is held of {intent.symbol} no longer covers it"

@@ -25,7 +25,8 @@ class FlattenParts:
 
     Args:
         states: where signals are restricted.
-        stopped: why no order at all may be sent; asked only for what no person asked for.
+        stopped: why not even a reduction of this symbol may be sent; asked only for what no person
+            asked for.
         is_ours: by client_order_id.
     """
 
@@ -37,7 +38,7 @@ class FlattenParts:
     submitter: Submitter
     limiter: RateLimiter
     states: States
-    stopped: Callable[[], str | None]
+    stopped: Callable[[str], str | None]
     is_ours: Callable[[str], bool]
     clock: Clock
 
@@ -104,7 +105,7 @@ def flatten_service(parts: FlattenParts, rules: FlattenRules) -> Flattener:
         ledger=parts.ledger,
         rounds=rounds,
         resends=closer,
-        restrict=FlattenLimits(parts.states, parts.ledger, parts.wrapper.find).restrict,
+        restrict=FlattenLimits(parts.states, parts.wrapper.find).restrict,
         prompt=_session_end(parts, rules),
         clock=parts.clock,
         dry_run=rules.dry_run,

@@ -17,10 +17,9 @@ from solution.domain.reasons import Reason
 from solution.domain.trading_state import TradingState
 from solution.session import NEW_YORK, OutsideTableError, next_open, session_on
 from solution.trading.flatten_limits import States
+from solution.trading.states import SESSION_END
 
 log = logging.getLogger(__name__)
-
-SESSION_END = "session_end"
 
 
 class RequestLedger(Protocol):

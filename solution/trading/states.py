@@ -30,6 +30,8 @@ REDUCING = "reducing:"
 OPERATOR = "operator"
 OPERATOR_REDUCING = "operator_reducing"
 """A row of its own, so that ``reduce-only`` never takes a ``kill`` back, whoever writes first."""
+SESSION_END = "session_end"
+"""Of stocks."""
 FRESH = 1.0
 """Seconds after which what was read last is no longer known."""
 READ_EVERY = 0.2
@@ -109,7 +111,10 @@ class TradingStates:
         rows = self._rows.rows
         if not rows:
             return None
-        return strictest((*self.lasting().values(), *_of_ticker(rows, symbol)))
+        account = self.lasting()
+        if "/" in symbol:
+            account.pop(SESSION_END, None)  # crypto has no session that ends
+        return strictest((*account.values(), *_of_ticker(rows, symbol)))
 
     def account(self) -> Restriction | None:
         """The strictest that counts for every ticker."""

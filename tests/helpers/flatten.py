@@ -4,16 +4,13 @@ A :class:`FlattenRig` is a :class:`tests.helpers.trading.Rig` whose broker keeps
 whole saga on top of it. :meth:`FlattenRig.run` lets time pass in the saga's own pace.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from typing import Any
 
 from solution.book.positions import Account, Portfolio, Position
 from solution.domain.flattening import PREFIX, Flattening, flattening_of
-from solution.domain.reasons import Reason
 from solution.domain.records import Intent
-from solution.domain.trading_state import Restriction, TradingState
 from solution.rate_limiter import Priority, Slot
 from solution.trading.closing import Closer
 from solution.trading.flatten import Flattener
@@ -72,23 +69,6 @@ class PositionDesk(FakeDesk):
         return max(Decimal(0), qty - held) if qty > 0 else qty
 
 
-@dataclass
-class States:
-    """The trading states in a dict."""
-
-    found: dict[str, Restriction] = field(default_factory=dict)
-    until: dict[str, int] = field(default_factory=dict)
-
-    def restrict(
-        self, source: str, state: TradingState, reason: Reason, message: str, *, until_ms: int = 0
-    ) -> None:
-        self.found[source] = Restriction(state, reason, message)
-        self.until[source] = until_ms
-
-    def lasting(self) -> Mapping[str, Restriction]:
-        return self.found
-
-
 class FlattenRig:
     """Positions at the broker and in our books, and a saga to close them."""
 
@@ -106,7 +86,7 @@ class FlattenRig:
         desk = self.rig.desk
         assert isinstance(desk, PositionDesk)
         self.desk = desk
-        self.states = States()
+        self.states = self.rig.states
         self.prompted = 0
         self.has_slot = True
         self.stopped: str | None = None
@@ -129,7 +109,7 @@ class FlattenRig:
             tracker=rig.tracker,
             submitter=rig.submitter,
             slot=self._slot,
-            stopped=lambda: self.stopped,
+            stopped=lambda _symbol: self.stopped,
             clock=rig.clock,
             wake=lambda: None,
             allow_extended=allow_extended,
@@ -158,7 +138,7 @@ class FlattenRig:
             ledger=rig.ledger,
             rounds=rounds,
             resends=self.closer,
-            restrict=FlattenLimits(self.states, rig.ledger, ASSETS.get).restrict,
+            restrict=FlattenLimits(self.states, ASSETS.get).restrict,
             prompt=self._prompt,
             clock=rig.clock,
             dry_run=dry_run,

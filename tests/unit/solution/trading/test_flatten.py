@@ -1,6 +1,7 @@
 """A flatten from the first cancel to the last share, with everything real but the broker."""
 
 from decimal import Decimal
+from pathlib import Path
 
 import orjson
 import pytest
@@ -28,8 +29,9 @@ def test_longs_shorts_and_fractions_end_at_nothing() -> None:
     assert found is not None
     assert found.flat
     assert found.left == {}
-    assert sorted(made.sent()) == [("AAPL", "buy", "4"), ("AMD", "sell", "2.5"), ("NVDA", "sell", "10")]  # fmt: skip
-    assert {q for q in made.desk.positions.values()} == {Decimal(0)}
+    sides = [("AAPL", "buy", "4"), ("AMD", "sell", "2.5"), ("NVDA", "sell", "10")]
+    assert sorted(made.sent()) == sides
+    assert set(made.desk.positions.values()) == {Decimal(0)}
     sent = [orjson.loads(body) for body in made.desk.posts]
     assert {(one["type"], one["time_in_force"]) for one in sent} == {("market", "day")}
     assert len({one["client_order_id"] for one in sent}) == 3
@@ -219,57 +221,82 @@ def test_signals_are_restricted_before_the_first_cancel() -> None:
     made.rig.send("s", **TAKE_PROFIT)
     seen: list[bool] = []
     made.desk.on_cancel = lambda order_id: (
-        seen.append("operator" in made.states.found),
+        seen.append("operator_reducing" in made.states.lasting()),
         made.cancelled(order_id),
     )[1]
     made.ask()
     made.run(until=lambda: bool(made.request().orders))
     assert seen == [True]
-    assert made.states.found["operator"].state is TradingState.REDUCING
-    made.states.found.clear()
+    assert made.states.lasting()["operator_reducing"].state is TradingState.REDUCING
+    made.states.lift("operator_reducing")
     made.run()
     assert made.request().flat
-    assert made.states.found == {}
+    assert made.states.lasting() == {}
 
 
-def test_a_halt_is_not_loosened() -> None:
-    """``kill --close-positions`` halts first."""
-    made = FlattenRig(NVDA="10")
-    made.states.restrict("operator", TradingState.HALTED, Reason.TRADING_HALTED, "kill")
-    made.ask()
-    made.run()
-    assert made.request().flat
-    assert made.states.found["operator"].state is TradingState.HALTED
-
-
-def test_one_ticker_is_restricted_by_its_row() -> None:
-    """As the broker spells it."""
+def test_one_ticker_is_restricted_by_itself() -> None:
+    """The account is not."""
     made = FlattenRig(NVDA="10")
     made.ask("NVDA")
     made.run()
-    assert list(made.rig.ledger.states("reducing:")) == ["reducing:NVDA"]
-    assert made.states.found == {}
+    assert made.states.lasting() == {}
+    found = made.states.restriction("NVDA")
+    assert found is not None
+    assert found.state is TradingState.REDUCING
+    assert made.states.restriction("AAPL") is None
 
 
-def test_the_kill_switch_does_not_stop_what_a_person_asked_for() -> None:
-    """Neither before the row nor before the POST."""
+def test_no_signal_opens_again_what_was_closed() -> None:
+    """The source that bought is still running; the ledger tells why nothing came of it."""
     made = FlattenRig(NVDA="10")
-    made.rig.killed = "the kill switch file exists"
-    made.stopped = made.rig.killed
     made.ask()
     made.run()
-    assert made.request().flat
+    entry = made.rig.send("b", qty="3")
+    assert made.rig.outcomes.told(entry) == ["refused!"]
+    assert made.rig.row(made.rig.coid(entry, qty="3")).reason == "REDUCING_ONLY"
+    assert made.desk.positions["NVDA"] == 0
 
 
-def test_the_kill_switch_stops_what_no_person_asked_for() -> None:
+@pytest.fixture
+def stopped(tmp_path: Path) -> FlattenRig:
+    """Ten NVDA, while the kill switch's file exists, account and ticker are halted."""
+    switch = tmp_path / ".kill_switch"
+    switch.touch()
+    made = FlattenRig(rules=RigRules(kill_switch_file=switch), NVDA="10")
+    made.states.restrict("operator", TradingState.HALTED, Reason.TRADING_HALTED, "kill")
+    made.states.halts.halt("NVDA", "an orphan")
+    made.stopped = "the kill switch file exists"
+    return made
+
+
+def test_what_stops_trading_does_not_stop_what_a_person_asked_for(stopped: FlattenRig) -> None:
+    """And what was stricter than the flatten's own restriction stays."""
+    stopped.ask()
+    stopped.run()
+    assert stopped.request().flat
+    assert stopped.states.lasting()["operator"].state is TradingState.HALTED
+
+
+def test_what_stops_trading_stops_what_no_person_asked_for(stopped: FlattenRig) -> None:
     """The end of a session sells nothing while everything is stopped, and says so."""
-    made = FlattenRig(NVDA="10")
-    made.stopped = made.rig.killed = "the kill switch file exists"
-    made.ask(request_id="eos-2026-03-04")
+    stopped.ask(request_id="eos-2026-03-04")
     for _ in range(30):
-        made.rig.advance(made.service.step())
-    assert made.request("eos-2026-03-04").left["NVDA"].why == "the kill switch file exists"
-    assert made.desk.posts == []
+        stopped.rig.advance(stopped.service.step())
+    left = stopped.request("eos-2026-03-04").left
+    assert left["NVDA"].why == "the kill switch file exists"
+    assert stopped.desk.posts == []
+
+
+def test_a_stop_that_comes_last_is_met_before_the_post(stopped: FlattenRig) -> None:
+    """Between the first question and the POST: the row ends as never sent."""
+    stopped.stopped = None
+    stopped.ask(request_id="eos-2026-03-04")
+    stopped.service.step()
+    stopped.rig.advance(1)
+    stopped.service.step()
+    (order,) = stopped.request("eos-2026-03-04").orders.values()
+    assert order.state == State.REFUSED
+    assert stopped.desk.posts == []
 
 
 def test_its_time_is_over_at_the_close() -> None:
@@ -347,7 +374,7 @@ def test_a_signal_on_its_way_is_waited_for() -> None:
     assert made.desk.positions["NVDA"] == 0
 
 
-# --- rows ------------------------------------------------------------------------------------------
+# --- rows ---------------------------------------------------------------------------------
 
 
 def test_a_row_that_is_no_request_is_told_once_and_left(caplog: pytest.LogCaptureFixture) -> None:
