@@ -36,6 +36,10 @@ class PositionDesk(FakeDesk):
         """What pictures of the account still say of a position."""
         self.portfolio: Portfolio | None = None
 
+    def live_on(self, clock: ManualClock) -> None:
+        """The service has another clock after a crash; time goes on."""
+        self._manual = self._clock = clock
+
     def fill(self, coid: str, price: str = "100", qty: str = "") -> dict[str, Any]:
         order = self.orders[coid]
         before = Decimal(order["filled_qty"])
@@ -149,6 +153,22 @@ class FlattenRig:
 
     def _slot(self) -> Slot | None:
         return self.rig.limiter.try_acquire(Priority.EXIT) if self.has_slot else None
+
+    def after_a_crash(self) -> "FlattenRig":
+        """A new process over the same ledger and the same broker, a second later."""
+        dead = self.rig
+
+        def same(clock: ManualClock) -> FakeDesk:
+            clock.advance_to(dead.clock.monotonic() + 1)
+            self.desk.live_on(clock)
+            return self.desk
+
+        rig = Rig(dead.rules, ledger=dead.ledger, make_desk=same)
+        made = FlattenRig(rig=rig)
+        rig.states.refresh()
+        rig.recover()
+        made.service.on_start()
+        return made
 
     # --- the broker -----------------------------------------------------------------------------
 
