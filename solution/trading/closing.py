@@ -30,8 +30,8 @@ from solution.domain.ports import AssetView, Ledger
 from solution.domain.reasons import Reason
 from solution.domain.records import EntryRef, Intent, State
 from solution.domain.signal_model import Signal
-from solution.errors import IdentityExists, Refused
-from solution.rate_limiter import Slot
+from solution.errors import BrokerError, IdentityExists, Refused
+from solution.rate_limiter import Priority, Slot
 from solution.trading.closing_terms import Terms, free_qty, no_quote, terms_of
 from solution.trading.submit import Submitter
 from solution.trading.tracked import UNRESOLVED
@@ -43,6 +43,9 @@ log = logging.getLogger(__name__)
 EXTENDED_LIVES = Decimal(15)
 """Seconds that a limit order of the extended session may rest before it is priced anew."""
 AGAIN_LONGEST = 5.0
+READ_WITHIN = 2.0
+"""Seconds: a position is closed by no older picture of it. Between its reading and an order there
+may be a weekend, or an outage in which a person closed it by hand."""
 
 
 class ClosingDesk(Protocol):
@@ -51,6 +54,12 @@ class ClosingDesk(Protocol):
     def market(self) -> Market: ...
     def quote(self, symbol: str) -> Quote | None: ...
     def connect(self) -> None: ...
+
+
+class AccountDesk(Protocol):
+    """Reads account and positions; spends two rate slots."""
+
+    def refresh_account(self, priority: Priority) -> None: ...
 
 
 class ClosingLane:
@@ -96,6 +105,7 @@ class Closer:
         *,
         deployment: str,
         desk: ClosingDesk,
+        account: AccountDesk,
         find_asset: Callable[[str], AssetView | None],
         ledger: Ledger,
         portfolio: Portfolio,
@@ -110,6 +120,7 @@ class Closer:
     ) -> None:
         self._deployment = deployment
         self._desk = desk
+        self._account = account
         self._find_asset = find_asset
         self._ledger = ledger
         self._portfolio = portfolio
@@ -134,6 +145,9 @@ class Closer:
 
         Returns:
             else why nothing was sent.
+
+        Raises:
+            BrokerError: the position could not be read.
         """
         asset = self._find_asset(symbol)
         if asset is None:
@@ -142,6 +156,7 @@ class Closer:
         terms = self._terms(request, asset, side)
         if isinstance(terms, str):
             return terms
+        self._read()
         self._desk.connect()
         slot = self._slot()
         if slot is None:
@@ -152,6 +167,11 @@ class Closer:
             return e.message
         finally:
             slot.cancel()  # a no-op once it was spent on a POST
+
+    def _read(self) -> None:
+        """Have a picture of the position that is young enough to close it."""
+        if self._clock.monotonic() - self._portfolio.snapshot_at > READ_WITHIN:
+            self._account.refresh_account(Priority.EXIT)
 
     def _terms(self, request: Flattening, asset: AssetView, side: Side) -> Terms | str:
         why = self._stopped(asset.symbol) if request.automatic else None
@@ -298,9 +318,14 @@ class Closer:
         now = self._clock.monotonic()
         for coid in [c for c, one in list(self._again.items()) if one.at <= now]:
             one = self._again.pop(coid)
-            slot = self._slot()
+            try:
+                self._read()
+                slot = self._slot()
+            except BrokerError as e:
+                log.warning("flatten_waits", extra={"client_order_id": coid, "detail": str(e)})
+                slot = None
             if slot is None:
-                self._again[coid] = one
+                self._again[coid] = _Again(one.work, now + AGAIN_LONGEST / 5)
                 return
             try:
                 self._resend(coid, one.work, slot)

@@ -70,6 +70,7 @@ def flatten_service(parts: FlattenParts, rules: FlattenRules) -> Flattener:
     closer = Closer(
         deployment=rules.deployment,
         desk=parts.desk,
+        account=parts.wrapper,
         find_asset=parts.wrapper.find,
         ledger=parts.ledger,
         portfolio=parts.portfolio,

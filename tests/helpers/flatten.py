@@ -107,6 +107,7 @@ class FlattenRig:
         self.closer = Closer(
             deployment=DEPLOYMENT,
             desk=self.desk,
+            account=self.desk,
             find_asset=ASSETS.get,
             ledger=rig.ledger,
             portfolio=rig.portfolio,
