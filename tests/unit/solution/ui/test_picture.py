@@ -58,6 +58,7 @@ def parts(**changed: Any) -> Parts:
             picture=lambda: {"trading_state": "REDUCING", "restrictions": {}, "reducing": {}},
         ),
         "trips": Thing(status=lambda: {"breaker": {"state": "closed"}, "flips": {}, "day": None}),
+        "flattening": lambda: {"one": "NVDA 10: why"},
         "kills": Thing(shown=lambda: {"k": {"stage": "done"}}),
         "control": Thing(picture=lambda: {"connected": True}),
         "epoch": 3,
@@ -78,6 +79,7 @@ def test_everything_is_plain_json() -> None:
     assert found["signals"] == {"read": 5, "waiting": 4, "in_hand": 2, "dead_letters": 7}
     assert found["corrections"] == {"position": 2}
     assert found["stream"]["age_s"] == 1.3
+    assert found["flattening"] == {"one": "NVDA 10: why"}
     assert found["threads"] == {"workers": True, "prices": False}
 
 

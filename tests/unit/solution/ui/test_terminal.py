@@ -182,6 +182,12 @@ def test_the_screen_limits_the_updates() -> None:
     assert "✓" not in text
 
 
+def test_a_flatten_that_is_under_way_is_shown() -> None:
+    """With what is left, if that is known yet."""
+    found = terminal.troubles({"flattening": {"one": "NVDA 10: why", "two": ""}})
+    assert found == ["flatten one is under way: NVDA 10: why", "flatten two is under way"]
+
+
 def test_halted_tickers_want_a_person() -> None:
     """Each with its reason, beside the kill switch; a snapshot without the key has none."""
     found = terminal.troubles({"halted": {"NVDA": "an orphan", "F": "another"}})
