@@ -56,6 +56,18 @@ RARE = (
     "kill.cancelled",
     "kill.flatten_asked",
     "kill.ended",
+    "flatten.restricted",
+    "flatten.before_cancel",
+    "flatten.cancelled",
+    "flatten.read",
+    "flatten.reserved",
+    "flatten.row_kept",
+    "flatten.posted",
+    "flatten.resend",
+    "flatten.ended",
+    "flatten.before_done",
+    "flatten.session_restricted",
+    "flatten.session_asked",
 )
 """Where only some lives come by: armed beside one of the others, whichever is met first."""
 UPGRADE, UPGRADE_WITHIN = "migration.before_commit", 3.0

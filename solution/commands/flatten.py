@@ -20,6 +20,7 @@ from solution.commands.common import (
     json_option,
     reader_of,
     redis_of,
+    say,
     settings_of,
 )
 from solution.config import Settings
@@ -74,17 +75,17 @@ def flatten(
         return
     _confirm(settings, ticker, yes=yes)
     request = _ask(settings, ticker)
-    say: Callable[[str], None] = (lambda _: None) if as_json else click.echo
-    say(f"flatten {request.id}: asked for")
+    told: Callable[[str], None] = (lambda _: None) if as_json else say
+    told(f"flatten {request.id}: asked for")
     running, trouble = _instances(settings)
     if trouble:
-        click.echo(f"whether an instance runs cannot be told: {trouble}", err=True)
+        say(f"whether an instance runs cannot be told: {trouble}", err=True)
     found = _Followed(request, taken_up=False)
     if running or trouble:
-        found = _follow(settings, request, Deadline(wait), say)
+        found = _follow(settings, request, Deadline(wait), told)
     if as_json:
         echo_json({**_told(found.request), "taken_up": found.taken_up, "instances": running})
-    _conclude(settings, found, wait, say)
+    _conclude(settings, found, wait, told)
 
 
 # --- asking -----------------------------------------------------------------------------------
@@ -139,7 +140,7 @@ def _withdraw(settings: Settings, *, as_json: bool) -> None:
         echo_json({"withdrawn": [request.id for request in found]})
         return
     for request in found:
-        click.echo(f"flatten {request.id}: withdrawn; orders that were sent are not taken back")
+        say(f"flatten {request.id}: withdrawn; orders that were sent are not taken back")
     if not found:
         click.echo("no request to flatten stands")
 
@@ -183,10 +184,10 @@ class _Followed:
 
 
 def _follow(
-    settings: Settings, request: Flattening, deadline: Deadline, say: Callable[[str], None]
+    settings: Settings, request: Flattening, deadline: Deadline, tell: Callable[[str], None]
 ) -> _Followed:
     """Until it is done, waits for the market, or the time is up."""
-    tick, teller = threading.Event(), _Teller(say)
+    tick, teller = threading.Event(), _Teller(tell)
     found, taken_up = _Followed(request, taken_up=False), Deadline(TAKEN_UP_WITHIN)
     with reader_of(settings) as reader:
         while True:
@@ -252,16 +253,16 @@ def _told(request: Flattening) -> dict[str, object]:
 
 
 def _conclude(
-    settings: Settings, found: _Followed, wait: float, say: Callable[[str], None]
+    settings: Settings, found: _Followed, wait: float, tell: Callable[[str], None]
 ) -> None:
     request = found.request
     if request.done_ms and request.flat:
         closed = len({order.symbol for order in request.orders.values()})
-        say(f"flat: {closed} positions closed, {len(request.cancelled)} orders cancelled")
+        tell(f"flat: {closed} positions closed, {len(request.cancelled)} orders cancelled")
         return
     for words in words_of(request.left):
-        click.echo(f"left: {words}", err=True)
-    click.echo(_why_not(settings, found, wait), err=True)
+        say(f"left: {words}", err=True)
+    say(_why_not(settings, found, wait), err=True)
     raise click.exceptions.Exit(FAILED)
 
 
