@@ -9,13 +9,11 @@ import functools
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Protocol
 
 from solution import failpoints
-from solution.book.positions import Holdings, Portfolio
+from solution.book.positions import Portfolio
 from solution.book.prices import Quote
-from solution.book.reservations import Reservation
 from solution.clock import Clock
 from solution.domain.flattening import (
     END_OF_SESSION,
@@ -25,14 +23,14 @@ from solution.domain.flattening import (
     is_closing,
 )
 from solution.domain.market import Market
-from solution.domain.orders import OrderRequest, OrderType, Side, client_order_id
+from solution.domain.orders import Side, client_order_id
 from solution.domain.ports import AssetView, Ledger
 from solution.domain.reasons import Reason
-from solution.domain.records import EntryRef, Intent, State
+from solution.domain.records import EntryRef, Intent
 from solution.domain.signal_model import Signal
 from solution.errors import BrokerError, IdentityExists, Refused
 from solution.rate_limiter import Priority, Slot
-from solution.trading.closing_terms import Terms, free_qty, no_quote, terms_of
+from solution.trading.closing_terms import ClosingPlan, Terms, no_quote, terms_of
 from solution.trading.submit import Submitter
 from solution.trading.tracked import UNRESOLVED
 from solution.trading.tracker import OrderTracker
@@ -40,8 +38,6 @@ from solution.trading.work import Work
 
 log = logging.getLogger(__name__)
 
-EXTENDED_LIVES = Decimal(15)
-"""Seconds that a limit order of the extended session may rest before it is priced anew."""
 AGAIN_LONGEST = 5.0
 READ_WITHIN = 2.0
 """Seconds: a position is closed by no older picture of it. Between its reading and an order there
@@ -161,8 +157,11 @@ class Closer:
         slot = self._slot()
         if slot is None:
             return "no request is left in the rate budget"
+        identity = self._next_identity(request.id, symbol)
+        coid = client_order_id(self._deployment, identity)
+        plan = ClosingPlan(request, asset, side, terms, identity, coid)
         try:
-            return self._send(request, asset, side, terms, slot, begun)
+            return self._send(plan, slot, begun)
         except Refused as e:
             return e.message
         finally:
@@ -191,30 +190,20 @@ class Closer:
             return None
         return quote
 
-    def _send(
-        self,
-        request: Flattening,
-        asset: AssetView,
-        side: Side,
-        terms: Terms,
-        slot: Slot,
-        begun: Callable[[Intent], None],
-    ) -> str:
-        identity = self._next_identity(request.id, asset.symbol)
-        decide = functools.partial(self._decide, request, asset, side, terms, identity)
-        intent = self._portfolio.reserve(asset.symbol, decide)
-        coid = intent.client_order_id
-        failpoints.hit("flatten.reserved", asset.symbol)
-        work, lane = self._work(intent, asset), self._lane()
+    def _send(self, plan: ClosingPlan, slot: Slot, begun: Callable[[Intent], None]) -> str:
+        symbol, now_ms = plan.asset.symbol, self._clock.epoch_ms()
+        intent = self._portfolio.reserve(symbol, functools.partial(plan.decide, now_ms))
+        failpoints.hit("flatten.reserved", symbol)
+        work, lane = self._work(intent, plan.asset), self._lane()
         try:
-            self._submitter.begin(intent, work, lane, keeps_lane=not terms.extended)
+            self._submitter.begin(intent, work, lane, keeps_lane=not plan.terms.extended)
         except IdentityExists:
-            self._portfolio.released(coid)  # the next round counts one further
+            self._portfolio.released(intent.client_order_id)  # the next round counts one further
             return "its row exists already"
         begun(intent)
-        failpoints.hit("flatten.row_kept", asset.symbol)
+        failpoints.hit("flatten.row_kept", symbol)
         self._post(intent, work, slot)
-        failpoints.hit("flatten.posted", asset.symbol)
+        failpoints.hit("flatten.posted", symbol)
         return ""
 
     def _next_identity(self, request_id: str, symbol: str) -> str:
@@ -227,57 +216,6 @@ class Closer:
                 self._attempts[key] = attempt - 1
                 return identity
             attempt += 1
-
-    def _decide(
-        self,
-        request: Flattening,
-        asset: AssetView,
-        side: Side,
-        terms: Terms,
-        identity: str,
-        held: Holdings,
-    ) -> tuple[Reservation, Intent]:
-        """All that is free of the position, inside the portfolio's mutex."""
-        qty = free_qty(held, side)
-        coid = client_order_id(self._deployment, identity)
-        order_type = OrderType.MARKET if terms.limit_price is None else OrderType.LIMIT
-        body = OrderRequest(
-            symbol=asset.symbol,
-            side=side,
-            order_type=order_type,
-            time_in_force=terms.time_in_force,
-            client_order_id=coid,
-            qty=qty,
-            limit_price=terms.limit_price,
-            extended_hours=terms.extended,
-        ).body()
-        now = self._clock.epoch_ms()
-        intent = Intent(
-            identity=identity,
-            digest="",
-            stream="",
-            entry_id="",
-            client_order_id=coid,
-            state=State.SUBMITTING,
-            signal_id=request.key,
-            symbol=asset.symbol,
-            asset_id=asset.id,
-            side=side.value,
-            qty=qty,
-            order_type=order_type.value,
-            time_in_force=terms.time_in_force.value,
-            limit_price=terms.limit_price,
-            body=body,
-            reserved_qty=qty,
-            cancel_after=EXTENDED_LIVES if terms.extended else None,
-            message=f"flatten: {request.why}",
-            published_ms=now,
-            received_ms=now,
-            submitted_ms=now,
-            created_ms=now,
-            updated_ms=now,
-        )
-        return Reservation(coid, asset.symbol, side, qty, Decimal(0), opens=False), intent
 
     def _work(self, intent: Intent, asset: AssetView) -> Work:
         signal = Signal(stream="", entry_id="0-0", ticker=asset.symbol, digest="")

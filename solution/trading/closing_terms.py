@@ -6,15 +6,20 @@ from decimal import Decimal
 
 from solution.book.positions import Holdings
 from solution.book.prices import Quote
+from solution.book.reservations import Reservation
+from solution.domain.flattening import Flattening
 from solution.domain.market import Market
-from solution.domain.orders import Side, TimeInForce
+from solution.domain.orders import OrderRequest, OrderType, Side, TimeInForce
 from solution.domain.ports import AssetView
 from solution.domain.reasons import Reason
+from solution.domain.records import Intent, State
 from solution.errors import Refused, SignalError
 from solution.session import OutsideTableError, extended_session, next_open
 from solution.trading.pricing import on_grid
 
 CRYPTO = "crypto"
+EXTENDED_LIVES = Decimal(15)
+"""Seconds that a limit order of the extended session may rest before it is priced anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,72 @@ class Terms:
     @property
     def extended(self) -> bool:
         return self.limit_price is not None
+
+
+@dataclass(frozen=True, slots=True)
+class ClosingPlan:
+    """One closing order before its size is known."""
+
+    request: Flattening
+    asset: AssetView
+    side: Side
+    terms: Terms
+    identity: str
+    client_order_id: str
+
+    def decide(self, now_ms: int, held: Holdings) -> tuple[Reservation, Intent]:
+        """All that is free of the position; called inside the portfolio's mutex.
+
+        Args:
+            now_ms: epoch milliseconds.
+
+        Raises:
+            Refused: nothing is free.
+        """
+        qty, symbol = free_qty(held, self.side), self.asset.symbol
+        promised = Reservation(
+            self.client_order_id, symbol, self.side, qty, Decimal(0), opens=False
+        )
+        return promised, self._intent(qty, now_ms)
+
+    def _intent(self, qty: Decimal, now_ms: int) -> Intent:
+        terms = self.terms
+        order_type = OrderType.LIMIT if terms.extended else OrderType.MARKET
+        order = OrderRequest(
+            symbol=self.asset.symbol,
+            side=self.side,
+            order_type=order_type,
+            time_in_force=terms.time_in_force,
+            client_order_id=self.client_order_id,
+            qty=qty,
+            limit_price=terms.limit_price,
+            extended_hours=terms.extended,
+        )
+        return Intent(
+            identity=self.identity,
+            digest="",
+            stream="",
+            entry_id="",
+            client_order_id=self.client_order_id,
+            state=State.SUBMITTING,
+            signal_id=self.request.key,
+            symbol=self.asset.symbol,
+            asset_id=self.asset.id,
+            side=self.side.value,
+            qty=qty,
+            order_type=order_type.value,
+            time_in_force=terms.time_in_force.value,
+            limit_price=terms.limit_price,
+            body=order.body(),
+            reserved_qty=qty,
+            cancel_after=EXTENDED_LIVES if terms.extended else None,
+            message=f"flatten: {self.request.why}",
+            published_ms=now_ms,
+            received_ms=now_ms,
+            submitted_ms=now_ms,
+            created_ms=now_ms,
+            updated_ms=now_ms,
+        )
 
 
 def free_qty(held: Holdings, side: Side) -> Decimal:

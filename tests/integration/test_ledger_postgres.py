@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from solution.domain.flattening import Flattening
 from solution.errors import LeaseLost, OutcomeUnknown, RateLimited
+from solution.ledger import beside
 from solution.ledger.postgres import PostgresLedger
 from tests.helpers.clocks import eventually
 from tests.helpers.fault_broker import FaultBroker, status
@@ -100,3 +102,18 @@ def test_a_frozen_instance_whose_clocks_stood_still(postgres_url: str, error: Ex
         with pytest.raises(LeaseLost):
             rig.work() or rig.advance(5)
         assert len(rig.desk.posts) == 1
+
+
+def test_a_request_to_flatten_is_written_beside_the_service_and_carried_out(place: World) -> None:
+    """Also after a crash in the middle, by the instance that comes next."""
+    first = place.start()
+    place.await_ends([place.publish("NVDA", qty="3"), place.publish("AAPL", qty="2")])
+    first.stop()
+    request = Flattening("one", (), "a test", 1)
+    url = place.env()["LEDGER_URL"]
+    beside.keep(url, {request.key: request.to_json()})
+    crashing = place.launch(SIGNALPACA_FAILPOINTS="flatten.row_kept=kill")
+    assert eventually(lambda: crashing.process.poll() is not None)
+    place.start()
+    assert eventually(lambda: place.broker("positions") == [], 60)
+    assert set(place.posts().values()) == {1}

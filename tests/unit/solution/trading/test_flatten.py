@@ -214,6 +214,22 @@ def test_a_closed_market_is_waited_for_and_told() -> None:
     assert made.request().flat
 
 
+def test_an_order_of_the_extended_session_is_priced_anew() -> None:
+    """Not filled within its seconds: cancelled, and the next one goes to the bid of then."""
+    made = FlattenRig(allow_extended=True, NVDA="10")
+    made.rig.clock.advance(7 * 3600)
+    made.desk.is_open = False
+    made.desk.default = accept("new")
+    made.ask()
+    made.run(until=lambda: bool(made.request().orders))
+    made.desk.price = Decimal("98.50")
+    made.run(40, until=lambda: len(made.desk.posts) == 2)
+    first, second = (orjson.loads(body) for body in made.desk.posts)
+    assert (first["limit_price"], second["limit_price"]) == ("100.00", "98.50")
+    assert {one["extended_hours"] for one in (first, second)} == {True}
+    assert made.rows()[0].state is State.CANCELED
+
+
 def test_signals_are_restricted_before_the_first_cancel() -> None:
     """For the account until a person resumes; once, although he resumes while it goes on."""
     made = FlattenRig(NVDA="10")
