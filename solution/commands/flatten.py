@@ -20,6 +20,7 @@ from solution.commands.common import (
     json_option,
     reader_of,
     redis_of,
+    say,
     settings_of,
 )
 from solution.config import Settings
@@ -74,11 +75,11 @@ def flatten(
         return
     _confirm(settings, ticker, yes=yes)
     request = _ask(settings, ticker)
-    told: Callable[[str], None] = (lambda _: None) if as_json else click.echo
+    told: Callable[[str], None] = (lambda _: None) if as_json else say
     told(f"flatten {request.id}: asked for")
     running, trouble = _instances(settings)
     if trouble:
-        click.echo(f"whether an instance runs cannot be told: {trouble}", err=True)
+        say(f"whether an instance runs cannot be told: {trouble}", err=True)
     found = _Followed(request, taken_up=False)
     if running or trouble:
         found = _follow(settings, request, Deadline(wait), told)
@@ -139,9 +140,9 @@ def _withdraw(settings: Settings, *, as_json: bool) -> None:
         echo_json({"withdrawn": [request.id for request in found]})
         return
     for request in found:
-        click.echo(f"flatten {request.id}: withdrawn; orders that were sent are not taken back")
+        say(f"flatten {request.id}: withdrawn; orders that were sent are not taken back")
     if not found:
-        click.echo("no request to flatten stands")
+        say("no request to flatten stands")
 
 
 def _forget(key: str, url: str) -> None:
@@ -260,8 +261,8 @@ def _conclude(
         tell(f"flat: {closed} positions closed, {len(request.cancelled)} orders cancelled")
         return
     for words in words_of(request.left):
-        click.echo(f"left: {words}", err=True)
-    click.echo(_why_not(settings, found, wait), err=True)
+        say(f"left: {words}", err=True)
+    say(_why_not(settings, found, wait), err=True)
     raise click.exceptions.Exit(FAILED)
 
 
