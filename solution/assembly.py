@@ -50,6 +50,7 @@ from solution.trading.exit_saga import ExitSaga
 from solution.trading.flatten_build import FlattenParts, FlattenRules, flatten_service
 from solution.trading.kill_switch import KillSwitch
 from solution.trading.legs import LegFinder
+from solution.trading.looker import another_account
 from solution.trading.loss_check import LossCheck
 from solution.trading.open_orders import OpenOrders
 from solution.trading.orphans import Orphans
@@ -357,6 +358,7 @@ class Assembly:
                 limiter=self.limiter,
                 states=self.states,
                 stopped=self._no_exits,
+                live=lambda: another_account(self.rules.account_id, self.portfolio.account()),
                 is_ours=self._is_ours,
                 clock=self._clock,
             ),

@@ -91,6 +91,8 @@ class Closer:
         slot: a slot of an exit's priority, or None when none comes in time.
         stopped: why not even a reduction of this symbol may be sent, or None; asked only for what
             no person asked for.
+        live: why the account that answers is not the one that may be traded, or None; asked for
+            every request.
         wake: ends the caller's pause.
         allow_extended: ALLOW_EXTENDED_HOURS.
         max_price_age: seconds; the extended session's limit is not taken from an older quote.
@@ -109,6 +111,7 @@ class Closer:
         submitter: Submitter,
         slot: Callable[[], Slot | None],
         stopped: Callable[[str], str | None],
+        live: Callable[[], str | None],
         clock: Clock,
         wake: Callable[[], None],
         allow_extended: bool,
@@ -124,6 +127,7 @@ class Closer:
         self._submitter = submitter
         self._slot = slot
         self._stopped = stopped
+        self._live = live
         self._clock = clock
         self._wake = wake
         self._allow_extended = allow_extended
@@ -173,7 +177,9 @@ class Closer:
             self._account.refresh_account(Priority.EXIT)
 
     def _terms(self, request: Flattening, asset: AssetView, side: Side) -> Terms | str:
-        why = self._stopped(asset.symbol) if request.automatic else None
+        why = self._live()
+        if why is None and request.automatic:
+            why = self._stopped(asset.symbol)
         if why is not None:
             return why
         return terms_of(
@@ -289,6 +295,8 @@ class Closer:
 
     def _no_more(self, intent: Intent, work: Work) -> str:
         """Why the body must not go out again; "" when it may."""
+        if (other := self._live()) is not None:
+            return other
         if _is_automatic(intent) and (stopped := self._stopped(intent.symbol)) is not None:
             return stopped
         if not self._portfolio.covers(intent.client_order_id):

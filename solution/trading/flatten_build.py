@@ -27,6 +27,7 @@ class FlattenParts:
         states: where signals are restricted.
         stopped: why not even a reduction of this symbol may be sent; asked only for what no person
             asked for.
+        live: why the account that answers is not the one that may be traded.
         is_ours: by client_order_id.
     """
 
@@ -39,6 +40,7 @@ class FlattenParts:
     limiter: RateLimiter
     states: States
     stopped: Callable[[str], str | None]
+    live: Callable[[], str | None]
     is_ours: Callable[[str], bool]
     clock: Clock
 
@@ -78,6 +80,7 @@ def flatten_service(parts: FlattenParts, rules: FlattenRules) -> Flattener:
         submitter=parts.submitter,
         slot=slot,
         stopped=parts.stopped,
+        live=parts.live,
         clock=parts.clock,
         wake=lambda: service.wake(),  # noqa: PLW0108 - it is made below
         allow_extended=rules.allow_extended,

@@ -94,6 +94,7 @@ class FlattenRig:
         self.prompted = 0
         self.has_slot = True
         self.stopped: str | None = None
+        self.other_account: str | None = None
         desk.portfolio = self.rig.portfolio
         desk.positions |= {symbol: Decimal(qty) for symbol, qty in positions.items()}
         desk.on_cancel = self.cancelled
@@ -115,6 +116,7 @@ class FlattenRig:
             submitter=rig.submitter,
             slot=self._slot,
             stopped=lambda _symbol: self.stopped,
+            live=lambda: self.other_account,
             clock=rig.clock,
             wake=lambda: None,
             allow_extended=allow_extended,

@@ -114,6 +114,18 @@ def test_what_the_position_no_longer_covers_is_not_sent_again() -> None:
     assert [orjson.loads(body)["qty"] for body in made.desk.posts] == ["10", "4"]
 
 
+def test_another_account_is_not_traded_whoever_asks() -> None:
+    """Neither for the first time nor again: its positions are nobody's business here."""
+    made = ready(NVDA="10")
+    made.answers(fail(NotSent("no route")))
+    close(made)
+    made.other_account = "the keys open account B"
+    assert close(made) == ("the keys open account B", [])
+    made.run(5)
+    assert len(made.desk.posts) == 1
+    assert made.rig.row(coid(1)).state is State.REFUSED
+
+
 def test_a_position_that_cannot_be_read_is_not_closed() -> None:
     """Neither for the first time nor again, until it can."""
     made = ready(NVDA="10")
