@@ -56,6 +56,8 @@ RARE = (
     "kill.cancelled",
     "kill.flatten_asked",
     "kill.ended",
+    "breaker.restricted",
+    "day.restricted",
     "flatten.restricted",
     "flatten.before_cancel",
     "flatten.cancelled",
