@@ -31,7 +31,7 @@ from solution.config import (
 )
 from solution.errors import ConfigError
 from solution.logs import setup_logging
-from tests.helpers.canaries import CORE, SECRETS, all_canaries, canary_of, holding
+from tests.helpers.canaries import CORE, SECRETS, SHORTEST, all_canaries, canary_of, holding
 
 ASCII = "".join(chr(number) for number in range(0x21, 0x7F))
 """What a key may be made of: quotes, backslashes, braces, percent signs and all."""
@@ -42,7 +42,9 @@ KEYLIKE = "".join(c for c in ASCII if c not in "*,;:=|")
 
 def around(letters: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     """Canaries with odd characters before and behind the core."""
-    return st.builds(lambda before, after: before + CORE + after, letters, letters)
+    return st.builds(
+        lambda before, after: (before + CORE + after).ljust(SHORTEST, "x"), letters, letters
+    )
 
 
 keys = around(st.text(KEYLIKE, max_size=12))

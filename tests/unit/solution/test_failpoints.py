@@ -118,7 +118,7 @@ def test_a_start_on_this_machine_may_be_armed() -> None:
         ("ALPACA_TRADING_URL", "https://paper-api.alpaca.markets"),
         ("ALPACA_TRADING_URL", "http://10.0.0.7:9000"),
         ("ALPACA_DATA_URL", "https://data.alpaca.markets"),
-        ("ALPACA_STREAM_URL", "wss://paper-api.alpaca.markets/stream"),
+        ("ALPACA_STREAM_URL", "ws://10.0.0.7:9000/stream"),
         ("ALPACA_TRADING_URL", ""),
     ],
 )
