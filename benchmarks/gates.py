@@ -25,7 +25,7 @@ from solution.domain.orders import Side, TimeInForce
 from solution.domain.signal import Signal
 from solution.trading.gates import ORDER_GATES, SIGNAL_GATES, first_denial
 from solution.trading.gates.view import Denial, Gate, GateRules, Resting, View
-from solution.trading.sizing import Plan
+from solution.trading.plan import Plan
 
 MOST_US = 30.0
 BATCH = 500

@@ -43,8 +43,8 @@ from solution.trading.duplicates import Duplicates
 from solution.trading.gates.view import GateRules
 from solution.trading.kill_switch import KillSwitch
 from solution.trading.pipeline import Pipeline
+from solution.trading.plan import SizingRules
 from solution.trading.schedule import Schedule
-from solution.trading.sizing import SizingRules
 from solution.trading.states import TradingStates
 from solution.trading.tracker import OrderTracker
 from solution.trading.turnstile import Turnstile

@@ -57,7 +57,7 @@ GATES_INTRO = (
     "picture of signal, market, account and rules (`solution/trading/gates/`), and one that cannot "
     "know refuses. What each code means and what to do: [reason codes](reasons.md); the limits: "
     "[configuration](configuration.md#limits). This page is generated from the code. All of them "
-    "together take 8 µs (`python -m benchmarks.gates`)."
+    "together take about 15 µs (`python -m benchmarks.gates`)."
 )
 SIGNAL_GATES_INTRO = (
     "Asked before a size is known, and again, with those below, when more than 250 ms have passed "

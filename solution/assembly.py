@@ -56,9 +56,9 @@ from solution.trading.open_orders import OpenOrders
 from solution.trading.orphans import Orphans
 from solution.trading.permission import Permission
 from solution.trading.pipeline import Pipeline
+from solution.trading.plan import SizingRules
 from solution.trading.reconcile import AccountKeeper, Duties
 from solution.trading.schedule import Schedule
-from solution.trading.sizing import SizingRules
 from solution.trading.states import StateKeeper, TradingStates
 from solution.trading.submit import Submitter
 from solution.trading.tracker import OrderTracker

@@ -37,7 +37,7 @@ from solution.rate_limiter import Priority
 from solution.trading import recovery
 from solution.trading.gates.view import GateRules
 from solution.trading.orphans import Entry
-from solution.trading.sizing import CustomSize, SizingRules
+from solution.trading.plan import CustomSize, SizingRules
 from solution.ui.snapshot import DRY_RUN, LIVE, SHADOW, read_all, who_sends_orders
 
 log = logging.getLogger(__name__)

@@ -25,8 +25,10 @@ from solution.domain.signal_rules import (
 from solution.errors import Refused
 from solution.trading.gates import ORDER_GATES, SIGNAL_GATES, first_denial
 from solution.trading.gates.view import Denial, GateRules, View
+from solution.trading.plan import SHORT_SALE_MARKUP, Plan, Request, SizingRules
 from solution.trading.pricing import collared, rounded
-from solution.trading.sizing import SHORT_SALE_MARKUP, Plan, Request, SizingRules, difference, size
+from solution.trading.sizing import size
+from solution.trading.targets import difference
 from solution.trading.work import Work
 
 _AT_MARKET = frozenset({None, OrderType.MARKET})

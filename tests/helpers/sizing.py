@@ -12,7 +12,8 @@ from solution.book.prices import Quote
 from solution.domain.orders import Side
 from solution.domain.signal import Action, Signal, SizeKind
 from solution.errors import Refused
-from solution.trading.sizing import Request, SizingRules, size
+from solution.trading.plan import Request, SizingRules
+from solution.trading.sizing import size
 
 ZERO = Decimal(0)
 NVDA = Asset("id", "NVDA", "us_equity", True, True, True)

@@ -41,8 +41,8 @@ from solution.trading.kill_switch import KillSwitch
 from solution.trading.orphans import Entry, Orphans
 from solution.trading.permission import Permission
 from solution.trading.pipeline import Pipeline
+from solution.trading.plan import SizingRules
 from solution.trading.schedule import Schedule
-from solution.trading.sizing import SizingRules
 from solution.trading.states import TradingStates
 from solution.trading.submit import Submitter
 from solution.trading.tracker import OrderTracker

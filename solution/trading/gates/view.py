@@ -16,7 +16,7 @@ from solution.domain.signal import Signal
 from solution.domain.signing import KeyLimit
 from solution.domain.trading_state import Restriction
 from solution.session import ExtendedSession, OutsideTableError, extended_session
-from solution.trading.sizing import Plan
+from solution.trading.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)

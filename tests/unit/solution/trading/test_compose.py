@@ -18,7 +18,7 @@ from solution.domain.signal import parse
 from solution.errors import Refused, SignalError
 from solution.trading.compose import Composer, PipelineRules
 from solution.trading.gates.view import GateRules, View
-from solution.trading.sizing import SizingRules
+from solution.trading.plan import SizingRules
 from solution.trading.work import Work
 from tests.helpers.trading import entry_fields
 

@@ -15,7 +15,8 @@ from solution.domain.orders import OrderType, Side, TimeInForce
 from solution.domain.reasons import Reason
 from solution.domain.signal import Action, Signal, SizeKind
 from solution.errors import Refused, SignalError
-from solution.trading.sizing import Plan, Request, SizingRules, size
+from solution.trading.plan import Plan, Request, SizingRules
+from solution.trading.sizing import size
 from tests.helpers.sizing import (
     BUY,
     LIQUIDATE,

@@ -11,7 +11,9 @@ from solution.book.assets import Asset
 from solution.book.prices import Quote
 from solution.domain.signal import Action, SizeKind
 from solution.errors import Refused
-from solution.trading.sizing import Plan, Request, SizingRules, difference, size
+from solution.trading.plan import Plan, Request, SizingRules
+from solution.trading.sizing import size
+from solution.trading.targets import difference
 from tests.helpers import sizing
 from tests.helpers.sizing import BUY, LIQUIDATE, OPEN_RULES, SELL, ZERO, holdings, qty, stated
 

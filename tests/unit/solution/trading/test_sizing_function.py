@@ -11,7 +11,8 @@ from solution.book.prices import Quote
 from solution.domain.reasons import Reason
 from solution.domain.signal import Signal
 from solution.errors import Refused
-from solution.trading.sizing import CustomSize, size
+from solution.trading.plan import CustomSize
+from solution.trading.sizing import size
 from tests.helpers.clocks import ManualClock
 from tests.helpers.sizing import BUY, holdings, quote, refusal, request, sized
 

@@ -18,7 +18,7 @@ from solution.domain.signal import Signal
 from solution.session import is_open
 from solution.trading.gates import order_gates
 from solution.trading.gates.view import GateRules, View
-from solution.trading.sizing import Plan
+from solution.trading.plan import Plan
 
 NEW_YORK = ZoneInfo("America/New_York")
 SIGNAL = Signal(stream="nvda", entry_id="1-0", ticker="NVDA", digest="d", side=Side.BUY)

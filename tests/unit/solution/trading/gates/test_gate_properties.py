@@ -26,7 +26,7 @@ from solution.domain.trading_state import Restriction, TradingState
 from solution.session import cls_window_open, extended_session, opg_window_open
 from solution.trading.gates import ORDER_GATES, SIGNAL_GATES, first_denial
 from solution.trading.gates.view import GateRules, Resting, View
-from solution.trading.sizing import Plan
+from solution.trading.plan import Plan
 
 GATES = {gate.__name__: gate for gate in (*SIGNAL_GATES, *ORDER_GATES)}
 SMALL = st.decimals("0", "40", places=1)

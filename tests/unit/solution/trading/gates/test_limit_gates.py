@@ -18,7 +18,7 @@ from solution.domain.reasons import Reason
 from solution.domain.signal import Signal
 from solution.trading.gates import limit_gates
 from solution.trading.gates.view import Gate, GateRules, View
-from solution.trading.sizing import Plan
+from solution.trading.plan import Plan
 
 ZERO = Decimal(0)
 SIGNAL = Signal(

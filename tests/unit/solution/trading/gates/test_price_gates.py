@@ -17,7 +17,7 @@ from solution.domain.reasons import Reason
 from solution.domain.signal import Signal
 from solution.trading.gates import price_gates
 from solution.trading.gates.view import Gate, GateRules, Resting, View
-from solution.trading.sizing import Plan
+from solution.trading.plan import Plan
 
 SIGNAL = Signal(stream="nvda", entry_id="1-0", ticker="NVDA", digest="d", side=Side.BUY)
 QUOTE = Quote("NVDA", Decimal(99), Decimal(101), Decimal(100), None, None, 0.0)
