@@ -292,7 +292,7 @@ def kill_without_barrier() -> None:
     def make(original: Any) -> Any:
         def init(self: Any, *arguments: Any, **options: Any) -> None:
             original(self, *arguments, **options)
-            self._killed = lambda: None
+            self._denied = lambda *_of: None
 
         return init
 

@@ -126,7 +126,9 @@ def test_a_refused_login_shows_no_secret(guarded: World) -> None:
     assert "unauthorized" in line
     line = refusal(guarded.launch(REDIS_URL=f"redis://u:{CORE}@h:x/0"), 2, "configuration: ")
     assert "REDIS_URL" in line
-    line = refusal(guarded.launch(LEDGER_URL=f"postgresql://u:{CORE}@127.0.0.1:1/d"), 1, "signal")
+    line = refusal(
+        guarded.launch(LEDGER_URL=f"postgresql://u:{CORE}@127.0.0.1:1/d"), 1, "signalpaca stops: "
+    )
     assert "ledger" in line
     assert leaks(guarded) == []
 

@@ -6,13 +6,13 @@ from torture.simulation import grid, points
 from torture.simulation.faults import GetFault, PostFault
 
 KINDS = (*PostFault, *(fault for fault in GetFault if fault is not GetFault.OK))
-OPERATORS = ("control.", "kill.", "operator.", "flatten.")
+OPERATORS = ("control.", "kill.", "operator.", "flatten.", "breaker.", "day.")
 UNREACHED = frozenset(
     {"migration.before_commit", *(p for p in points.names() if p.startswith(OPERATORS))}
 )
 """Failpoints that the story of a cell does not come by; each needs a test of its own. The
 simulation's ledger is always of the newest version, so see ``test_migrations.py``; and no operator
-is part of it, so see the acceptance tests of kill and flatten."""
+is part of it, nor a limit that trips: see the acceptance tests of kill, flatten and those limits."""
 
 
 @pytest.mark.timeout(300)

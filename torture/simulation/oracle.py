@@ -54,7 +54,7 @@ class Published:
 
     @property
     def tag(self) -> str:
-        return self.fields["limit_price"]
+        return self.fields.get("limit_price", "")
 
     @property
     def signal_id(self) -> str:
