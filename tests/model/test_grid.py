@@ -6,9 +6,9 @@ from torture.simulation import grid, points
 from torture.simulation.faults import GetFault, PostFault
 
 KINDS = (*PostFault, *(fault for fault in GetFault if fault is not GetFault.OK))
-OPERATORS = ("control.", "kill.", "operator.", "flatten.", "breaker.", "day.")
+NOT_OF_THE_STORY = ("control.", "kill.", "operator.", "flatten.", "breaker.", "day.")
 UNREACHED = frozenset(
-    {"migration.before_commit", *(p for p in points.names() if p.startswith(OPERATORS))}
+    {"migration.before_commit", *(p for p in points.names() if p.startswith(NOT_OF_THE_STORY))}
 )
 """Failpoints that the story of a cell does not come by; each needs a test of its own. The
 simulation's ledger is always of the newest version, so see ``test_migrations.py``; and no operator
