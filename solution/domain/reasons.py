@@ -28,8 +28,8 @@ class Reason(_Explained):
     # --- the entry is no valid signal: dead letters -------------------------------------------
     MISSING_FIELD = (
         "MISSING_FIELD",
-        "A required field is absent.",
-        "Send at least `ticker` and `direction`.",
+        "A required field is absent; with `SIGNAL_HMAC_KEYS` those of the signature are required.",
+        "Send at least `ticker` and `direction`; signed, `signal_id`, `ts`, `kid` and `sig` too.",
     )
     UNKNOWN_FIELD = (
         "UNKNOWN_FIELD",
@@ -84,7 +84,7 @@ class Reason(_Explained):
     )
     BAD_SIGNATURE = (
         "BAD_SIGNATURE",
-        "No key in `SIGNAL_HMAC_KEYS` made the signature for this content and stream.",
+        "No key in `SIGNAL_HMAC_KEYS` made `sig` for this content and stream, or no key is set.",
         "Sign what is published, with a key set on both sides; without keys send no `sig`, `kid`.",
     )
     PAYLOAD_LOST = (
@@ -107,17 +107,17 @@ class Reason(_Explained):
     # --- valid, but must not trade now: refusals ----------------------------------------------
     KILL_SWITCH = (
         "KILL_SWITCH",
-        "The kill switch is on, or its file cannot be read.",
-        "`signalpaca resume`, or unset `KILL_SWITCH`.",
+        "The kill switch's file exists or cannot be looked at, or `KILL_SWITCH` is set.",
+        "`signalpaca resume` removes the file, which `kill` made; a setting needs a new start.",
     )
     TRADING_HALTED = (
         "TRADING_HALTED",
-        "The account is halted: a person did it, or a limit that tripped with `HALT_ON_TRIP`.",
+        "A person halted the account, exits included, or what the ledger says of it is unreadable.",
         "See `signalpaca status` for who and why; `signalpaca resume` when it is settled.",
     )
     REDUCING_ONLY = (
         "REDUCING_ONLY",
-        "Only orders that shrink a position are sent: for the account, or for this ticker.",
+        "Only what shrinks a position is sent: `reduce-only`, `flatten`, or the session's end.",
         "See `signalpaca status` for who and why; `signalpaca resume`, or the next session.",
     )
     STATE_UNKNOWN = (
@@ -143,17 +143,17 @@ class Reason(_Explained):
     DAILY_LOSS = (
         "DAILY_LOSS",
         "The day's loss has reached `MAX_DAILY_LOSS_PCT` of its opening equity.",
-        "Entries wait for the next session, or for `signalpaca resume`.",
+        "Entries (with `HALT_ON_TRIP` exits too) wait for the next session or `signalpaca resume`.",
     )
     DRAWDOWN = (
         "DRAWDOWN",
         "Equity fell from the day's highest by `MAX_DRAWDOWN_PCT` of its opening equity.",
-        "Entries wait for the next session, or for `signalpaca resume`.",
+        "Entries (with `HALT_ON_TRIP` exits too) wait for the next session or `signalpaca resume`.",
     )
     ACCOUNT_BLOCKED = (
         "ACCOUNT_BLOCKED",
         "The broker has blocked the account for trading, or its owner suspended it there.",
-        "See the account at the broker. It is read again every minute.",
+        "See the account at the broker. It is read again at least every minute.",
     )
     ORPHAN = (
         "ORPHAN",
@@ -162,18 +162,18 @@ class Reason(_Explained):
     )
     TICKER_HALTED = (
         "TICKER_HALTED",
-        "The ticker is halted: it flipped too often, or an order with our id is no signal's.",
+        "The ticker flipped beyond `MAX_FLIPS`, or met an `ORPHAN` or an `ID_CONFLICT`.",
         "`signalpaca status` says why. Look at its orders, then `signalpaca resume TICKER`.",
     )
     MARKET_CLOSED = (
         "MARKET_CLOSED",
-        "The market is closed for this order's time in force.",
+        "The market is closed for this order's time in force, or its auction takes none now.",
         "Publish in session, or set `QUEUE_WHEN_CLOSED=true` for day and gtc orders.",
     )
     SESSION_UNKNOWN = (
         "SESSION_UNKNOWN",
-        "The broker's clock could not be read, so the session is unknown.",
-        "See `signalpaca status`; the broker may be down.",
+        "The broker's clock could not be read, or no calendar of sessions covers the day.",
+        "See `signalpaca status`; the broker may be down, or this version too old.",
     )
     STALE_SIGNAL = (
         "STALE_SIGNAL",
@@ -237,12 +237,12 @@ class Reason(_Explained):
     )
     SHORT_NOT_ALLOWED = (
         "SHORT_NOT_ALLOWED",
-        "The order would open a short position and `ALLOW_SHORT`, or the account, forbids it.",
-        "`ALLOW_SHORT=explicit`, `action=short_sell`, and an account that may sell short.",
+        "A short sale that `ALLOW_SHORT` or the account forbids, or while shares are held.",
+        "`ALLOW_SHORT=explicit`, an account that may sell short, and nothing held of the ticker.",
     )
     NOT_SHORTABLE = (
         "NOT_SHORTABLE",
-        "The asset cannot be sold short (not shortable, or a fractional size).",
+        "The asset cannot be sold short (crypto, not shortable, or a fractional size).",
         "Whole shares of an easy-to-borrow asset only.",
     )
     EXTENDED_HOURS_NOT_ALLOWED = (
@@ -348,7 +348,7 @@ class Reason(_Explained):
     INTERNAL_ERROR = (
         "INTERNAL_ERROR",
         "An unforeseen error in this service before the order was sent.",
-        "Please report it with the log's `signal_crashed` line.",
+        "Please report it with the log's `signal_crashed` or `entry_crashed` line.",
     )
     REFUSED_BY_BROKER = (
         "REFUSED_BY_BROKER",
@@ -362,7 +362,7 @@ class Reason(_Explained):
     )
     NOT_SENT = (
         "NOT_SENT",
-        "The broker could not be reached; the order never left this machine.",
+        "The broker could not be reached while the signal was young; nothing left this machine.",
         "Check the network and `ALPACA_TRADING_URL`.",
     )
 
@@ -385,7 +385,7 @@ class Reason(_Explained):
     ID_CONFLICT = (
         "ID_CONFLICT",
         "The broker holds another order under this client_order_id, or one older than its signal.",
-        "Look at both orders; two deployments may share an account and group.",
+        "Do two deployments share account and group? Look, then `signalpaca resume TICKER`.",
     )
 
 

@@ -232,7 +232,11 @@ def _events(tracked: Tracked, step: Step, source: Source, now_ms: int) -> Iterab
     if not tracked.told:
         tracked.told = True
         first = Event.CORRECTED if tracked.cancel_on_sight else Event.SUBMITTED
-        yield outcomes.event_of(intent, first, at, progress=progress, message=intent.message)
+        # The only reason that an order can have from the start; of the others it is said before.
+        reason = intent.reason if intent.reason == Reason.ORPHAN else ""
+        yield outcomes.event_of(
+            intent, first, at, progress=progress, reason=reason, message=intent.message
+        )
         if not source.event and progress.state is State.OPEN and not step.filled:
             return
     name = source.event or outcomes.EVENT_OF_STATUS.get(progress.status, progress.status)

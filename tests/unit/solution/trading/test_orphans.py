@@ -58,6 +58,8 @@ def test_an_order_that_no_signal_explains_halts_its_ticker() -> None:
     rig.recover([])
     row = rig.row(coid)
     assert (row.state, row.reason, row.identity) == (State.OPEN, "ORPHAN", f"orphan:{coid}")
+    (told,) = rig.outcomes.events
+    assert (told["event"], told["reason"], told["message"]) == ("submitted", "ORPHAN", row.message)
     assert coid in rig.halts.all()["NVDA"]
     refused = rig.send()
     assert rig.outcomes.told(refused) == ["refused!"]
