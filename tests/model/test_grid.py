@@ -12,7 +12,7 @@ UNREACHED = frozenset(
 )
 """Failpoints that the story of a cell does not come by; each needs a test of its own. The
 simulation's ledger is always of the newest version, so see ``test_migrations.py``; and no operator
-is part of it, nor a limit that trips: see the acceptance tests of kill, flatten and those limits."""
+is part of it, nor a limit that trips: see the acceptance tests of those."""
 
 
 @pytest.mark.timeout(300)
