@@ -25,7 +25,7 @@ EQUITY = 100_000
 POSITION, NOTIONAL, QTY, GROSS = 10_000, 3_000, 150, 30_000
 TICKER = {"AAA": 4_000, "DDD": 5_000}
 STRATEGY = {"one": 6_000, "two": 5_000}
-A_DAY, A_MINUTE, A_TICKER_MINUTE = 140, 60, 12
+A_DAY, A_MINUTE, A_TICKER_MINUTE = 140, 40, 8
 CAPS = {
     "MAX_POSITION_PCT": "0.10",
     "MAX_ORDER_NOTIONAL": str(NOTIONAL),
@@ -169,17 +169,15 @@ def test_sixty_four_workers_exceed_no_limit(make_world: Callable[..., World], pr
 @pytest.mark.timeout(180)
 def test_no_strategy_buys_beyond_its_cap(make_world: Callable[..., World], prices: str) -> None:
     """A storm of buys alone, so that what each strategy holds is what it bought."""
-    made = make_world("--replay", prices, SYMBOLS=",".join(PRICES), SIZING="weight", **CAPS)
+    made = make_world(
+        "--replay", prices, SYMBOLS=",".join(PRICES), SIZING="weight", **(CAPS | UNHURRIED)
+    )
     made.start(workers=64)
     entries = [made.publish_raw(signal) for signal in adversarial(300, BUYS)]
     made.await_ends(entries, 90)
-    check_caps(made)
+    check_caps(made, hurried=True)
     bought = Witness(made).bought()
-    assert {name: bought[name] <= cap for name, cap in STRATEGY.items()} == {
-        "one": True,
-        "two": True,
-    }, bought
-    assert min(bought.values()) > 3_000
+    assert all(3_000 < bought[name] <= cap for name, cap in STRATEGY.items()), bought
     assert "STRATEGY_CAP" in {reason for _, reason, _ in made.unsent()}
 
 
@@ -190,7 +188,7 @@ def test_a_takeover_begins_with_what_is_used_up(
     """kill -9 in the middle of the storm: the standby knows what the other one sent and holds."""
     made = make_world(
         *("--replay", prices),
-        **{**CAPS, "MAX_TRADES_PER_DAY": "60", **UNHURRIED},
+        **{**CAPS, "MAX_TRADES_PER_DAY": "40", **UNHURRIED},
         SYMBOLS=",".join(PRICES),
         SIZING="weight",
         LEDGER_URL=postgres_url,
@@ -200,14 +198,14 @@ def test_a_takeover_begins_with_what_is_used_up(
     assert eventually(lambda: "standby" in standby.text)
     signals = list(adversarial(400))
     entries = [made.publish_raw(signal) for signal in signals[:200]]
-    assert eventually(lambda: len(made.orders()) > 20)
+    assert eventually(lambda: len(made.orders()) > 10)
     active.kill()
     entries += [made.publish_raw(signal) for signal in signals[200:]]
     standby.await_start()
     assert eventually(lambda: settled(made, entries), 90)
     check_caps(made, hurried=True)
     # One that the broker refused, or that may not be sent again, has used up its place as well.
-    assert 50 <= len(Witness(made).opened()) <= 60
+    assert 30 <= len(Witness(made).opened()) <= 40
     assert "TRADES_PER_DAY" in {reason for _, reason, _ in made.unsent()}
 
 
