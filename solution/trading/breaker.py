@@ -5,13 +5,15 @@ after it had taken it, and ten failed reconnects of the order stream. Refusals o
 mistakes of producers are none.
 
 Closed → N failures in a row → open → the cool-down, if there is one → half-open: one order that
-opens a position goes out at a time. Accepted, it closes the breaker; a failure opens it anew. The
-next session's open closes it as well, and so does whoever deletes its row in the ledger, which is
-all that ``signalpaca breaker reset`` does.
+opens a position goes out as the probe. Accepted, it closes the breaker; any order's failure opens
+it anew. Only the answer to the probe's POST gives its place to another, whatever the order stream
+tells of it meanwhile: a broker that takes orders and answers none is not sound. The next session's
+open closes it as well, and so does whoever deletes its row in the ledger, which is all that
+``signalpaca breaker reset`` does.
 
 The row is the authority: it is read again before anything is written to it, and each second while
 it stands. Memory answers the order path, which writes only when a run of failures begins to count
-or ends.
+or ends, and before a probe leaves: a process that starts where one had no answer opens it anew.
 """
 
 import logging
@@ -49,6 +51,10 @@ class Failures(Protocol):
         """The broker has taken the order."""
         ...
 
+    def unjudged(self, client_order_id: str) -> None:
+        """The order was not sent after all, or its answer says nothing about the broker."""
+        ...
+
     def claim(self, client_order_id: str) -> str | None:
         """Why an order that opens a position must not go out now, or None: send it at once."""
         ...
@@ -59,6 +65,7 @@ class NoBreaker:
 
     def failed(self, client_order_id: str, why: str) -> None: ...
     def succeeded(self, client_order_id: str) -> None: ...
+    def unjudged(self, client_order_id: str) -> None: ...
     def claim(self, client_order_id: str) -> str | None:  # noqa: ARG002 - of the protocol
         """Everything may go out."""
         return None
@@ -92,8 +99,8 @@ class Breaker:
 
     Args:
         states: restricted while it is open.
-        on_its_way: whether an order may still get a verdict. A probe that ended without one, sent
-            or not, makes room for the next.
+        on_its_way: whether an order that was not sent may still be. A probe that waits for its
+            turn keeps its place until then.
 
     Raises:
         LedgerError: its row could not be read, or could not be deleted.
@@ -114,7 +121,8 @@ class Breaker:
         self._clock = clock
         self._on_its_way = on_its_way
         self._mutex = threading.Lock()
-        self._probe = ""
+        self._waiting = ""
+        """The probe that was not sent yet."""
         self._unwritten = False
         self._standing = Standing()
         self._run = VerdictRun()
@@ -126,38 +134,59 @@ class Breaker:
         """One more failure, if it is news."""
         with self._mutex:
             self._settle_if_readable()
-            self._count(client_order_id, why, news=self._run.failed(client_order_id))
+            news = self._run.failed(client_order_id)
+            probe = self._probe_without(client_order_id)
+            self._count(client_order_id, why, news=news, probe=probe)
 
     def rejected(self, client_order_id: str, why: str) -> None:
         """The broker takes back that it took the order; its answer to the POST may come later."""
         with self._mutex:
             self._settle_if_readable()
-            self._count(client_order_id, why, news=self._run.rejected(client_order_id))
+            news = self._run.rejected(client_order_id)
+            self._count(client_order_id, why, news=news, probe=self._standing.probe)
 
     def succeeded(self, client_order_id: str) -> None:
         """The run of failures ends; a probe closes the breaker."""
         with self._mutex:
             counts = self._run.succeeded(client_order_id)
-            if not counts or self._standing.is_clean:
+            if self._standing.is_clean:
                 return  # nearly always: nothing is written
             self._settle_if_readable()
-            if client_order_id == self._probe:
+            standing, probe = self._standing, self._probe_without(client_order_id)
+            judged = counts and probe != standing.probe
+            if judged and self._is_half_open(standing, self._clock.epoch_ms()):
                 self._close("the order that was let through was accepted")
-            elif self._standing.tripped:
-                self._keep(replace(self._standing, failures=0))
-            elif self._standing.failures:
+            elif standing.tripped:
+                failures = 0 if counts else standing.failures
+                self._keep(replace(standing, failures=failures, probe=probe))
+            elif counts and standing.failures:
                 self._keep(Standing())
 
+    def unjudged(self, client_order_id: str) -> None:
+        """A probe gives its place back, or waits with it for its turn."""
+        if client_order_id != self._standing.probe:
+            return
+        with self._mutex:
+            self._settle_if_readable()
+            if client_order_id == self._standing.probe:
+                self._waiting = client_order_id
+                self._keep(replace(self._standing, probe=""))
+
     def claim(self, client_order_id: str) -> str | None:
-        """The last question before a POST; half-open, a None makes this order the probe."""
+        """The last question before a POST; half-open, None makes the order the probe, durably."""
         if not self._standing.tripped:
             return None
         with self._mutex:
             why = self.reason(beside=client_order_id)
-            if why is None and self._standing.tripped:
-                self._probe = client_order_id
-                log.warning("circuit_breaker_probe", extra={"client_order_id": client_order_id})
-            return why
+            if why is not None:
+                return why
+            try:
+                self._settle()
+                if self._standing.tripped:
+                    self._let_through(client_order_id)
+            except LedgerError as error:
+                return f"half-open: which order is let through cannot be kept: {error}"
+            return None
 
     def reason(self, *, beside: str = "") -> str | None:
         """Why nothing may open a position, from memory; ``beside`` is the order that asks."""
@@ -166,8 +195,10 @@ class Breaker:
             return None
         if not self._is_half_open(standing, now):
             return f"{standing.failures} orders in a row failed, the last one: {standing.why}"
-        probe = self._probe
-        if probe and probe != beside and self._on_its_way(probe):
+        probe, waiting = standing.probe, self._waiting
+        if not probe and waiting and waiting != beside and self._on_its_way(waiting):
+            probe = waiting
+        if probe and probe != beside:
             return f"half-open: it waits for what becomes of order {probe}"
         return None
 
@@ -214,29 +245,55 @@ class Breaker:
             self._trip(f"the ledger's row cannot be read: {error}")
             return
         self._standing, self._run = standing, VerdictRun(standing.failures)
-        if standing.tripped:
-            self._settle()
-        else:
+        if not standing.tripped:
             self._states.lift(SOURCE)  # the row was deleted while nobody ran
+            return
+        self._settle()
+        if probe := self._standing.probe:
+            self._trip(f"the process ended before order {probe} had an answer")
 
-    def _count(self, client_order_id: str, why: str, *, news: bool) -> None:
-        standing, limit = self._standing, self._rules.failures
-        probed = client_order_id == self._probe
-        if probed or (news and not standing.tripped and 0 < limit <= self._run.length):
-            self._trip(why)
+    def _probe_without(self, answered: str) -> str:
+        """Whose POST has still no verdict once this order's has."""
+        probe = self._standing.probe
+        return "" if probe == answered else probe
+
+    def _let_through(self, client_order_id: str) -> None:
+        """Raises LedgerError: it must not go out; the process might end before its verdict."""
+        before = self._standing
+        if before.probe == client_order_id:
+            return
+        self._standing, self._unwritten = replace(before, probe=client_order_id), True
+        try:
+            self._write(restricts=False)
+        except LedgerError:
+            self._standing = before
+            raise
+        self._waiting = ""
+        log.warning("circuit_breaker_probe", extra={"client_order_id": client_order_id})
+
+    def _count(self, client_order_id: str, why: str, *, news: bool, probe: str) -> None:
+        """``probe``: whose POST has still no verdict."""
+        standing, limit, now = self._standing, self._rules.failures, self._clock.epoch_ms()
+        if standing.tripped:
+            again = client_order_id == standing.probe or self._is_half_open(standing, now)
+        else:
+            again = news and 0 < limit <= self._run.length
+        if again:
+            self._trip(why, probe=probe)
         elif news:
-            now = standing.at_ms if standing.tripped else self._clock.epoch_ms()
+            at_ms = standing.at_ms if standing.tripped else now
             told = standing.why if standing.tripped else why
-            self._keep(replace(standing, failures=self._run.length, at_ms=now, why=told))
+            self._keep(replace(standing, failures=self._run.length, at_ms=at_ms, why=told))
 
-    def _trip(self, why: str) -> None:
-        self._probe = ""
+    def _trip(self, why: str, *, probe: str = "") -> None:
+        self._waiting = ""
         self._keep(
             Standing(
                 tripped=True,
                 failures=self._run.length,
                 at_ms=self._clock.epoch_ms(),
                 why=why,
+                probe=probe,
             )
         )
         log.error(
@@ -245,7 +302,7 @@ class Breaker:
         )
 
     def _close(self, why: str) -> None:
-        self._run, self._probe = VerdictRun(), ""
+        self._run, self._waiting = VerdictRun(), ""
         was_open = self._standing.tripped
         self._keep(Standing())
         if was_open:
@@ -254,7 +311,7 @@ class Breaker:
     def _keep(self, standing: Standing) -> None:
         """Memory first: a ledger that fails ends the service soon, and nothing opens until then."""
         opened = standing.tripped and standing != replace(
-            self._standing, failures=standing.failures
+            self._standing, failures=standing.failures, probe=standing.probe
         )
         self._standing, self._unwritten = standing, True
         try:

@@ -11,13 +11,15 @@ KEY = "circuit_breaker_state"
 class Standing:
     """How many orders in a row failed, and since when the breaker is open for it.
 
-    ``at_ms`` is when it opened, or opened anew, else when the last failure came.
+    ``at_ms`` is when it opened, or opened anew, else when the last failure came. ``probe`` is the
+    order that was let through to see whether it works again, while its POST has no verdict.
     """
 
     tripped: bool = False
     failures: int = 0
     at_ms: int = 0
     why: str = ""
+    probe: str = ""
 
     @property
     def is_clean(self) -> bool:
@@ -44,6 +46,7 @@ class Standing:
                 failures=max(0, int(found["failures"])),
                 at_ms=int(found["at_ms"]),
                 why=str(found.get("why", "")),
+                probe=str(found.get("probe", "")),
             )
         except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
             raise ValueError(f"{KEY}: {text[:200]!r}") from error

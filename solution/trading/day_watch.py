@@ -4,6 +4,10 @@ The day is New York's calendar day. It opens with the broker's ``last_equity``, 
 last session's close, or where that is not stated with the first equity seen. Until the day's
 session opens a ``last_equity`` that the broker changes is taken over: when after midnight it does
 so is written nowhere. Money that is paid in or out counts as a gain or a loss.
+
+A trip lasts to the end of the session that the day's loss falls into: until the open after it, also
+where it tripped before that session began. One that was judged by an opening that is taken over
+ends with the next open, for the loss was that of the session before.
 """
 
 import json
@@ -22,7 +26,7 @@ from solution.domain.reasons import Reason
 from solution.domain.trading_state import TradingState
 from solution.errors import LedgerError
 from solution.session import NEW_YORK, OutsideTableError, session_on
-from solution.trading.next_session import next_session_ms
+from solution.trading.next_session import NOBODY_KNOWS, next_session_ms
 from solution.trading.restricting import Restricts
 
 log = logging.getLogger(__name__)
@@ -136,7 +140,8 @@ class DayWatch:
             return
         try:
             self._resume(account)
-            if taken > self._judged_at or self.day is None:
+            lapsed = self._lapse()
+            if taken > self._judged_at or self.day is None or lapsed:
                 self._renew(account)
                 self._trip(account)
                 self._judged_at = taken
@@ -169,10 +174,23 @@ class DayWatch:
         if standing is None or standing.on != today.isoformat():
             standing = _Standing(today.isoformat(), Day(opening, opening), stated)
         elif stated not in {"", standing.stated} and self._before_session(today):
-            standing = replace(standing, day=Day(opening, opening), stated=stated)
+            standing = self._taken_over(standing, Day(opening, opening), stated)
         if account.equity > standing.day.peak:
             standing = replace(standing, day=Day(standing.day.opening, account.equity))
         self._standing = standing
+
+    def _taken_over(self, standing: _Standing, day: Day, stated: str) -> _Standing:
+        """The broker's own figure of the last close; what tripped by the one before it trips anew.
+
+        The row first: a process that ends in between restricts for longer, and forgets nothing.
+        """
+        taken = replace(standing, day=day, stated=stated, trips={})
+        self._standing = taken
+        self._write()
+        if until := next_session_ms(self._clock.now()):
+            for source in standing.trips:
+                self._states.shorten(source, until)
+        return taken
 
     def _before_session(self, today: date) -> bool:
         try:
@@ -181,8 +199,28 @@ class DayWatch:
             return False
         return session is None or self._clock.now() < session.open
 
+    def _lapse(self) -> bool:
+        """A trip whose time is over shadows nothing: its limit is judged again, and at once."""
+        standing, now = self._standing, self._clock.epoch_ms()
+        if standing is None:
+            return False
+        ahead = {s: until for s, until in standing.trips.items() if not until or now < until}
+        lapsed = len(ahead) < len(standing.trips)
+        if lapsed:
+            self._standing = replace(standing, trips=ahead)
+        return lapsed
+
+    def _until_ms(self) -> int:
+        """The open after today's session, also before that one began; 0 = nobody knows."""
+        now = self._clock.now()
+        try:
+            session = session_on(self._today())
+        except OutsideTableError:
+            return NOBODY_KNOWS
+        return next_session_ms(max(now, session.open) if session else now)
+
     def _trip(self, account: Account) -> None:
-        """Once per limit and day; equity that recovers lifts nothing."""
+        """Once per limit while it stands; equity that recovers lifts nothing."""
         for limit in self._limits:
             standing, fraction = self._standing, limit.fraction
             if standing is None or fraction is None or limit.source in standing.trips:
@@ -190,7 +228,7 @@ class DayWatch:
             fallen = limit.reached(standing.day, fraction, account.equity)
             if fallen is None:
                 continue
-            until = next_session_ms(self._clock.now())
+            until = self._until_ms()
             self._states.restrict(
                 limit.source, self._rules.trips_to, limit.reason, fallen, until_ms=until
             )

@@ -22,6 +22,10 @@ class Restricts(Protocol):
         """Durable on return; ``until_ms`` 0 = until a person resumes."""
         ...
 
+    def shorten(self, source: str, until_ms: int) -> None:
+        """Its restriction ends then, if not before; durable on return."""
+        ...
+
     def lift(self, source: str) -> None: ...
 
     def lasting(self) -> Mapping[str, Restriction]:

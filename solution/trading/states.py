@@ -186,6 +186,20 @@ class TradingStates:
         finally:
             self.on_change()
 
+    def shorten(self, source: str, until_ms: int) -> None:
+        """What this source said ends then, if not before; in force throughout, durable on return.
+
+        Raises:
+            LedgerError: as :meth:`restrict`.
+        """
+        old = self._sources().get(source)
+        if old is None or 0 < old.until_ms <= until_ms:
+            return
+        try:
+            self._rows.put(PREFIX + source, written(replace(old, until_ms=until_ms)))
+        finally:
+            self.on_change()
+
     def reduce_ticker(self, symbol: str, why: str) -> None:
         """Let orders of the ticker only shrink its position; as :meth:`restrict`."""
         log.error("ticker_reducing", extra={"symbol": symbol, "detail": why})

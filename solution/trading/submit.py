@@ -19,6 +19,7 @@ from solution.domain.stages import shown
 from solution.errors import (
     BrokerError,
     DuplicateOrder,
+    LeaseLost,
     LedgerError,
     NotSent,
     OutcomeUnknown,
@@ -185,17 +186,27 @@ class Submitter:
                 self._tracker.answered(coid, order, how=how)
             else:
                 # HTTP 200 with some other object: nothing is certain, so it is looked up.
-                self._tracker.unknown(coid, "the answer names no order of ours")
                 self._breaker.failed(coid, "HTTP 200 with another answer than the order")
+                self._tracker.unknown(coid, "the answer names no order of ours")
         return True
 
     def _answer(self, intent: Intent, work: Work, slot: Slot) -> Mapping[str, Any]:
         """:meth:`_request`, and the breaker hears of what failed in it."""
+        coid = intent.client_order_id
         try:
             return self._request(intent, work, slot)
+        except DuplicateOrder:
+            raise  # a success
         except BrokerError as e:
             if counts(e) and not isinstance(e, _SwitchedOff):
-                self._breaker.failed(intent.client_order_id, str(e))
+                self._breaker.failed(coid, str(e))
+            else:
+                self._breaker.unjudged(coid)
+            raise
+        except LeaseLost:
+            raise  # the breaker's row is another instance's by now
+        except LedgerError:
+            self._breaker.unjudged(coid)  # the last check failed: nothing was sent
             raise
 
     def _request(self, intent: Intent, work: Work, slot: Slot) -> Mapping[str, Any]:

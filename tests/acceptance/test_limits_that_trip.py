@@ -193,6 +193,34 @@ def test_after_the_cool_down_one_order_sees_whether_it_works_again(
     assert told(made, made.publish(FRESH[1]))[0] == "fill"
 
 
+def test_one_probe_goes_out_while_the_broker_takes_orders_and_answers_none(
+    make_world: Callable[..., World],
+) -> None:
+    """Its fill by the order stream frees no place, and a kill -9 in between costs a cool-down."""
+    made = make_world(
+        SYMBOLS=",".join(TICKERS),
+        CIRCUIT_BREAKER_FAILURES="2",
+        CIRCUIT_BREAKER_COOLDOWN="2",
+        RESEND_UNKNOWN="false",
+    )
+    made.start()
+    made.admin("faults", {"text": "POST /v2/orders: status status=500 next=2"})
+    for ticker in FAILING[:2]:
+        made.publish(ticker)
+    assert eventually(lambda: breaker_is(made, "half-open"))
+    made.admin("faults", {"text": "POST /v2/orders: no_answer"})
+    assert told(made, made.publish(HELD))[0] == "fill"
+    for ticker in FRESH:
+        assert told(made, made.publish(ticker)) == ("refused", "CIRCUIT_OPEN")
+    probed = state_row(made, "circuit_breaker_state")
+    assert (probed["probe"] != "", sum(made.posts().values())) == (True, 3)
+    made.services[-1].kill()
+    made.start()
+    again = state_row(made, "circuit_breaker_state")
+    assert (again["probe"], again["at_ms"] > probed["at_ms"] + 2_000) == ("", True)
+    assert sum(made.posts().values()) == 3
+
+
 # --- flips -------------------------------------------------------------------------------
 
 

@@ -29,6 +29,11 @@ class FakeStates:
         self.until[source] = until_ms
         self._write()
 
+    def shorten(self, source: str, until_ms: int) -> None:
+        if source in self.said:
+            self.until[source] = min(self.until[source] or until_ms, until_ms)
+            self._write()
+
     def lift(self, source: str) -> None:
         if self.said.pop(source, None) is not None:
             self._write()

@@ -4,7 +4,7 @@ import threading
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import assume, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -280,8 +280,12 @@ def test_one_order_at_a_time_goes_out_as_a_probe(half: World) -> None:
     assert half.breaker.claim("p") is None
     assert "half-open: it waits" in str(half.breaker.reason())
     assert half.breaker.claim("q") is not None
+    half.breaker.unjudged("p")  # HTTP 429: it waits for its turn
+    assert "half-open: it waits" in str(half.breaker.reason())
+    assert half.breaker.claim("q") is not None
     assert half.breaker.reason(beside="p") is None
-    assert half.breaker.claim("p") is None  # once more, after HTTP 429
+    assert half.breaker.claim("p") is None
+    assert half.row.probe == "p"
 
 
 def test_an_accepted_probe_closes_it(half: World) -> None:
@@ -313,9 +317,71 @@ def test_a_probe_that_ends_without_a_verdict_gives_its_place_back(half: World) -
     """A gate refused it after all, or the broker for what its producer did."""
     half.on_their_way = {"p"}
     half.breaker.claim("p")
+    half.breaker.unjudged("p")
     half.on_their_way = set()
     assert half.breaker.reason() is None
+    assert half.restart().status()["state"] == "half-open"
     assert half.breaker.claim("q") is None
+
+
+def test_only_the_answer_to_its_post_frees_the_probes_place(half: World) -> None:
+    """Not its fill, nor its end by the order stream, which come before a POST times out."""
+    half.breaker.claim("p")
+    half.on_their_way = set()
+    half.breaker.unjudged("q")
+    assert "half-open: it waits" in str(half.breaker.claim("q"))
+    half.breaker.rejected("p", "by the exchange")
+    half.clock.advance(60.0)
+    assert "half-open: it waits" in str(half.breaker.claim("q"))
+    half.breaker.succeeded("p")
+    assert half.breaker.status()["state"] == "half-open"
+    assert half.breaker.claim("q") is None
+
+
+@pytest.mark.parametrize("how", ["failed", "rejected"])
+def test_half_open_any_orders_failure_opens_it_anew(half: World, how: str) -> None:
+    """For a whole cool-down, one failure more; whatever becomes of the probe within it."""
+    half.breaker.claim("p")
+    half.clock.advance(5.0)
+    getattr(half.breaker, how)("exit", "HTTP 502")
+    assert half.row == Standing(True, 4, half.clock.epoch_ms(), "HTTP 502", "p")
+    half.breaker.succeeded("p")
+    assert half.breaker.status()["state"] == "open"
+    assert half.row.probe == ""
+    half.clock.advance(59.999)
+    assert half.breaker.claim("q") is not None
+    half.clock.advance(0.001)
+    assert half.breaker.claim("q") is None
+
+
+def test_a_process_that_ends_before_its_probe_has_an_answer_waits_anew(half: World) -> None:
+    """A whole cool-down from the next start; the one after that adds nothing."""
+    half.breaker.claim("p")
+    half.clock.advance(7.0)
+    assert "before order p had an answer" in str(half.restart().reason())
+    half.clock.advance(30.0)
+    half.restart()
+    half.clock.advance(29.999)
+    assert half.breaker.claim("q") is not None
+    half.clock.advance(0.001)
+    assert half.breaker.claim("q") is None
+
+
+def test_a_probe_is_written_once_and_before_it_leaves(half: World) -> None:
+    """Nothing goes out of which the next process would know nothing."""
+    before, half.ledger.broken = half.ledger.writes, True
+    assert "cannot be kept: disk full" in str(half.breaker.claim("p"))
+    half.ledger.broken = False
+    assert half.breaker.claim("q") is None
+    assert (half.row.probe, half.ledger.writes) == ("q", before + 1)
+
+
+def test_a_reset_that_nobody_has_read_yet_is_not_undone_by_a_probe(half: World) -> None:
+    """The row is read before it is written."""
+    half.ledger.delete_state(KEY)
+    assert half.breaker.claim("p") is None
+    assert half.ledger.get_state(KEY) is None
+    assert half.breaker.status()["state"] == "closed"
 
 
 def test_of_many_threads_one_has_the_probe(half: World) -> None:
@@ -376,6 +442,7 @@ def test_without_a_breaker_everything_may_go_out() -> None:
     none = NoBreaker()
     none.failed("a", "why")
     none.succeeded("a")
+    none.unjudged("a")
     assert none.claim("a") is None
 
 
@@ -419,6 +486,7 @@ class Machine(RuleBasedStateMachine):
 
     def forget_if_closed(self, before: str) -> None:
         if before != "closed" and self.state == "closed":
+            self.flying.clear()  # what is still on its way is no probe any more
             self.verdicts.clear()
             self.rejected.clear()
 
@@ -439,8 +507,12 @@ class Machine(RuleBasedStateMachine):
         """Which no acceptance that is heard of later undoes."""
         self.tell(order, failed=True)
         self.rejected.add(order)
-        self.flying.discard(order)
         self.world.breaker.rejected(order, "why")
+        self.world.on_their_way.discard(order)
+
+    @rule(order=ORDERS)
+    def ends_by_the_stream(self, order: str) -> None:
+        """Filled, while its POST may still have no answer."""
         self.world.on_their_way.discard(order)
 
     @rule(order=ORDERS)
@@ -468,6 +540,17 @@ class Machine(RuleBasedStateMachine):
         """A gate refuses it after all, or the broker for its producer's mistake."""
         self.world.on_their_way.discard(order)
         self.flying.discard(order)
+        self.world.breaker.unjudged(order)
+
+    @rule()
+    def is_killed(self) -> None:
+        """What had no answer is not known any more; it opens anew for that."""
+        assume(self.flying)
+        self.world.restart()
+        self.verdicts = {f"before {n}": True for n in range(self.run_length)}
+        self.rejected.clear()
+        assert self.state != "half-open"
+        self.flying.clear()
 
     @rule(seconds=st.sampled_from([0.5, 10.0, 30.0, 3600.0, UNTIL_OPEN]))
     def time_passes(self, seconds: float) -> None:
@@ -484,6 +567,7 @@ class Machine(RuleBasedStateMachine):
         had = self.run_length > 0 or self.state != "closed"
         self.world.breaker.refresh()
         if had:
+            self.flying.clear()
             self.verdicts.clear()
             self.rejected.clear()
 

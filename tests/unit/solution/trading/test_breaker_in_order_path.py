@@ -1,5 +1,6 @@
 """What the order path tells the breaker, and what the breaker does to it."""
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from solution.domain.records import State
 from solution.errors import (
     BrokerError,
     DuplicateOrder,
+    LedgerError,
     NotSent,
     OutcomeUnknown,
     RateLimited,
@@ -15,6 +17,7 @@ from solution.errors import (
     Unauthorized,
 )
 from solution.trading.breaker import BreakerRules
+from solution.trading.breaker_row import KEY, Standing
 from tests.helpers.trading import Answer, Rig, RigRules, accept, accept_then, fail, fill
 
 UNCLEAR = OutcomeUnknown("HTTP 500 is no verdict of the broker")
@@ -164,6 +167,55 @@ def test_half_open_one_order_goes_out_and_closes_it() -> None:
     rig.work_all()
     assert rig.outcomes.told(probe)[-1] == "fill!"
     assert rig.breaker.status()["state"] == "closed"
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_half_open_a_fill_by_the_stream_frees_no_place(*, ends: bool) -> None:
+    """The broker takes the probe and answers nothing: nobody else goes out until that is known."""
+    rig = rig_of(cooldown=1.0)
+    trip(rig)
+    rig.clock.advance(1.0)
+    asked: list[str | None] = []
+
+    def takes_and_fails(desk: Any, body: dict[str, Any]) -> dict[str, Any]:
+        coid = body["client_order_id"]
+        desk.place(body, status="filled" if ends else "accepted")
+        rig.hear(rig.update(coid, "fill" if ends else "accepted", qty="1", price="100"))
+        assert (rig.tracker.get(coid) is None) == ends
+        asked.append(rig.breaker.claim("another"))
+        rig.clock.advance(5.0)
+        asked.append(rig.breaker.claim("another"))
+        raise UNCLEAR
+
+    rig.desk.script.append(takes_and_fails)
+    rig.send("b")
+    assert all("half-open: it waits" in str(why) for why in asked)
+    assert len(asked) == 2
+    assert (rig.breaker.status()["state"], failures(rig)) == ("open", 4)
+    assert rig.breaker.status()["at_ms"] == rig.clock.epoch_ms()
+
+
+@pytest.mark.parametrize("where", ["the switch", "the fence"])
+def test_half_open_a_probe_that_is_stopped_at_the_last_moment_frees_its_place(where: str) -> None:
+    """Nothing was sent."""
+    rig = rig_of(cooldown=1.0)
+    trip(rig)
+    rig.clock.advance(1.0)
+    posts = len(rig.desk.posts)
+
+    def breaks() -> None:
+        raise LedgerError("locked")
+
+    def stops() -> None:
+        rig.killed = "by hand" if where == "the switch" else ""
+        rig.fence = breaks if where == "the fence" else rig.fence
+
+    rig.desk.connecting = stops
+    with contextlib.suppress(LedgerError):
+        rig.send("b")
+    assert len(rig.desk.posts) == posts
+    assert rig.breaker.status()["state"] == "half-open"
+    assert Standing.of(rig.ledger.get_state(KEY)).probe == ""
 
 
 @pytest.mark.parametrize("error", [UNCLEAR, NotSent("connection refused")])

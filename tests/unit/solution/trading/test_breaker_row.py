@@ -8,7 +8,9 @@ from solution.ledger import breaker as beside
 from solution.trading.breaker_row import KEY, Standing
 
 
-@given(st.builds(Standing, st.booleans(), st.integers(0, 10**6), st.integers(0), st.text()))
+@given(
+    st.builds(Standing, st.booleans(), st.integers(0, 10**6), st.integers(0), st.text(), st.text())
+)
 def test_what_is_written_is_read_again(standing: Standing) -> None:
     """Whatever the broker's words were."""
     assert Standing.of(standing.text()) == standing

@@ -201,12 +201,96 @@ def test_whoever_resumes_accepts_the_loss_so_far(*, restarted: bool) -> None:
     assert "daily_loss" in world.states.said
 
 
-def test_a_restriction_that_ends_by_itself_is_no_resume() -> None:
-    """The day before the open is still the same day: the loss counts and trips again."""
+@pytest.mark.parametrize("source", ["daily_loss", "drawdown"])
+def test_a_trip_before_the_open_lasts_through_the_session(source: str) -> None:
+    """Equity that recovers at the open lifts nothing, nor does a restart."""
     world = World("2026-03-04 08:00")
     world.see(94_000)
+    opens = datetime(2026, 3, 5, 9, 30, tzinfo=NEW_YORK)
+    assert world.states.until[source] == opens.timestamp() * 1000
     world.go_to("2026-03-04 09:31")
-    assert world.see(94_500) == day(100_000, 100_000)
+    assert world.see(98_000) == day(100_000, 100_000)
+    world.restart()
+    world.see(88_000, 98_000)
+    world.go_to("2026-03-05 09:29")
+    assert source in world.states.lasting()
+
+
+@pytest.mark.parametrize(
+    ("at", "until"),
+    [
+        ("2026-03-06 09:00", "2026-03-09 09:30"),  # Friday; the clocks go forward in between
+        ("2026-03-06 17:00", "2026-03-09 09:30"),
+        ("2026-03-07 12:00", "2026-03-09 09:30"),  # Saturday: the day has no session
+        ("2026-11-26 12:00", "2026-11-27 09:30"),  # Thanksgiving
+        ("2026-11-27 09:00", "2026-11-30 09:30"),  # a half day
+    ],
+)
+def test_which_open_ends_a_trip(at: str, until: str) -> None:
+    """The first one after the day's session, or after a day without one."""
+    world = World(at)
+    world.see(94_000)
+    expected = datetime.fromisoformat(until).replace(tzinfo=NEW_YORK).timestamp() * 1000
+    assert world.states.until["daily_loss"] == expected
+
+
+def test_beyond_the_calendar_a_person_ends_a_trip() -> None:
+    """Nobody knows when the next session is."""
+    world = World("2099-03-04 10:00")
+    world.see(94_000)
+    assert world.states.until["daily_loss"] == 0
+    world.clock.advance(3600.0)
+    assert world.see(94_000) == day(100_000, 100_000)
+    assert "daily_loss" in world.states.lasting()
+
+
+def test_a_trip_whose_time_is_over_shadows_nothing() -> None:
+    """A row of an earlier version ends at today's open: the same snapshot trips at once."""
+    world = World("2026-03-04 08:00", max_loss=FIVE)
+    world.see(94_000)
+    opens = datetime(2026, 3, 4, 9, 30, tzinfo=NEW_YORK)
+    ends = round(opens.timestamp() * 1000)
+    row = orjson.loads(world.ledger.get_state(KEY) or "")
+    world.ledger.set_state(KEY, orjson.dumps({**row, "trips": {"daily_loss": ends}}).decode())
+    world.states.until["daily_loss"] = ends
+    world.restart()
+    world.watch.step()
+    world.go_to("2026-03-04 09:30")
+    assert world.states.lasting() == {}
+    world.watch.step()
+    assert "daily_loss" in world.states.lasting()
+    assert world.see(98_000) == day(100_000, 100_000)
+
+
+def test_yesterdays_trip_shadows_none_of_today() -> None:
+    """The broker turns `last_equity` over at 4:00: what tripped by the old one ends at the open."""
+    world = World("2026-03-04 11:00", max_loss=FIVE)
+    world.see(94_000)
+    world.go_to("2026-03-05 00:01")
+    world.see(94_000)
+    world.go_to("2026-03-05 04:00")
+    world.last_equity = Decimal(94_000)
+    assert world.see(94_000) == day(94_000, 94_000)
+    world.go_to("2026-03-05 09:29")
+    assert "daily_loss" in world.states.lasting()
+    world.see(94_000)
+    assert world.states.lasting() == {}
+    world.see(89_300, 93_000)
+    assert "daily_loss" in world.states.lasting()
+    opens = datetime(2026, 3, 6, 9, 30, tzinfo=NEW_YORK)
+    assert world.states.until["daily_loss"] == opens.timestamp() * 1000
+
+
+def test_a_loss_beyond_the_new_opening_as_well_stays_tripped() -> None:
+    """Lost again in the night: that is today's, and lasts through today's session."""
+    world = World("2026-03-05 00:01", max_loss=FIVE)
+    world.see(89_000)
+    world.go_to("2026-03-05 04:00")
+    world.last_equity = Decimal(94_000)
+    world.see(89_000)
+    world.go_to("2026-03-05 09:31")
+    world.see(94_000)
+    assert "daily_loss" in world.states.lasting()
 
 
 def test_a_new_day_forgets_the_trip_and_the_state_keeps_it_to_the_open() -> None:

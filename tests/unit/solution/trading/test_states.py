@@ -75,6 +75,25 @@ def test_a_restriction_outlives_the_process(
     assert denied.reason is Reason.DAILY_LOSS
 
 
+@pytest.mark.parametrize(("until", "ends"), [(0, 3_000), (9_000, 3_000), (2_000, 2_000)])
+def test_a_restriction_that_is_shortened_ends_no_later(
+    states: TradingStates, ledger: Ledger, clock: ManualClock, until: int, ends: int
+) -> None:
+    """Durably; what was never said is not said by it."""
+    now = clock.epoch_ms()
+    states.restrict(
+        "daily_loss", REDUCING, Reason.DAILY_LOSS, "5% lost", until_ms=until and now + until
+    )
+    states.shorten("daily_loss", now + 3_000)
+    states.shorten("drawdown", now + 3_000)
+    again = TradingStates(ledger, clock)
+    again.refresh()
+    clock.advance(ends / 1000 - 0.001)
+    assert [s.lasting().keys() for s in (states, again)] == [{"daily_loss"}, {"daily_loss"}]
+    clock.advance(0.001)
+    assert [*states.lasting(), *again.lasting()] == []
+
+
 def test_the_strictest_source_counts(states: TradingStates) -> None:
     """In whatever order they came."""
     halt(states)
