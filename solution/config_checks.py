@@ -210,6 +210,11 @@ def warnings_of(options: Options, broker: BrokerSettings, given: Iterable[str]) 
     ]
     if is_alpaca(broker.trading_url):
         out += _odd_keys(broker)
+    elif broker.paper and KEY_KINDS.get(broker.key_id[:2].upper()) == "live":
+        out.append(
+            f"ALPACA_API_KEY looks like a live key, and {host_of(broker.trading_url)} is not "
+            "Alpaca's: whoever forwards it trades real money"
+        )
     return out
 
 

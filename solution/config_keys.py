@@ -17,6 +17,7 @@ from solution.security import Secret
 SHORTEST_SECRET: Final = 32
 """Characters: what `openssl rand -hex 16` gives, 128 bits, is the least."""
 NO_LIMIT: Final = KeyLimit()
+_ALL_KEYS: Final = "all keys and their limits stand in SIGNAL_HMAC_KEYS"
 _KID: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _SECRET: Final = re.compile(r"[!-+\--:<-~]*")
 
@@ -92,10 +93,14 @@ def _parse_keys(text: str) -> tuple[SigningKey, ...]:
 
 
 def _parse_own_key(text: str) -> SigningKey | None:
-    key = _parse_key(text) if text else None
-    if key is not None and key.limit != NO_LIMIT:
-        raise ValueError("limits have no place in it: they stand in SIGNAL_HMAC_KEYS")
-    return key
+    if not text:
+        return None
+    # Before anything else is wrong with it: a file of all keys is what people have at hand.
+    if len([item for item in re.split(r"[,\n]", text) if item.strip()]) > 1:
+        raise ValueError(f"exactly one kid:secret is wanted, and there are several; {_ALL_KEYS}")
+    if ";" in text:
+        raise ValueError(f"exactly one kid:secret is wanted, without limits; {_ALL_KEYS}")
+    return _parse_key(text)
 
 
 SIGNING_KEYS = Rule(

@@ -170,9 +170,15 @@ def at_terminal(stop: threading.Event) -> Ask:
     def ask(text: str) -> str | None:
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             return None
+        import termios  # where there is a terminal, as in `top`
+
+        for handler in logging.getLogger().handlers:
+            handler.flush()  # a line that comes later lands behind the prompt
+        descriptor = sys.stdin.fileno()
+        # What was typed before the question was shown is no answer to it.
+        termios.tcflush(descriptor, termios.TCIFLUSH)
         sys.stderr.write(text)
         sys.stderr.flush()
-        descriptor = sys.stdin.fileno()
         while not stop.is_set():
             if select.select([descriptor], [], [], _LOOK_EVERY)[0]:
                 return os.read(descriptor, _LONGEST_LINE).decode(errors="replace")

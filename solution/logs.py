@@ -31,6 +31,9 @@ from solution.security import Redactor, Secret
 QUEUE_CAPACITY = 10_000
 """Records waiting for the writer. At 1 kB each, 10 MB."""
 
+FLUSH_WITHIN = 1.0
+"""Seconds that somebody waits for what was logged to be written; a sink may be stuck."""
+
 GATHER = 0.02
 """Seconds the writer lets a burst gather, so that it wakes, and takes the GIL, once for it."""
 
@@ -52,8 +55,9 @@ class LogQueue:
         self._filled = threading.Event()
         self._low: deque[tuple[int, logging.LogRecord]] = deque()
         self._high: deque[tuple[int, logging.LogRecord]] = deque()
-        self._number = 0
+        self._number = self._taken = self._written = 0
         self._dropped = 0
+        self._progress = threading.Condition(self._mutex)
 
     def put(self, record: logging.LogRecord) -> None:
         """Append; when full, the oldest record below WARNING makes room, else the oldest."""
@@ -74,8 +78,21 @@ class LogQueue:
             waiting = sorted((*self._low, *self._high), key=lambda pair: pair[0])
             self._low.clear()
             self._high.clear()
+            self._taken = self._number
             dropped, self._dropped = self._dropped, 0
         return [record for _, record in waiting], dropped
+
+    def mark_written(self) -> None:
+        """What :meth:`take` returned last has reached the sinks."""
+        with self._progress:
+            self._written = self._taken
+            self._progress.notify_all()
+
+    def await_written(self, seconds: float) -> bool:
+        """Block until everything that was put before has reached the sinks, or the time is up."""
+        with self._progress:
+            last = self._number
+            return self._progress.wait_for(lambda: self._written >= last, seconds)
 
     def wait(self) -> None:
         """Block until a record is there or :meth:`wake` is called."""
@@ -106,6 +123,10 @@ class EnqueueHandler(QueueHandler):
 
     def enqueue(self, record: logging.LogRecord) -> None:
         self._waiting.put(record)
+
+    def flush(self) -> None:
+        """Wait until what was logged so far is written; for whoever shares the terminal."""
+        self._waiting.await_written(FLUSH_WITHIN)
 
     def _safe(self, args: object) -> bool:
         return not args or (isinstance(args, tuple) and all(map(self._keeps, args)))
@@ -152,6 +173,7 @@ class LogWriter(threading.Thread):
         failures = [(sink, self._write(sink, records)) for sink in self._sinks]
         for sink, error in failures:
             self._report(sink, error)
+        self._waiting.mark_written()
 
     def _report(self, sink: logging.Handler, error: Exception | None) -> None:
         """Tell the other sinks, once, that one cannot write (a full disk, a closed pipe)."""

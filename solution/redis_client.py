@@ -39,9 +39,10 @@ def make_client(url: str, *, socket_timeout: float = SOCKET_TIMEOUT) -> "redis.R
     options = {
         **_common(CONNECT_TIMEOUT, socket_timeout),
         "decode_responses": False,
-        "socket_keepalive": True,
         "health_check_interval": 0,
     }
+    if not url.startswith("unix:"):  # a socket of this machine has no TCP to keep alive
+        options["socket_keepalive"] = True
     if not is_sentinel(url):
         return redis.Redis.from_url(url, single_connection_client=False, **options, **_tls(url))
     address = split_sentinel_url(url)

@@ -38,7 +38,7 @@ from solution.trading import recovery
 from solution.trading.gates.view import GateRules
 from solution.trading.orphans import Entry
 from solution.trading.plan import CustomSize, SizingRules
-from solution.ui.snapshot import DRY_RUN, LIVE, SHADOW, read_all, who_sends_orders
+from solution.ui.snapshot import DRY_RUN, LIVE, SHADOW, read_plausible, who_sends_orders
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def check_redis(connect: Callable[[], "redis.Redis"], settings: Settings) -> Non
     client = connect()
     try:
         client.ping()
-        others = read_all(client, settings.redis.group)
+        others, _ = read_plausible(client, settings.redis.group)
     except redis.RedisError as e:
         raise StartupError(f"Redis at {settings.redis.shown_url} does not answer: {e}") from e
     finally:

@@ -32,20 +32,26 @@ from solution.errors import BrokerError, NotFound
 from solution.ledger.reader import LedgerReader
 from solution.printable import visible
 
+USUAL, MOST = 50, 100_000
+"""Dead letters that are listed."""
+
 
 @click.group(name="dead-letters", invoke_without_command=True)
+@click.option("--limit", type=click.IntRange(1, MOST), help=f"At most; default {USUAL}.")
 @json_option
 @click.pass_context
-def dead_letters(ctx: click.Context, *, as_json: bool) -> None:
+def dead_letters(ctx: click.Context, *, limit: int | None, as_json: bool) -> None:
     """List, show or retry entries that were no valid signals."""
     if ctx.invoked_subcommand is None:
-        ctx.invoke(list_letters, limit=50, as_json=as_json)
-    elif as_json:
-        raise WrongUsage("--json goes behind the sub-command")
+        ctx.invoke(list_letters, limit=limit or USUAL, as_json=as_json)
+    elif as_json or limit is not None:
+        raise WrongUsage(f"{'--json' if as_json else '--limit'} goes behind the sub-command")
 
 
 @dead_letters.command("list")
-@click.option("--limit", type=click.IntRange(1, 100_000), default=50, help="At most; default 50.")
+@click.option(
+    "--limit", type=click.IntRange(1, MOST), default=USUAL, help=f"At most; default {USUAL}."
+)
 @json_option
 @click.pass_obj
 def list_letters(overrides: Mapping[str, str], *, limit: int, as_json: bool) -> None:

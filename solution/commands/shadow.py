@@ -11,6 +11,7 @@ from solution.commands.common import FAILED, echo_json, json_option, reader_of, 
 from solution.commands.orders import at
 from solution.commands.since import since_time
 from solution.config import Settings
+from solution.trading.recovery import ACCOUNT
 from solution.trading.shadow import KINDS, Decided, Difference, Pair, Rows, compare
 
 HEAD = ("AT", "SYMBOL", "DIFFERS IN", "REAL", "SHADOW", "SIGNAL")
@@ -72,7 +73,13 @@ def shadow(
 
 def _rows(settings: Settings, limit: int) -> Rows:
     with reader_of(settings) as reader:
-        return reader.list_intents(limit), reader.list_dead_letters(limit)
+        bound = reader.written_at(ACCOUNT)
+        return Rows(
+            reader.list_intents(limit),
+            reader.list_dead_letters(limit),
+            frozenset(reader.list_repeats()),
+            int(datetime.fromisoformat(bound).timestamp() * 1000) if bound else 0,
+        )
 
 
 def as_object(

@@ -14,7 +14,7 @@ from solution.commands.common import Seconds, redis_trouble, settings_of
 from solution.config import Settings
 from solution.redis_client import make_client
 from solution.ui.snapshot import read_all
-from solution.ui.terminal import screen, short_line, update_line
+from solution.ui.terminal import ends_of, screen, short_line, update_line
 
 Pause = Callable[[float], bool]
 """Waits that many seconds; True ends the display."""
@@ -92,7 +92,7 @@ def _new_updates(
 ) -> Iterator[Mapping[str, Any]]:
     now = set()
     for snapshot in snapshots:
-        for row in snapshot.get("recent") or ():
+        for row in ends_of(snapshot):
             key = (str(snapshot.get("instance")), *(str(value) for value in row.values()))
             now.add(key)
             if key not in shown:

@@ -107,6 +107,11 @@ class LedgerReader:
         found = self._read(f"{rows.SELECT_DEAD_LETTERS} ORDER BY id DESC LIMIT ?", (limit,))
         return [rows.to_dead_letter(row) for row in found]
 
+    def list_repeats(self) -> list[tuple[str, str]]:
+        """Stream and entry id of those that repeated a signal and were told its outcome."""
+        found = self._read("SELECT stream, entry_id FROM repeats")
+        return [(str(stream), str(entry_id)) for stream, entry_id in found]
+
     def find_dead_letters(self, entry_id: str) -> list[DeadLetter]:
         """The dead letters of one entry id, one per stream at most."""
         found = self._read(
@@ -160,6 +165,11 @@ class LedgerReader:
     def get_state(self, key: str) -> str | None:
         """A value the service keeps, or None."""
         found = self._read("SELECT value FROM bot_state WHERE key = ?", (rows.text(key),))
+        return str(found[0][0]) if found else None
+
+    def written_at(self, key: str) -> str | None:
+        """When the service wrote such a value, RFC 3339 UTC; None where there is none."""
+        found = self._read("SELECT updated_at FROM bot_state WHERE key = ?", (rows.text(key),))
         return str(found[0][0]) if found else None
 
     def states(self, prefix: str) -> dict[str, str]:

@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 RATE_WINDOW_MS = 60_000
 ALWAYS_KNOWN = float("-inf")
 UNKNOWN_PAST_MS = 3_600_000
+ACCOUNT = "account"
+"""In the ledger's small state: which account at which host it belongs to, since its first start."""
 SINCE = "recovery_since"
 """In the ledger's small state: from when on (epoch ms) orders without a row are being settled."""
 
@@ -55,9 +57,9 @@ def bind_ledger(ledger: Ledger, account_id: str, trading_url: str) -> None:
         StartupError: it belongs to another.
     """
     mine = f"{account_id}@{trading_url}"
-    bound = ledger.get_state("account")
+    bound = ledger.get_state(ACCOUNT)
     if bound is None:
-        ledger.set_state("account", mine)
+        ledger.set_state(ACCOUNT, mine)
     elif bound != mine:
         raise StartupError(
             f"this ledger belongs to account {bound}, the keys open {mine}; "

@@ -8,9 +8,10 @@ and a signal that the real service has traded already may find its work done.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 from solution.domain.legs import is_leg
 from solution.domain.reasons import Reason
@@ -104,50 +105,76 @@ class Difference:
         return {kind: found[kind] for kind in KINDS if found[kind]}
 
 
-Rows = tuple[Iterable[Intent], Iterable[DeadLetter]]
-"""Of one ledger."""
+class Rows(NamedTuple):
+    """Of one ledger.
+
+    Args:
+        repeats: stream and entry of those that were told the outcome of a signal before them.
+        began_ms: the service's first start with it; 0 where nobody knows.
+    """
+
+    intents: Iterable[Intent]
+    letters: Iterable[DeadLetter] = ()
+    repeats: Collection[tuple[str, str]] = ()
+    began_ms: int = 0
 
 
 def compare(
     real: Rows, shadow: Rows, *, since_ms: int = 0, tolerance: Decimal = Decimal(0)
 ) -> Difference:
-    """Every signal that one of them has decided since then.
+    """Every signal published since then, and since both ledgers exist, that one has decided.
+
+    The one that started later found a backlog, which the other had decided when it was fresh. What
+    one of them took for a repeat is no decision of its own.
 
     Args:
         tolerance: fraction by which sizes and limit prices may differ and count as the same.
     """
-    real_rows, shadow_rows = list(real[0]), list(shadow[0])
+    intents = [*shadow.intents], [*real.intents]
     names = {
-        (row.stream, row.entry_id): row.identity
-        for row in (*shadow_rows, *real_rows)
-        if row.entry_id
+        (row.stream, row.entry_id): row.identity for rows in intents for row in rows if row.entry_id
     }
-    ours = _decided(real_rows, real[1], names)
-    theirs = _decided(shadow_rows, shadow[1], names)
+    letters = [*shadow.letters], [*real.letters]
+    repeats = _told_only(shadow, letters[0]) | _told_only(real, letters[1])
+    theirs = _decided(intents[0], letters[0], names, repeats)
+    ours = _decided(intents[1], letters[1], names, repeats)
     if not ours or not theirs:
         return Difference(())
-    start = max(since_ms, *(min(d.at_ms for d in one.values()) for one in (ours, theirs)))
+    firsts = (min(d.at_ms for d in one.values()) for one in (ours, theirs))
+    start = max(since_ms, real.began_ms, shadow.began_ms, *firsts)
     end = min(max(d.at_ms for d in one.values()) for one in (ours, theirs))
     pairs = []
     for name in {**ours, **theirs}:
         left, right = ours.get(name), theirs.get(name)
         pair = Pair(left, right, _kinds(left, right, tolerance))
         together = left is not None and right is not None
-        if pair.either.at_ms >= start and (together or pair.either.at_ms <= end):
+        oldest = min(one.at_ms for one in (left, right) if one is not None)
+        if oldest >= start and (together or pair.either.at_ms <= end):
             pairs.append(pair)
     return Difference(tuple(sorted(pairs, key=lambda pair: pair.either.at_ms)), start, end)
+
+
+def _told_only(one: Rows, letters: Iterable[DeadLetter]) -> frozenset[tuple[str, str]]:
+    """Its repeats; a dead letter that was told an end before is a decision all the same."""
+    return frozenset(one.repeats) - {(letter.stream, letter.entry_id) for letter in letters}
 
 
 def _decided(
     rows: Iterable[Intent],
     letters: Iterable[DeadLetter],
     names: dict[tuple[str, str], str],
+    repeats: Collection[tuple[str, str]],
 ) -> dict[str, Decided]:
     # A row whose signal is unknown is an order that no signal explains: the shadow cannot have it.
-    found = {row.identity: _of_row(row) for row in rows if row.entry_id and not is_leg(row)}
+    found = {
+        row.identity: _of_row(row)
+        for row in rows
+        if row.entry_id and not is_leg(row) and (row.stream, row.entry_id) not in repeats
+    }
     for letter in letters:
         at = (letter.stream, letter.entry_id)
-        found.setdefault(names.get(at, "|".join(at)), _of_letter(letter))
+        if at not in repeats:
+            found.setdefault(names.get(at, "|".join(at)), _of_letter(letter))
     return found
 
 

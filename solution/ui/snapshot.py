@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -16,6 +17,10 @@ EVERY = 1.0
 EXPIRES_S = 5
 LOOK_AROUND = 3
 """Steps between two looks for other instances."""
+GONE = -2
+"""Redis's answer to PTTL for a key that has expired meanwhile."""
+NAMED = 5
+"""Keys that one warning names."""
 DRY_RUN = "dry-run"
 """The ``mode`` of an instance that sends no order."""
 SHADOW = "shadow"
@@ -55,13 +60,14 @@ class StatusPublisher(Service):
         self._collect = collect
         self._client: redis.Redis | None = None
         self._steps = 0
+        self._ignored: frozenset[str] = frozenset()
 
     def step(self) -> float:
         try:
             if self._client is None:
                 self._client = self._connect()
             mine = self._collect()
-            self._client.set(self._key, orjson.dumps(mine), ex=EXPIRES_S)
+            self._write(self._client, orjson.dumps(mine))
             self._steps += 1
             if self._steps % LOOK_AROUND == 0:
                 self._look_around(self._client, mine)
@@ -69,17 +75,35 @@ class StatusPublisher(Service):
             self._close()
         return EVERY
 
+    def _write(self, client: "redis.Redis", content: bytes) -> None:
+        """Without SET and DEL, which replace and delete streams as well.
+
+        GETSET, GETEX and GETDEL refuse a key of another type, so the service's user needs no
+        command that could make away with somebody's signals.
+        """
+        with client.pipeline() as together:
+            together.getset(self._key, content)
+            together.getex(self._key, ex=EXPIRES_S)
+            together.execute()
+
     def _look_around(self, client: "redis.Redis", mine: Mapping[str, Any]) -> None:
-        for name, other in read_all(client, self._group).items():
-            elder = int(other.get("started_ms") or 0) <= int(mine.get("started_ms") or 0)
-            if name != self._instance and elder and other.get("ledger") != mine.get("ledger"):
+        others, ignored = read_plausible(client, self._group)
+        if new := ignored - self._ignored:
+            log.warning(
+                "status_keys_ignored",
+                extra={"keys": sorted(new)[:NAMED], "count": len(new), "detail": "no instance's"},
+            )
+        self._ignored = ignored
+        for name, other in others.items():
+            elder = other["started_ms"] <= int(mine.get("started_ms") or 0)
+            if name != self._instance and elder and other["ledger"] != mine.get("ledger"):
                 raise Fatal(f"instance {name} serves group {self._group} with another ledger")
 
     def on_stop(self) -> None:
         """Gone at once, not after five seconds: the instance has said good-bye."""
         try:
             if self._client is not None:
-                self._client.delete(self._key)
+                self._client.getdel(self._key)
         except redis.RedisError:
             log.debug("status_not_deleted")
         self._close()
@@ -96,11 +120,54 @@ def read_all(client: "redis.Redis", group: str) -> dict[str, Mapping[str, Any]]:
     return {key[len(prefix) :]: shown for key, shown in _found(client, f"{prefix}*")}
 
 
+def read_plausible(
+    client: "redis.Redis", group: str
+) -> tuple[dict[str, Mapping[str, Any]], frozenset[str]]:
+    """Snapshots that only an instance would have written, and the other keys under its prefix.
+
+    What stops a service must be more than a key that somebody set by hand. Age is Redis's to say,
+    by the time to live: the clock of another machine may be wrong, and its instance is real.
+
+    Raises:
+        redis.RedisError: also where the user may not ask for a key's time to live.
+    """
+    prefix = key_of(group, "")
+    found: dict[str, Mapping[str, Any]] = {}
+    ignored = set()
+    for raw_key in client.scan_iter(match=f"{prefix}*", count=500):
+        try:
+            raw = client.get(raw_key)
+        except redis.ResponseError:  # a key of another type is not ours
+            continue
+        left, shown = client.pttl(raw_key), _parsed(raw) if isinstance(raw, bytes) else None
+        name = raw_key.decode(errors="backslashreplace").removeprefix(prefix)
+        if raw is None or left == GONE:
+            continue
+        if shown is None or not 0 <= left <= EXPIRES_S * 1_000 or not _is_plausible(shown, name):
+            ignored.add(visible(name))
+        else:
+            found[visible(name)] = visible_values(shown)
+    return found, frozenset(ignored)
+
+
+def _is_plausible(shown: Mapping[str, Any], name: str) -> bool:
+    """Whether an instance of that name says what each says."""
+    ledger, at = shown.get("ledger"), shown.get("at")
+    try:
+        dated = isinstance(at, str) and datetime.fromisoformat(at).tzinfo is not None
+    except ValueError:
+        return False
+    named = isinstance(ledger, str) and bool(ledger) and shown.get("instance") == name
+    return dated and named and type(shown.get("started_ms")) is int
+
+
 def who_sends_orders(client: "redis.Redis", stream: str) -> str | None:
     """A live instance, of whatever group, that turns this stream's entries into orders."""
     for key, shown in _found(client, key_of("*", "*")):
         # An earlier version does not name its streams; it may read any.
-        if shown.get("mode") not in {DRY_RUN, SHADOW} and stream in shown.get("streams", (stream,)):
+        streams = shown.get("streams")
+        reads = stream in streams if isinstance(streams, list) else True
+        if reads and shown.get("mode") not in (DRY_RUN, SHADOW):
             return str(shown.get("instance") or key)
     return None
 
@@ -118,8 +185,15 @@ def _found(client: "redis.Redis", pattern: str) -> Iterator[tuple[str, Mapping[s
 
 def _snapshot(raw: bytes) -> Mapping[str, Any] | None:
     """What can be shown as it is; None for what is no snapshot: a key is anybody's to write."""
+    found = _parsed(raw)
+    return None if found is None else visible_values(found)
+
+
+def _parsed(raw: bytes) -> Mapping[str, Any] | None:
+    """A JSON object; None for anything else, also for one that is nested beyond all use."""
     try:
         found = orjson.loads(raw)
-    except ValueError:
+        visible_values(found)
+    except (ValueError, RecursionError):
         return None
-    return visible_values(found) if isinstance(found, dict) else None
+    return found if isinstance(found, dict) else None

@@ -22,15 +22,35 @@ FILLED, ON_ITS_WAY, NOT_FILLED = "✓", "◌", "✗"
 STREAM_QUIET_S = 20.0
 """Seconds of silence above which the order stream is no longer connected (ping plus pong)."""
 FLIPS_SHOWN = 5
+LONGEST_NUMBER = 20
+"""Digits before the point: `1e999999` written out would fill the screen, and the memory."""
 _OPEN_STATES = frozenset({"SUBMITTING", "UNKNOWN", "OPEN", "EXPIRED_UNCONFIRMED"})
 
 
 def money(text: object) -> str:
     """``100000.5`` → ``100,000.50``; a dash for what is no number."""
+    found = number(text)
+    return DASH if found is None else f"{found:,.2f}"
+
+
+def number(text: object) -> Decimal | None:
+    """What may be one, of a length that fits on a line; else None."""
     try:
-        return f"{Decimal(str(text)):,.2f}"
+        found = Decimal(str(text))
     except InvalidOperation:
-        return DASH
+        return None
+    return found if found.is_finite() and abs(found.adjusted()) < LONGEST_NUMBER else None
+
+
+def _whole(value: object) -> int:
+    """A count; 0 for what is none."""
+    return int(number(value) or 0)
+
+
+def _listed(snapshot: Snapshot, name: str) -> list[Mapping[str, Any]]:
+    """The objects of a member that is a list."""
+    found = snapshot.get(name)
+    return [row for row in found if isinstance(row, Mapping)] if isinstance(found, list) else []
 
 
 def mark_of(state: str) -> str:
@@ -57,7 +77,7 @@ def troubles(snapshot: Snapshot) -> list[str]:
     if reason := snapshot.get("kill_switch"):
         found.append(f"KILL SWITCH: {reason}")
     breaker = part(snapshot, "breaker")
-    if breaker.get("state") in {"open", "half-open"}:
+    if breaker.get("state") in ("open", "half-open"):
         found.append(f"circuit breaker {breaker['state']}: {breaker.get('why', DASH)}")
     found += [f"{symbol} is halted: {why}" for symbol, why in part(snapshot, "halted").items()]
     found += _restricted(snapshot)
@@ -68,7 +88,7 @@ def troubles(snapshot: Snapshot) -> list[str]:
     redis, stream = part(snapshot, "redis"), part(snapshot, "stream")
     if redis.get("connected") is False or redis.get("trouble"):
         found.append(f"Redis: {redis.get('trouble') or 'not connected'}")
-    for code, times in dict(redis.get("alerts") or {}).items():
+    for code, times in part(redis, "alerts").items():
         found.append(f"Redis: {code} since the start, {times} in all: see the log")
     if stream.get("connected") is False:
         found.append(f"order stream: {stream.get('state') or 'not connected'}")
@@ -91,10 +111,14 @@ def _restricted(snapshot: Snapshot) -> list[str]:
     return found
 
 
-def updates_of(snapshot: Snapshot, most: int) -> list[Mapping[str, str]]:
+def ends_of(snapshot: Snapshot) -> list[Mapping[str, Any]]:
+    """The last ends of orders, oldest first."""
+    return _listed(snapshot, "recent")
+
+
+def updates_of(snapshot: Snapshot, most: int) -> list[Mapping[str, Any]]:
     """Orders on their way and the last ends, newest first."""
-    ends = list(reversed(snapshot.get("recent") or ()))
-    return [*(snapshot.get("open_orders") or ()), *ends][: max(0, most)]
+    return [*_listed(snapshot, "open_orders"), *reversed(ends_of(snapshot))][: max(0, most)]
 
 
 # --- facts: (name, text) pairs that text and screen share ---------------------------------------
@@ -144,10 +168,8 @@ def _day(snapshot: Snapshot) -> str:
 
 
 def _signed(text: object) -> str:
-    try:
-        return f"{Decimal(str(text)):+.2f}"
-    except InvalidOperation:
-        return DASH
+    found = number(text)
+    return DASH if found is None else f"{found:+.2f}"
 
 
 def _breaker(snapshot: Snapshot) -> str:
@@ -162,8 +184,8 @@ def _breaker(snapshot: Snapshot) -> str:
 def _flips(snapshot: Snapshot) -> str:
     flips = part(snapshot, "flips")
     changes, limit = part(flips, "changes"), flips.get("limit")
-    most = sorted(changes.items(), key=lambda item: (-int(item[1]), item[0]))[:FLIPS_SHOWN]
-    shown = [f"{symbol} {number}" for symbol, number in most]
+    most = sorted(changes.items(), key=lambda item: (-_whole(item[1]), item[0]))[:FLIPS_SHOWN]
+    shown = [f"{symbol} {times}" for symbol, times in most]
     return " · ".join([*(shown or ["none"]), f"{limit} halt a ticker" if limit else "no limit"])
 
 
@@ -176,8 +198,8 @@ def _signals(snapshot: Snapshot) -> str:
 
 def _counts(snapshot: Snapshot) -> str:
     counts = part(snapshot, "counts")
-    ordered = sorted(counts.items(), key=lambda item: (-int(item[1]), item[0]))
-    return " · ".join(f"{number} {word}" for word, number in ordered) or "none yet"
+    ordered = sorted(counts.items(), key=lambda item: (-_whole(item[1]), item[0]))
+    return " · ".join(f"{times} {word}" for word, times in ordered) or "none yet"
 
 
 def _rate(snapshot: Snapshot) -> str:
@@ -204,7 +226,7 @@ def _redis(snapshot: Snapshot) -> str:
     state = "connected" if redis.get("connected") else "NOT CONNECTED"
     if trouble := redis.get("trouble"):
         state += f": {trouble}"
-    waiting = int(redis.get("unpublished") or 0) + int(redis.get("uncommitted") or 0)
+    waiting = _whole(redis.get("unpublished")) + _whole(redis.get("uncommitted"))
     return f"{state} · {waiting} events waiting to be written" if waiting else state
 
 
@@ -213,7 +235,9 @@ def _stream(snapshot: Snapshot) -> str:
     state = str(stream.get("state") or DASH)
     age = stream.get("age_s")
     if age is not None:
-        state += f" · heard {age} s ago" + (" (QUIET)" if age > STREAM_QUIET_S else "")
+        state += f" · heard {age} s ago" + (
+            " (QUIET)" if (number(age) or 0) > STREAM_QUIET_S else ""
+        )
     return f"{state} · {again} reconnects" if (again := stream.get("reconnects")) else state
 
 
@@ -231,7 +255,7 @@ def text_lines(snapshot: Snapshot, *, orders: int = 5) -> list[str]:
     lines = [_title(snapshot)]
     lines += [f"  ! {trouble}" for trouble in troubles(snapshot)]
     lines += [f"  {name:<10} {shown}" for name, shown in facts(snapshot)]
-    positions = snapshot.get("positions") or ()
+    positions = _listed(snapshot, "positions")
     for i, row in enumerate(positions):
         lines.append(f"  {'positions' if i == 0 else '':<10} {_position_line(row)}")
     if not positions:
@@ -257,7 +281,7 @@ def _at(row: Mapping[str, Any]) -> str:
 
 def _position_line(row: Mapping[str, Any]) -> str:
     return (
-        f"{row.get('symbol', DASH):<6} {row.get('qty', DASH):>8} at {money(row.get('avg_entry'))}"
+        f"{row.get('symbol', DASH)!s:<6} {row.get('qty', DASH)!s:>8} at {money(row.get('avg_entry'))}"
         f" · now {money(row.get('price'))} · unrealised {money(row.get('unrealized_pl'))}"
     )
 
@@ -274,7 +298,7 @@ def short_line(snapshot: Snapshot) -> str:
     signals, rate = part(snapshot, "signals"), part(snapshot, "rate")
     latency = part(snapshot, "latency_ms")
     held = ", ".join(
-        f"{row.get('symbol')} {row.get('qty')}" for row in snapshot.get("positions") or ()
+        f"{row.get('symbol')} {row.get('qty')}" for row in _listed(snapshot, "positions")
     )
     shown = [
         _at(snapshot),
@@ -343,8 +367,8 @@ def _bar(snapshot: Snapshot, shown: str) -> "RenderableType":
     from rich.text import Text
 
     rate = part(snapshot, "rate")
-    limit, used = int(rate.get("limit") or 0), int(rate.get("used") or 0)
-    if not limit:
+    limit, used = _whole(rate.get("limit")), max(0, _whole(rate.get("used")))
+    if limit <= 0:
         return Text(shown)
     cells = 20
     full = min(cells, round(cells * used / limit))
@@ -361,7 +385,7 @@ def _positions_table(snapshot: Snapshot) -> "Table":
     table.add_column("symbol")
     for name in ("qty", "entry", "price", "unrealised"):
         table.add_column(name, justify="right")
-    for row in snapshot.get("positions") or ():
+    for row in _listed(snapshot, "positions"):
         gain = money(row.get("unrealized_pl"))
         style = "red" if gain.startswith("-") else "green"
         table.add_row(

@@ -110,6 +110,25 @@ def test_the_sentence_is_asked_for_once(make_world: Callable[..., World]) -> Non
     assert third.stop() == 0
 
 
+def test_what_was_typed_before_the_question_is_no_answer(
+    make_world: Callable[..., World],
+) -> None:
+    """A sentence pasted ahead, or left in the terminal; and no line of the log follows the prompt."""
+    made = make_world(**LIVE)
+    made.directory.mkdir(parents=True)
+    sentence = f"trade real money on account {number_of(made)}"
+    with AtTerminal(environment(made), made.directory) as asking:
+        asking.type(sentence)
+        asking.await_text(f"Type: {sentence}")
+        asking.await_text("> ")
+        asking.type("no")
+        assert asking.wait() == 2
+        before, _, after = asking.text.partition(f"Type: {sentence}")
+        assert "starting mode=live" in before
+        assert after.replace("\r", "").startswith("\n> no\n")
+    assert not made.ledger_path.exists()
+
+
 def test_a_signal_ends_the_question(make_world: Callable[..., World]) -> None:
     """Ctrl-C while it waits for the sentence: nothing was started, nothing is remembered."""
     made = make_world(**LIVE)

@@ -47,6 +47,23 @@ def test_a_world_that_does_not_fit_is_refused_in_one_line(
     assert "blocked" in refusal(made.launch(), 1, "signalpaca stops: ")
 
 
+def test_a_key_that_anybody_set_stops_neither_the_service_nor_its_start(
+    make_world: Callable[..., World],
+) -> None:
+    """Only what an instance would have written counts as one; the rest is a warning."""
+    made = make_world()
+    first = made.start()
+    for name, content in (("x", "{}"), ("y", "null"), ("z", '{"ledger":"other"}')):
+        made.redis.set(f"signalpaca:solution:{name}", content)
+    assert eventually(lambda: "status_keys_ignored" in first.text)
+    made.await_ends([made.publish()])
+    assert first.stop() == 0
+    second = made.start()
+    made.await_ends([made.publish()])
+    assert second.stop() == 0
+    assert first.text.count("status_keys_ignored") == 1
+
+
 def test_a_ledger_serves_one_instance_of_one_account(make_world: Callable[..., World]) -> None:
     """A second one on it waits; one beside it or of another account: one line, exit code 1."""
     made = make_world()

@@ -45,10 +45,12 @@ ALLOWED: dict[str, list[tuple[str, ...]]] = {
         ("XADD", "executions", "MAXLEN", "~", "100000", "*", "event_id", "1"),
         ("EXEC",),
         ("XADD", "executions-dry-run", "*", "event_id", "1"),
-        ("SET", STATUS, "{}", "EX", "10"),
+        ("GETSET", STATUS, "{}"),
+        ("GETEX", STATUS, "EX", "10"),
         ("SCAN", "0", "MATCH", f"signalpaca:{GROUP}:*"),
         ("GET", STATUS),
-        ("DEL", STATUS),
+        ("PTTL", STATUS),
+        ("GETDEL", STATUS),
         ("XREAD", "STREAMS", CONTROL, "0"),
     ],
     "operator": [
@@ -103,7 +105,21 @@ DENIED: dict[str, list[tuple[str, ...]]] = {
         ("SET", STATUS, "{}"),
         ("SCAN", "0"),
     ],
-    "signalpaca": [],
+    "signalpaca": [
+        ("DEL", "nvda"),
+        ("UNLINK", "nvda"),
+        ("SET", "executions", "x"),
+        ("SETEX", "executions", "1", "x"),
+        ("SET", STATUS, "{}"),
+        ("DEL", STATUS),
+        ("EXPIRE", "nvda", "0"),
+        ("PEXPIREAT", "nvda", "1"),
+        ("RESTORE", "nvda", "0", "x", "REPLACE"),
+        ("COPY", "executions", "nvda", "REPLACE"),
+        ("RENAME", "executions", "nvda"),
+        ("GETSET", "other", "x"),
+        ("GETDEL", "other"),
+    ],
     "operator": [
         ADD,
         ("XRANGE", "nvda", "-", "+"),
@@ -177,6 +193,20 @@ def test_what_a_user_may_not(login: Callable[[str], Any], user: str) -> None:
     assert allowed == []
 
 
+@pytest.mark.parametrize("stream", ["nvda", "executions"])
+@pytest.mark.parametrize(
+    "command", [("GETSET", "x"), ("GETEX", "PXAT", "1"), ("GETEX", "EX", "1"), ("GETDEL",)]
+)
+def test_what_writes_the_status_writes_over_no_stream(
+    login: Callable[[str], Any], command: tuple[str, ...], stream: str
+) -> None:
+    """The type of the key stands in the way, where an ACL cannot: one list of keys for all."""
+    client = login("signalpaca")
+    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+        client.execute_command(command[0], stream, *command[1:])
+    assert client.xlen(stream) == 1
+
+
 def test_without_a_user_nobody_may_anything(
     server: RedisServer, login: Callable[[str], Any]
 ) -> None:
@@ -238,3 +268,16 @@ def test_what_set_password_refuses(
     assert done.returncode != 0
     assert said in done.stderr
     assert (tmp_path / "users.acl").read_text() == (DEPLOY / "users.acl").read_text()
+
+
+def test_what_the_page_makes_is_for_its_maker_alone(tmp_path: Path) -> None:
+    """Its commands to the letter, but for the server, under the umask that most people have."""
+    page = (DEPLOY.parents[1] / "docs" / "how-to" / "lock-redis-down.md").read_text()
+    [block] = [text for text in page.split("```") if "cp deploy/redis/users.acl" in text]
+    script = block.removeprefix("sh\n").partition("redis-server")[0]
+    (tmp_path / "deploy").mkdir()
+    (tmp_path / "deploy" / "redis").symlink_to(DEPLOY)
+    command = ["sh", "-euc", f"umask 022\n{script}"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=20)
+    made = {path.name: path.stat().st_mode & 0o077 for path in tmp_path.iterdir() if path.is_file()}
+    assert made == dict.fromkeys(["users.acl", *(f"{user}.password" for user in USERS)], 0)

@@ -72,12 +72,20 @@ def test_what_is_refused(text: str, said: str) -> None:
     assert ONE[:31] not in str(caught.value)
 
 
-def test_a_producer_has_one_key_without_limits() -> None:
-    """Limits would hold for nothing there."""
-    with pytest.raises(ValueError, match="limits have no place"):
-        SIGNING_KEY.parse(f"k:{ONE};max_notional=5")
-    with pytest.raises(ValueError, match="holds a character"):
-        SIGNING_KEY.parse(f"k:{ONE},l:{ONE}")
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f"k:{ONE};max_notional=5", "exactly one kid:secret is wanted, without limits"),
+        (f"k:{ONE},l:{ONE}", "exactly one kid:secret is wanted, and there are several"),
+        (f"k:{ONE}\nl:{ONE};symbols=A", "exactly one kid:secret is wanted, and there are several"),
+        (f"k:{ONE};", "exactly one kid:secret is wanted, without limits"),
+    ],
+)
+def test_a_producer_has_one_key_without_limits(text: str, said: str) -> None:
+    """Limits would hold for nothing there; the file of all keys is named as what it is."""
+    with pytest.raises(ValueError, match=said) as caught:
+        SIGNING_KEY.parse(text)
+    assert ONE[:31] not in str(caught.value)
 
 
 @given(st.text())

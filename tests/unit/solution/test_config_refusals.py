@@ -302,6 +302,10 @@ def test_any_text_loads_or_is_refused_in_one_line(option: OptionInfo, text: str)
             {"ALPACA_TRADING_URL": "http://broker.example.com"},
             "the keys travel unencrypted to http",
         ),
+        (
+            {"ALPACA_API_KEY": "AKcanary", "ALPACA_TRADING_URL": "http://127.0.0.1:1"},
+            "ALPACA_API_KEY looks like a live key, and 127.0.0.1 is not Alpaca's: whoever forwards",
+        ),
         ({"ALPACA_API_KEY": "canary"}, "ALPACA_API_KEY does not look like a key id"),
         ({"ALPACA_SECRET_KEY": "canary"}, "ALPACA_SECRET_KEY does not look like"),
     ],

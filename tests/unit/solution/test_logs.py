@@ -275,6 +275,25 @@ def test_other_handlers_see_the_record_untouched(running: Running) -> None:
 # --- the queue and the writer --------------------------------------------------------------------
 
 
+def test_what_was_logged_is_written_when_flush_returns(running: Running) -> None:
+    """A prompt that is written next stands behind it."""
+    for number in range(50):
+        log.info("line %d", number)
+        for handler in logging.getLogger().handlers:
+            handler.flush()
+        assert f"line {number}" in running.console.getvalue()
+
+
+def test_flush_does_not_wait_for_ever() -> None:
+    """A sink that is stuck holds up nobody for longer."""
+    waiting = LogQueue()
+    waiting.put(logging.makeLogRecord({"levelno": logging.INFO}))
+    assert not waiting.await_written(0.01)
+    waiting.take()
+    waiting.mark_written()
+    assert waiting.await_written(0)
+
+
 def test_a_full_queue_drops_the_oldest_unimportant_record() -> None:
     """And counts; a warning goes only when there is nothing else."""
     waiting = LogQueue(3)

@@ -1,5 +1,6 @@
 """Addresses of clients, and what each error of redis-py is called."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from solution.config_urls import split_sentinel_url
 from solution.domain.reasons import RedisFault
 from solution.redis_client import NoMaster, TLSTrouble, describe, fault_of, make_client
 from solution.security import secret_parts
+from tests.helpers.redis_server import RedisServer
 
 
 @pytest.mark.parametrize(
@@ -102,6 +104,18 @@ def test_every_client_has_the_same_rules(url: str, kind: type, options: dict[str
         1.5,
     )
     assert given["retry"].get_retries() == 0
+
+
+def test_a_socket_of_this_machine(tmp_path: Path) -> None:
+    """With user, password and database as everywhere."""
+    path = tmp_path / "r.sock"
+    login = ("--requirepass", "canary", "--unixsocket", str(path))
+    with RedisServer(tmp_path / "redis", arguments=login):
+        for url in (f"unix://default:canary@{path}?db=1", f"unix://:canary@{path}?db=1"):
+            with make_client(url) as client:
+                client.set("k", "v")
+        with make_client(f"unix://:canary@{path}") as client:
+            assert client.get("k") is None
 
 
 def test_sentinels_that_are_not_there_are_each_named() -> None:

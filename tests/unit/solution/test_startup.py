@@ -79,7 +79,7 @@ def test_another_living_instance_stops_the_start(
         "host": socket.gethostname(),
         "pid": os.getppid(),
     }
-    monkeypatch.setattr(startup, "read_all", lambda _client, _group: {"a": other})
+    monkeypatch.setattr(startup, "read_plausible", lambda _client, _group: ({"a": other}, ()))
     server: Any = fakeredis.FakeRedis()
     with pytest.raises(StartupError, match=words):
         startup.check_redis(lambda: server, settings)

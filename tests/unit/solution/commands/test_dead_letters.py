@@ -42,7 +42,9 @@ def test_the_list(shell: Shell) -> None:
     rows = result.stdout.splitlines()[1:]
     assert [row.split()[3] for row in rows] == ["7-0", "6-0"]
     assert "EXPIRED" in rows[0]
-    assert shell.run("dead-letters", "list", "--limit", "1").stdout.count("-0 ") == 1
+    for words in (("list", "--limit", "1"), ("--limit", "1")):
+        assert shell.run("dead-letters", *words).stdout.count("-0 ") == 1
+    assert "goes behind" in shell.run("dead-letters", "--limit", "1", "list").stderr
 
 
 def test_the_list_as_json(shell: Shell) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from solution.domain.records import Change, State
 from solution.ledger.sqlite import SqliteLedger
+from solution.trading.recovery import ACCOUNT
 from tests.helpers.ledger_rows import make_dead_letter, make_intent
 from tests.unit.solution.commands.conftest import Shell
 
@@ -88,6 +89,15 @@ def test_two_that_agree(both: Shell) -> None:
     assert (report["same"], report["compared"]) == (True, 1)
     assert "size" in both.json("shadow", "--tolerance", "10")["counts"]
     assert "size" not in both.json("shadow", "--tolerance", "60")["counts"]
+
+
+def test_what_was_published_before_the_later_ledger_was_made_is_left_out(both: Shell) -> None:
+    """Both files are there since now, and the rows are a minute old."""
+    ledger = SqliteLedger(both.env["LEDGER_URL"].replace(".db", "-dry-run.db"))
+    ledger.set_state(ACCOUNT, "a@b")
+    ledger.close()
+    result = both.run("shadow")
+    assert (result.exit_code, "nothing to compare" in result.stderr) == (1, True)
 
 
 def test_nothing_to_compare(both: Shell, shell: Shell) -> None:

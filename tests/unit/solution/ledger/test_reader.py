@@ -1,12 +1,13 @@
 """The listing commands' view of a ledger."""
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from solution.domain.records import Change, Intent, State, Trade
+from solution.domain.records import Change, EntryRef, Intent, State, Trade
 from solution.errors import ConfigError, LedgerError
 from solution.ledger import open_reader
 from solution.ledger.reader import LedgerReader
@@ -105,6 +106,21 @@ def test_states_are_counted(reader: LedgerReader) -> None:
 def test_state_is_read_by_key(reader: LedgerReader) -> None:
     """None for a key that was never set."""
     assert (reader.get_state("account"), reader.get_state("nothing")) == ("a-1", None)
+
+
+def test_the_time_of_a_state_is_read_by_key(reader: LedgerReader) -> None:
+    """As RFC 3339 with a zone; None for a key that was never set."""
+    at = reader.written_at("account")
+    assert at is not None
+    assert datetime.fromisoformat(at).tzinfo is not None
+    assert reader.written_at("nothing") is None
+
+
+def test_repeats_are_listed(ledger: Store) -> None:
+    """By stream and entry."""
+    ledger.apply([Change(repeats=(EntryRef("nvda", "5-0"),))])
+    with ledger.open_reader() as reader:
+        assert reader.list_repeats() == [("nvda", "5-0")]
 
 
 def test_a_reader_follows_the_service(reader: LedgerReader, ledger: Store) -> None:

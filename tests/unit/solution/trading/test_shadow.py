@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from solution.domain.legs import identity_of
 from solution.domain.reasons import Reason
 from solution.domain.records import DeadLetter, Intent, State
-from solution.trading.shadow import KINDS, Difference, compare
+from solution.trading.shadow import KINDS, Difference, Rows, compare
 from tests.helpers.ledger_rows import make_dead_letter, make_intent
 
 START = 1_700_000_000_000
@@ -37,7 +37,7 @@ def letter(number: int, **changed: Any) -> DeadLetter:
 
 def between(real: list[Intent], shadow: list[Intent], **options: Any) -> Difference:
     """Without dead letters."""
-    return compare((real, ()), (shadow, ()), **options)
+    return compare(Rows(real), Rows(shadow), **options)
 
 
 SENT = [State.SUBMITTING, State.UNKNOWN, State.OPEN, State.FILLED, State.CANCELED, State.REJECTED]
@@ -116,8 +116,10 @@ def test_signals_that_one_has_alone_count_while_both_ran() -> None:
 
 def test_dead_letters_are_decisions_too() -> None:
     """By their entry: beside a row, beside another letter, and alone."""
-    real = ([row(1), row(2), row(9)], [letter(3, reason="EXPIRED"), letter(4, reason="EXPIRED")])
-    shadow = (
+    real = Rows(
+        [row(1), row(2), row(9)], [letter(3, reason="EXPIRED"), letter(4, reason="EXPIRED")]
+    )
+    shadow = Rows(
         [dry(row(1)), dry(row(9))],
         [letter(2, reason="EXPIRED"), letter(3, reason="EXPIRED"), letter(4, reason="POISON")],
     )
@@ -156,3 +158,29 @@ def test_a_time_to_begin_with() -> None:
 def test_nothing_to_compare(real: list[Intent], shadow: list[Intent]) -> None:
     """One of them has decided nothing: that is no agreement."""
     assert between(real, shadow).pairs == ()
+
+
+@pytest.mark.parametrize("later", ["real", "shadow"])
+def test_a_backlog_from_before_both_existed_is_left_out(later: str) -> None:
+    """The later one finds it too old, or decides otherwise: that tells nothing of its settings."""
+    decided = Rows([row(n) for n in range(8)], began_ms=START)
+    backlog = Rows(
+        [dry(row(3), qty=Decimal(1)), *(dry(row(n)) for n in range(5, 8))],
+        [letter(n, reason="EXPIRED") for n in range(3)],
+        began_ms=START + 4_500,
+    )
+    sides = {"shadow": (decided, backlog), "real": (backlog, decided)}
+    found = compare(*sides[later])
+    assert (found.counts(), len(found.pairs)) == ({}, 3)
+    assert found.from_ms == START + 4_500
+
+
+def test_a_repeat_is_no_decision() -> None:
+    """Told the outcome by one, decided for itself by the other, which has lost the first."""
+    real = Rows([row(1), row(4)], repeats={("nvda", f"{START + 2000}-0")})
+    shadow = Rows([dry(row(1)), dry(row(4))], [letter(2, reason="EXPIRED")])
+    assert compare(real, shadow).counts() == {}
+    late = dry(row(2, identity="nvda|1"), qty=Decimal(1))
+    assert compare(real, Rows([dry(row(0)), late, dry(row(4))])).counts() == {"only real": 1}
+    again = Rows([row(1), row(4)], [letter(2, reason="EXPIRED")], {("nvda", f"{START + 2000}-0")})
+    assert compare(again, Rows([dry(row(1)), dry(row(4))])).counts() == {"only real": 1}

@@ -1,7 +1,10 @@
 """The instance's picture in Redis."""
 
 import io
+import json
+import logging
 from collections.abc import Iterator
+from typing import Any
 
 import orjson
 import pytest
@@ -11,10 +14,50 @@ from rich.console import Console
 from solution.printable import visible
 from solution.redis_client import make_client
 from solution.runtime.service import Fatal
-from solution.ui.snapshot import EXPIRES_S, StatusPublisher, key_of, read_all
+from solution.ui.snapshot import (
+    EXPIRES_S,
+    StatusPublisher,
+    key_of,
+    read_all,
+    read_plausible,
+    who_sends_orders,
+)
 from solution.ui.terminal import screen, short_line, text_lines, update_line
 from tests.helpers.hostile import HOSTILE
 from tests.helpers.redis_server import RedisServer
+
+AT = "2026-11-20T15:00:07.123+00:00"
+NESTED = b'{"a":' * 900 + b"1" + b"}" * 900
+
+
+def told(name: str, **changed: Any) -> dict[str, Any]:
+    """What every instance says of itself."""
+    return {"instance": name, "ledger": "b", "started_ms": 1, "at": AT, **changed}
+
+
+def without(name: str) -> dict[str, Any]:
+    """The same with one thing left out."""
+    return {key: value for key, value in told("x").items() if key != name}
+
+
+ODD = [
+    {},
+    *(without(name) for name in told("x")),
+    told("another"),
+    told("x", ledger=""),
+    told("x", ledger=["a"]),
+    told("x", started_ms="1"),
+    told("x", started_ms=True),
+    told("x", started_ms=1.5),
+    told("x", at="yesterday"),
+    told("x", at=5),
+    told("x", at="2026-11-20T15:00:07"),
+    None,
+    5,
+    [],
+    "text",
+    [told("x")],
+]
 
 
 @pytest.fixture
@@ -100,10 +143,7 @@ def test_of_two_instances_the_later_one_ends_itself(
     redis_server: RedisServer, client: "redis.Redis"
 ) -> None:
     """A suspended machine wakes up beside its successor: the elder goes on."""
-    pictures = {
-        "elder": {"ledger": "a", "started_ms": 1},
-        "later": {"ledger": "b", "started_ms": 2},
-    }
+    pictures = {"elder": told("elder", ledger="a"), "later": told("later", started_ms=2)}
     elder, later = (
         StatusPublisher(lambda: make_client(redis_server.url), "g", name, lambda p=picture: p)
         for name, picture in pictures.items()
@@ -113,3 +153,45 @@ def test_of_two_instances_the_later_one_ends_itself(
     with pytest.raises(Fatal, match="elder"):
         later.step()
     assert read_all(client, "g").keys() == {"elder", "later"}
+
+
+@pytest.mark.parametrize("odd", ODD, ids=repr)
+def test_a_key_that_no_instance_wrote_stops_nobody(
+    client: "redis.Redis", redis_server: RedisServer, odd: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is ignored with one warning, however often it is met."""
+    client.set(key_of("g", "x"), json.dumps(odd), ex=EXPIRES_S)
+    assert read_plausible(client, "g") == ({}, {"x"})
+    publisher = StatusPublisher(
+        lambda: make_client(redis_server.url), "g", "me", lambda: told("me", ledger="a")
+    )
+    with caplog.at_level(logging.WARNING):
+        for _ in range(9):
+            publisher.step()
+    assert [record.message for record in caplog.records] == ["status_keys_ignored"]
+    publisher.on_stop()
+
+
+@pytest.mark.parametrize("life", [None, EXPIRES_S + 100])
+def test_a_key_that_does_not_expire_as_ours_do_stops_nobody(
+    client: "redis.Redis", life: int | None
+) -> None:
+    """A copy that was kept looks like an instance otherwise."""
+    client.set(key_of("g", "x"), orjson.dumps(told("x")), ex=life)
+    assert read_plausible(client, "g") == ({}, {"x"})
+    client.expire(key_of("g", "x"), EXPIRES_S)
+    assert read_plausible(client, "g") == ({"x": told("x")}, frozenset())
+
+
+def test_nesting_beyond_all_use_is_left_out(client: "redis.Redis") -> None:
+    """Python's recursion ends before JSON's does."""
+    client.set(key_of("g", "x"), NESTED, ex=EXPIRES_S)
+    assert read_all(client, "g") == {}
+    assert read_plausible(client, "g") == ({}, {"x"})
+
+
+@pytest.mark.parametrize("streams", [5, None, {"nvda": 1}, "nvda"])
+def test_streams_of_another_kind_are_any_stream(client: "redis.Redis", streams: object) -> None:
+    """Whoever asks wants to be sure that nobody sends an order."""
+    client.set(key_of("g", "x"), orjson.dumps({"mode": ["paper"], "streams": streams}))
+    assert who_sends_orders(client, "nvda") == key_of("g", "x")

@@ -4,6 +4,8 @@ from io import StringIO
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 
 from solution.ui import terminal
@@ -262,3 +264,42 @@ def test_restrictions_are_for_a_person_to_see() -> None:
         "kill 01234567: cancelling: 3 cancels asked for, 1 to go",
         "control stream: REDIS_NOPERM",
     ]
+
+
+SCALARS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**63), 2**64 - 1),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.sampled_from(["", "1e999999", "NaN", "sNaN", "-Infinity", "open", "DONE", "[red]x[/]", "7"]),
+    st.text(max_size=5),
+)
+NAMES = st.sampled_from(
+    sorted({*snapshot(), *snapshot()["positions"][0], *snapshot()["rate"], "x", "limits", "state"})
+    + ["restrictions", "reducing", "kills", "control", "trouble", "alerts", "reason", "side"]
+    + ["breaker", "flips", "day", "failures", "why", "changes", "opening", "daily_loss", "peak"]
+    + ["flattening", "halted", "reserved_orders", "stage", "age_s", "p50", "p99", "unpublished"]
+)
+JSON = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=5),
+    max_leaves=20,
+)
+
+
+@given(changed=st.dictionaries(NAMES, JSON, max_size=8))
+def test_any_json_is_shown(changed: dict[str, Any]) -> None:
+    """Who writes a key in Redis must not end `status` and `top` for the other instances."""
+    shown = snapshot(**changed)
+    lines = [*terminal.text_lines(shown), terminal.short_line(shown), drawn(shown)]
+    lines += map(terminal.update_line, terminal.ends_of(shown))
+    assert all(isinstance(line, str) and len(line) < 20_000 for line in lines)
+
+
+@pytest.mark.parametrize(
+    "odd", [{"positions": 5}, {"positions": {"NVDA": 4}}, {"counts": {"x": []}}]
+)
+def test_an_odd_snapshot_still_has_its_other_lines(odd: dict[str, Any]) -> None:
+    """What can be read is shown."""
+    lines = terminal.text_lines(snapshot(**odd))
+    assert any("equity 100,000.50" in line for line in lines)
