@@ -37,7 +37,10 @@ def parse_key(text: str, source: str) -> Key:
     """
     match = _KEY.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"{source} must be kid:secret, the secret of at least 32 characters")
+        raise ValueError(
+            f"{source} must be kid:secret, exactly one and without limits, the secret of at least "
+            "32 characters"
+        )
     return Key(match[1], match[2].encode())
 
 

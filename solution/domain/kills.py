@@ -90,8 +90,8 @@ class Kill:
         What cannot be read is a kill all the same, one without cancels.
         """
         try:
-            said = orjson.loads(value) if isinstance(value, str) else value
-            stage, usual = Stage(dict(said).get("stage", Stage.NEW)), cls(id=name)
+            said = dict(orjson.loads(value) if isinstance(value, str) else value)
+            stage, usual = Stage(said.get("stage", Stage.NEW)), cls(id=name)
             known = {k: v for k, v in said.items() if _fits(k, v, getattr(usual, k, None))}
             return cls(**(known | {"id": name, "stage": stage}))
         except (ValueError, TypeError):

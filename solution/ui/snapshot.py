@@ -10,6 +10,7 @@ import redis
 
 from solution.printable import visible, visible_values
 from solution.runtime.service import Fatal, Service
+from solution.security import MASK
 
 log = logging.getLogger(__name__)
 
@@ -157,8 +158,10 @@ def _is_plausible(shown: Mapping[str, Any], name: str) -> bool:
         dated = isinstance(at, str) and datetime.fromisoformat(at).tzinfo is not None
     except ValueError:
         return False
-    named = isinstance(ledger, str) and bool(ledger) and shown.get("instance") == name
-    return dated and named and type(shown.get("started_ms")) is int
+    # A name that holds some secret's text is published without it, and is a name all the same.
+    named = shown.get("instance") == name or MASK in str(shown.get("instance"))
+    kept = isinstance(ledger, str) and bool(ledger)
+    return dated and named and kept and type(shown.get("started_ms")) is int
 
 
 def who_sends_orders(client: "redis.Redis", stream: str) -> str | None:

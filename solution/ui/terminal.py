@@ -281,8 +281,9 @@ def _at(row: Mapping[str, Any]) -> str:
 
 def _position_line(row: Mapping[str, Any]) -> str:
     return (
-        f"{row.get('symbol', DASH)!s:<6} {row.get('qty', DASH)!s:>8} at {money(row.get('avg_entry'))}"
-        f" · now {money(row.get('price'))} · unrealised {money(row.get('unrealized_pl'))}"
+        f"{row.get('symbol', DASH)!s:<6} {row.get('qty', DASH)!s:>8}"
+        f" at {money(row.get('avg_entry'))} · now {money(row.get('price'))}"
+        f" · unrealised {money(row.get('unrealized_pl'))}"
     )
 
 

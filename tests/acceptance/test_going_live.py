@@ -113,7 +113,7 @@ def test_the_sentence_is_asked_for_once(make_world: Callable[..., World]) -> Non
 def test_what_was_typed_before_the_question_is_no_answer(
     make_world: Callable[..., World],
 ) -> None:
-    """A sentence pasted ahead, or left in the terminal; and no line of the log follows the prompt."""
+    """A sentence pasted ahead; and no line of the log follows the prompt."""
     made = make_world(**LIVE)
     made.directory.mkdir(parents=True)
     sentence = f"trade real money on account {number_of(made)}"

@@ -56,3 +56,9 @@ def test_closing_positions_needs_the_cancels() -> None:
 def test_what_it_says(changes: dict[str, object], line: str) -> None:
     """One line, with the numbers that there are."""
     assert told(Kill(id="k", **changes)) == line  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", ["[]", [], {}])
+def test_an_empty_row_is_a_kill_without_cancels(value: object) -> None:
+    """As what cannot be read; and no traceback."""
+    assert not Kill.read("k", value).cancels

@@ -14,6 +14,7 @@ from rich.console import Console
 from solution.printable import visible
 from solution.redis_client import make_client
 from solution.runtime.service import Fatal
+from solution.security import MASK
 from solution.ui.snapshot import (
     EXPIRES_S,
     StatusPublisher,
@@ -181,6 +182,13 @@ def test_a_key_that_does_not_expire_as_ours_do_stops_nobody(
     assert read_plausible(client, "g") == ({}, {"x"})
     client.expire(key_of("g", "x"), EXPIRES_S)
     assert read_plausible(client, "g") == ({"x": told("x")}, frozenset())
+
+
+def test_a_name_that_was_redacted_is_an_instance_all_the_same(client: "redis.Redis") -> None:
+    """A short password may be part of a host's name; the guard must not go with it."""
+    shown = told(f"{MASK}-host")
+    client.set(key_of("g", "prod-host"), orjson.dumps(shown), ex=EXPIRES_S)
+    assert read_plausible(client, "g") == ({"prod-host": shown}, frozenset())
 
 
 def test_nesting_beyond_all_use_is_left_out(client: "redis.Redis") -> None:
