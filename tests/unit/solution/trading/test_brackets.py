@@ -20,7 +20,16 @@ SHARES = st.integers(0, 50).map(Decimal)
 def order(coid: str, state: State, filled: Decimal, *, side: str = "buy") -> Tracked:
     """An order of NVDA as the tracker has it."""
     identity = legs.identity_of("entry", coid) if coid != "entry" else "signal"
-    intent = Intent(identity, "", "nvda", "1-0", coid, state, symbol="NVDA", side=side)
+    intent = Intent(
+        identity=identity,
+        digest="",
+        stream="nvda",
+        entry_id="1-0",
+        client_order_id=coid,
+        state=state,
+        symbol="NVDA",
+        side=side,
+    )
     return Tracked(intent, Progress(state, filled_qty=filled), FreeLane())
 
 
@@ -82,15 +91,10 @@ def test_a_bracket_is_forgotten_when_its_legs_have_ended(book: Book) -> None:
     entry.legs_known = True
     book.settle("take")
     assert (book.told, len(book.holding("NVDA"))) == (4, 1)
-    leg.progress = replace_state(leg, State.CANCELED)
+    leg.progress = leg.progress._replace(state=State.CANCELED)
     book.settle("take")
     assert (book.told, book.holding("NVDA")) == (0, [])
     assert book.find("entry") is book.find("take") is None
-
-
-def replace_state(tracked: Tracked, state: State) -> Progress:
-    """Its progress, in another state."""
-    return tracked.progress._replace(state=state)
 
 
 def test_an_entry_that_ends_unfilled_is_forgotten(book: Book) -> None:

@@ -556,7 +556,7 @@ def test_with_the_saga_off_a_target_leaves_resting_orders(rig: Rig) -> None:
     assert rig.row(resting).state is State.OPEN
 
 
-# --- legs of brackets, before any snapshot tells of them -------------------------------------------
+# --- legs of brackets, before any snapshot tells of them ------------------------------------------
 
 BRACKET = {"qty": "10", "take_profit": "150", "stop_loss": "90"}
 EXITS = [
@@ -594,14 +594,18 @@ def test_an_exit_right_after_a_bracket_cancels_its_legs(
     assert rig.desk.asked == []
 
 
-@pytest.mark.parametrize("fields", [{"action": "buy_to_cover"}, {"target_qty": "0"}])
-def test_the_legs_of_a_short_are_cancelled_to_cover_it(fields: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("direction", "fields"), [("b", {"action": "buy_to_cover"}), ("", {"target_qty": "0"})]
+)
+def test_the_legs_of_a_short_are_cancelled_to_cover_it(
+    direction: str, fields: dict[str, str]
+) -> None:
     """They would buy the same shares back."""
     rig = holding("0")
     short = {"action": "short_sell", "take_profit": "90", "stop_loss": "150"}
     parent = entered(rig, "s", **short)
     assert rig.portfolio.view("NVDA").coverable_qty == 0
-    rig.send("", **fields)
+    rig.send(direction, **fields)
     assert rig.desk.cancels == exits_of(rig, parent)
     assert (sold(rig)["side"], sold(rig)["qty"]) == ("buy", "10")
 
@@ -648,20 +652,17 @@ def test_a_bracket_that_filled_in_part_counts_with_what_it_filled() -> None:
     assert sold(rig)["qty"] == "4"
 
 
-@pytest.mark.parametrize(
-    ("fields", "qty"),
-    [({"qty": "7"}, "7"), ({"notional": "700"}, None), ({"weight": "0.007"}, "7")],
-)
+@pytest.mark.parametrize("fields", [{"qty": "7"}, {"notional": "700"}, {"weight": "0.007"}])
 def test_an_exit_of_what_is_free_beside_them_leaves_the_legs(
-    rig: Rig, fields: dict[str, str], qty: str | None
+    rig: Rig, fields: dict[str, str]
 ) -> None:
     """Ten were held before the bracket bought ten."""
     entered(rig)
+    rig.desk.script.append(accept("new"))
     entry = rig.send("s", **fields)
-    assert rig.desk.cancels == []
-    assert rig.desk.asked == []
-    assert rig.outcomes.told(entry)[0] == "submitted"
-    assert sold(rig).get("qty") == qty
+    assert (rig.desk.cancels, rig.desk.asked) == ([], [])
+    assert rig.outcomes.told(entry) == ["submitted"]
+    assert Decimal(sold(rig)["qty"]) == 7
 
 
 def test_an_exit_of_more_than_is_free_beside_them_cancels_the_legs(rig: Rig) -> None:
@@ -670,6 +671,25 @@ def test_an_exit_of_more_than_is_free_beside_them_cancels_the_legs(rig: Rig) -> 
     rig.send("s", qty="11")
     assert rig.desk.cancels == exits_of(rig, parent)
     assert sold(rig)["qty"] == "11"
+
+
+def test_an_exit_that_is_refused_for_its_size_leaves_the_legs(rig: Rig) -> None:
+    """It asks for less than a share."""
+    entered(rig)
+    entry = rig.send("s", weight="0.00001")
+    assert ending(rig, entry, "s", {"weight": "0.00001"})[0] == "SIZE_TOO_SMALL"
+    assert rig.desk.cancels == []
+
+
+def test_a_share_that_somebody_else_holds_is_looked_for_beside_the_legs(rig: Rig) -> None:
+    """A snapshot counts both as held; ours are known, so the broker is asked for the others."""
+    parent = entered(rig)
+    rig.clock.advance(1)
+    rig.portfolio.apply_snapshot(*held_by_another(rig, qty="20", available="4"))
+    rig.clock.advance(1)
+    rig.send("s", qty="8")
+    assert rig.desk.asked == ["open EXIT"]
+    assert rig.desk.cancels == exits_of(rig, parent)
 
 
 def test_what_a_take_profit_sold_first_is_not_sold_again() -> None:
