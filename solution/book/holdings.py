@@ -89,7 +89,8 @@ class Holdings(NamedTuple):
     ``qty`` yet). ``uncertain``: ``qty`` may lack the last executions, or hold them twice;
     ``available_qty`` is then the least it can be. ``gross`` is what all positions are worth, long
     and short, with what open orders may still add; ``strategy_value`` the same of one strategy;
-    ``tally`` counts the orders that opened before this one.
+    ``tally`` counts the orders that opened before this one; ``leg_qty`` shares of the position that
+    the legs of our brackets hold: they are not available, and no short that they cover is free.
     """
 
     equity: Decimal
@@ -104,6 +105,7 @@ class Holdings(NamedTuple):
     gross: Decimal = ZERO
     strategy_value: Decimal = ZERO
     tally: Tally = Tally(0, 0, 0)
+    leg_qty: Decimal = ZERO
 
     @property
     def most_long(self) -> Decimal:
@@ -114,3 +116,13 @@ class Holdings(NamedTuple):
     def most_short(self) -> Decimal:
         """The shares short should every pending sale fill and no pending buy."""
         return self.pending_buy_qty - self.pending_qty - self.qty
+
+    @property
+    def coverable_qty(self) -> Decimal:
+        """Shares short that no order of ours covers yet; not above 0: none."""
+        return -self.qty - self.pending_buy_qty - self.leg_qty
+
+    @property
+    def told_legs(self) -> str:
+        """For the words of a refusal or of an order's note."""
+        return f"; legs of brackets hold {self.leg_qty:f}" if self.leg_qty else ""

@@ -40,6 +40,7 @@ class Portfolio:
         self._audit = SnapshotAudit()
         self._tallies = Tallies(clock)
         self._strategies = StrategyBook(strategies)
+        self._legs: dict[str, dict[str, Decimal]] = {}
         self._gross = ZERO
         self._account: Account | None = None
         self._snapshot_at = NEVER
@@ -200,9 +201,11 @@ class Portfolio:
         power = account.buying_power - promised.buying_power
         if is_pair(symbol):
             power = min(power, account.crypto_power - promised.unsettled)
-        free = max(ZERO, held.qty)
+        free, legs = max(ZERO, held.qty), ZERO
         if not all_free:
-            free -= promised.open_sell_qty(symbol) + held.held_elsewhere
+            legs = self._leg_qty(symbol, held.qty)
+            # A snapshot counts legs as another's: the shares of both are the same.
+            free -= promised.open_sell_qty(symbol) + max(held.held_elsewhere, legs)
             free -= held.sold_in_doubt + held.masked
         return Holdings(
             equity=account.equity,
@@ -217,7 +220,16 @@ class Portfolio:
             gross=self._gross + promised.opening,
             strategy_value=self._value_of(strategy) if strategy else ZERO,
             tally=self._tallies.of(symbol, beside),
+            leg_qty=legs,
         )
+
+    def _leg_qty(self, symbol: str, held: Decimal) -> Decimal:
+        """Shares of a position that legs hold: those that close its side, at most all of it."""
+        own = self._legs.get(symbol)
+        if not own:
+            return ZERO
+        sign = 1 if held > 0 else -1
+        return min(abs(held), sum((max(ZERO, sign * qty) for qty in own.values()), ZERO))
 
     def _value_of(self, strategy: str) -> Decimal:
         held = self._strategies.value(strategy, self._standing)
@@ -305,6 +317,16 @@ class Portfolio:
         else:
             self._audit.lost_count()
         return order.price if price <= 0 and order is not None else price
+
+    def held_by_legs(self, symbol: str, bracket: str, signed_qty: Decimal) -> None:
+        """What the legs of one bracket hold by now, negative of a short; 0: nothing any more."""
+        with self._mutex:
+            if signed_qty:
+                self._legs.setdefault(symbol, {})[bracket] = signed_qty
+            elif symbol in self._legs:
+                self._legs[symbol].pop(bracket, None)
+                if not self._legs[symbol]:
+                    del self._legs[symbol]
 
     def moved_elsewhere(self, symbol: str, position_qty: Decimal) -> None:
         """An execution that no order of ours made (a bracket's leg, a sale by hand).
@@ -411,9 +433,11 @@ class Portfolio:
             if order is None or order.opens:
                 return True
             held = self._holdings.get(order.symbol) or Holding()
+            legs = self._leg_qty(order.symbol, held.qty)
             if order.side is Side.BUY:
-                return -held.qty >= self._reservations.pending_buy_qty(order.symbol)
-            promised = self._reservations.open_sell_qty(order.symbol) + held.held_elsewhere
+                return -held.qty - legs >= self._reservations.pending_buy_qty(order.symbol)
+            promised = self._reservations.open_sell_qty(order.symbol)
+            promised += max(held.held_elsewhere, legs)
             return held.qty - held.sold_in_doubt >= promised
 
     # --- for status and schedules ----------------------------------------------------------

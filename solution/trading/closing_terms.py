@@ -110,7 +110,7 @@ def free_qty(held: Holdings, side: Side) -> Decimal:
         why = "executions may not be in the position yet"
         raise Refused(Reason.EXPOSURE_UNCONFIRMED, why)
     sells = side is Side.SELL
-    qty = held.available_qty if sells else -held.qty - held.pending_buy_qty
+    qty = held.available_qty if sells else held.coverable_qty
     if qty <= 0:
         reason = Reason.NOTHING_TO_SELL if sells else Reason.NOTHING_TO_COVER
         raise Refused(reason, "other orders hold all of it")

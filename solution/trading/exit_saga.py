@@ -19,7 +19,7 @@ from solution.clock import Clock, Deadline
 from solution.domain.order_state import STATE_OF_STATUS
 from solution.domain.orders import OrderType, Side
 from solution.domain.records import TERMINAL, State
-from solution.domain.signal import Signal, SizeKind
+from solution.domain.signal import Signal
 from solution.errors import BrokerError, NotFound, Rejected
 from solution.rate_limiter import Priority
 from solution.trading.tracker import OrderTracker
@@ -38,7 +38,9 @@ class CancelDesk(Protocol):
     """The part of the wrapper that this module needs; every call spends a rate slot."""
 
     def cancel(self, order_id: str) -> None: ...
-    def order(self, order_id: str, priority: Priority) -> Mapping[str, Any]: ...
+    def order(
+        self, order_id: str, priority: Priority, *, nested: bool = False
+    ) -> Mapping[str, Any]: ...
     def open_orders(
         self, priority: Priority, *, nested: bool = False
     ) -> Sequence[Mapping[str, Any]]: ...
@@ -112,13 +114,20 @@ class ExitSaga:
         self._clock = clock
         self._stop = stop
 
-    def in_the_way(self, signal: Signal, symbol: str, held: Holdings) -> list[Resting]:
+    def in_the_way(
+        self, signal: Signal, symbol: str, held: Holdings, wanted: Decimal | None = None
+    ) -> list[Resting]:
         """Our resting orders that the exit needs out of its way.
 
         Those of the other side that it could trade with (with a target of 0 all of them, since
         they would open what it closes), and those of its own side when they hold shares that it
-        wants. Legs of our brackets are asked for when shares are held that no order in the tracker
-        holds. With nothing held an exit of everything has only the first kind in its way.
+        wants. Those of legs are known from the entry order's fill on, whatever the last snapshot
+        says; the broker is asked for legs that no answer has named yet, and when shares are held
+        that no order in the tracker holds. With nothing held an exit of everything has only the
+        first kind in its way.
+
+        Args:
+            wanted: shares that it is to trade; None: all.
         """
         side = _exit_side(signal, held.qty)
         resting = self._resting(symbol)
@@ -132,12 +141,14 @@ class ExitSaga:
         if (side is Side.SELL) != (held.qty > 0):
             return []  # it closes the other side's positions only
         pending_sells = held.pending_buy_qty - held.pending_qty
-        free = held.available_qty if side is Side.SELL else -held.qty - held.pending_buy_qty
-        wanted = signal.size if signal.size_kind is SizeKind.QTY else None
+        free = held.available_qty if side is Side.SELL else held.coverable_qty
         if min(abs(held.qty), wanted or abs(held.qty)) > free:
             found += [o for o in resting if o.side == side]
-            if side is Side.SELL and held.available_qty + pending_sells < held.qty:
+            if held.leg_qty:
                 found += self._legs(symbol, side)
+            if side is Side.SELL and held.available_qty + pending_sells + held.leg_qty < held.qty:
+                known = {order.order_id for order in found}
+                found += [o for o in self._listed(symbol, side) if o.order_id not in known]
         return found
 
     def against(
@@ -208,15 +219,27 @@ class ExitSaga:
             and not t.is_leg
         ]
 
-    def _legs(self, symbol: str, side: Side) -> list[Resting]:
-        """Legs of our brackets: those we follow, and those that only their parents tell."""
-        followed = [
+    def _legs(self, symbol: str, side: Side | None) -> list[Resting]:
+        """Legs of our brackets that hold shares, once the broker has named all of them."""
+        for coid, order_id in self._tracker.legs.unnamed(symbol):
+            self._ask_for_legs(coid, order_id)
+        return [
             Resting(t.progress.order_id, t.intent.client_order_id, t.intent.side)
-            for t in self._tracker.open_orders()
-            if t.is_leg and t.intent.symbol == symbol and t.intent.side == side
+            for t in self._tracker.legs.holding(symbol)
+            if t.intent.side == side
         ]
-        known = {order.order_id for order in followed}
-        return followed + [leg for leg in self._listed(symbol, side) if leg.order_id not in known]
+
+    def _ask_for_legs(self, coid: str, order_id: str) -> None:
+        """A filled entry order is in no list of open ones, so it is asked for itself."""
+        try:
+            order = self._desk.order(order_id, Priority.EXIT, nested=True)
+        except BrokerError as e:
+            log.warning("legs_not_asked", extra={"client_order_id": coid, "detail": str(e)})
+            return
+        self._tracker.recall(coid)  # it may have ended before this process began
+        self._tracker.polled(coid, order)
+        if not order.get("legs"):
+            self._tracker.legs.told_none(coid)
 
     def _listed(self, symbol: str, side: Side) -> list[Resting]:
         try:

@@ -19,6 +19,7 @@ from solution.domain.ports import Outcomes
 from solution.domain.records import TERMINAL, Change, Intent
 from solution.errors import BrokerError, NoBudget
 from solution.rate_limiter import Priority
+from solution.trading.brackets import Brackets
 from solution.trading.registry import Registry
 from solution.trading.schedule import Schedule
 from solution.trading.tracked import UNCONFIRMED, Tracked
@@ -57,9 +58,10 @@ class Legs:
         standing: where a row stands, with the executions on record.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that news of an order moves, each used here
         self,
         registry: Registry,
+        brackets: Brackets,
         mutex: threading.Lock,
         outcomes: Outcomes,
         schedule: Schedule,
@@ -69,6 +71,7 @@ class Legs:
         standing: Callable[[Intent], Progress],
     ) -> None:
         self._registry = registry
+        self._brackets = brackets
         self._mutex = mutex
         self._outcomes = outcomes
         self._schedule = schedule
@@ -98,9 +101,11 @@ class Legs:
         new = [leg for leg in listed if not self._name_of(leg)]
         rows = [self._row(leg) for leg in new]
         with self._mutex:
+            self._brackets.begin(parent)
             for leg, row in zip(new, rows, strict=True):
                 self._register(parent, leg, row)
             parent.legs_known = True
+            self._brackets.settle(client_order_id)
             self._forget(client_order_id)
             heard_of = [leg for leg in new if str(leg["id"]) in self._unheard]
             for leg in heard_of:
@@ -134,6 +139,7 @@ class Legs:
         """A leg's row, made or found. Requires holding the mutex."""
         tracked = Tracked(legs.named(row, parent), progress, FreeLane(), told=True)
         tracked.keeps_lane = False
+        self._brackets.add(tracked)
         if row.state in TERMINAL:
             self._registry.name(row.alpaca_order_id, row)
             self._registry.end(tracked, self._clock.monotonic())
@@ -144,11 +150,20 @@ class Legs:
         """A leg's open row found in the ledger at start. Nothing is reserved for it."""
         parent, progress = self._find_row(legs.parent_of(row)), self._standing(row)
         with self._mutex:
-            self.follow(row, progress, parent=parent)
             entry = self._registry.find(legs.parent_of(row))
-            # While its answer is not on record, not all of its legs may be.
-            if entry is not None and entry.progress.state not in UNCONFIRMED:
-                entry.legs_known = True
+            if entry is None and parent is not None:
+                entry = self._recorded(parent)
+            if entry is not None:
+                # While its answer is not on record, not all of its legs may be.
+                entry.legs_known |= entry.progress.state not in UNCONFIRMED
+                self._brackets.begin(entry)
+            self.follow(row, progress, parent=parent)
+            self._brackets.settle(row.client_order_id)
+
+    def _recorded(self, row: Intent) -> Tracked:
+        """An entry order that need not be followed any more."""
+        begun = self._brackets.find(row.client_order_id)
+        return begun.entry if begun else Tracked(row, self._standing(row), FreeLane(), told=True)
 
     def missed(self, order: Mapping[str, Any]) -> None:
         """News of an order nobody knew; should it turn out a leg of ours, it is asked for."""
@@ -186,6 +201,8 @@ class Legs:
     def _want(self, parent: Tracked, order_id: str) -> None:
         coid = parent.intent.client_order_id
         with self._mutex:
+            self._brackets.begin(parent)
+            self._brackets.settle(coid)
             if coid not in self._wanted and order_id:
                 self._wanted[coid] = _Wanted(order_id, self._clock.monotonic() + ASK_AFTER)
                 self._outcomes.put(Change(keep=((MARK + coid, order_id),)))
@@ -193,9 +210,13 @@ class Legs:
     def want_again(self, marks: Mapping[str, str]) -> None:
         """What the ledger had marked at start: keys and values of its small state."""
         now = self._clock.monotonic()
+        wanted = {key.removeprefix(MARK): order_id for key, order_id in marks.items()}
+        rows = [row for row in map(self._find_row, wanted) if row is not None]
         with self._mutex:
-            for key, order_id in marks.items():
-                self._wanted[key.removeprefix(MARK)] = _Wanted(order_id, now)
+            self._wanted |= {coid: _Wanted(order_id, now) for coid, order_id in wanted.items()}
+            for row in rows:
+                self._brackets.begin(self._recorded(row))
+                self._brackets.settle(row.client_order_id)
 
     def wanted(self) -> list[tuple[str, str]]:
         """(client_order_id, order id) of entry orders that are to be asked for by now."""
@@ -221,11 +242,40 @@ class Legs:
                 log.error("legs_not_found", extra={"client_order_id": client_order_id})
                 self._forget(client_order_id)
                 parent = self._registry.find(client_order_id)
-                if parent is not None:
-                    parent.legs_known = True
+                bracket = self._brackets.find(client_order_id)
+                for entry in (parent, bracket.entry if bracket else None):
+                    if entry is not None:
+                        entry.legs_known = True
+                self._brackets.settle(client_order_id)
                 return
             pause = min(ASK_LONGEST, ASK_AFTER * 2.0**one.asked)
             one.at = self._clock.monotonic() + pause
+
+    # --- what an exit asks --------------------------------------------------------------------
+
+    def holding(self, symbol: str) -> list[Tracked]:
+        """The open legs that hold shares of a ticker."""
+        with self._mutex:
+            found = self._brackets.holding(symbol)
+            return [leg for bracket in found for leg in bracket.open_legs]
+
+    def unnamed(self, symbol: str) -> list[tuple[str, str]]:
+        """(client_order_id, order id) of entry orders that filled, and whose legs nobody named."""
+        with self._mutex:
+            entries = [b.entry for b in self._brackets.holding(symbol)]
+            return [
+                (t.intent.client_order_id, t.progress.order_id)
+                for t in entries
+                if t.progress.order_id and not t.legs_known
+            ]
+
+    def told_none(self, client_order_id: str) -> None:
+        """The broker was asked for an exit and names no leg: better tried than never sold."""
+        with self._mutex:
+            bracket = self._brackets.find(client_order_id)
+            if bracket is not None:
+                bracket.has_none = True
+                self._brackets.settle(client_order_id)
 
     def _forget(self, client_order_id: str) -> None:
         """Requires holding the mutex. The rows were put before: they are durable first."""

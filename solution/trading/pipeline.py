@@ -10,14 +10,16 @@ import functools
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
 from typing import Protocol
 
 from solution import failpoints
-from solution.book.positions import Portfolio
+from solution.book.positions import Holdings, Portfolio
 from solution.clock import Clock
 from solution.domain.ports import Ledger, Outcomes
 from solution.domain.reasons import Reason
 from solution.domain.records import POISON_STARTS, EntryRef, Intent, entry_key
+from solution.domain.signal import SizeKind
 from solution.domain.stages import Stages
 from solution.errors import IdentityExists, LedgerError, Refused, SignalError
 from solution.rate_limiter import Slot
@@ -340,9 +342,20 @@ class Pipeline:
         signal, symbol = work.signal, work.asset.symbol
         held = self._portfolio.view(symbol)
         if signal.is_exit:
-            return saga.in_the_way(signal, symbol, held)
+            return saga.in_the_way(signal, symbol, held, self._wanted(work, view, held))
         lack, limit = self._composer.toward_target(work, view, held)
         return saga.against(signal, symbol, held, lack, limit) if lack else []
+
+    def _wanted(self, work: Work, view: View, held: Holdings) -> Decimal | None:
+        """Shares that an exit would trade if nothing was in its way; None: all, or not known."""
+        signal = work.signal
+        if signal.size_kind is SizeKind.QTY or not signal.size or not held.leg_qty:
+            return signal.size if signal.size_kind is SizeKind.QTY else None
+        try:
+            freed = self._portfolio.view_freed(work.asset.symbol, ())
+            return self._composer.decide(work, view, freed)[0].qty
+        except Refused:
+            return None  # it will be refused, with words, before anything is cancelled
 
     def _last_look(self, work: Work, intent: Intent) -> None:
         """Kill switch and trading state once more: they may have changed since the gates looked."""

@@ -16,7 +16,8 @@ def sell_held(request: Request) -> Plan:
     if held.available_qty <= 0:
         raise Refused(
             Reason.NOTHING_TO_SELL,
-            f"{max(held.qty, ZERO):f} {request.asset.symbol} held, none free to sell",
+            f"{max(held.qty, ZERO):f} {request.asset.symbol} held, none free to sell"
+            f"{held.told_legs}",
         )
     price = request.price(Side.SELL)
     if _waits_for_profit(request) and price <= held.avg_entry:
@@ -36,10 +37,11 @@ def _waits_for_profit(request: Request) -> bool:
 def cover(request: Request) -> Plan:
     """Buy back what is short and not being covered yet, or less where the signal says so."""
     held = request.holdings
-    coverable = -held.qty - held.pending_buy_qty
+    coverable = held.coverable_qty
     if coverable <= 0:
         raise Refused(
-            Reason.NOTHING_TO_COVER, f"no short {request.asset.symbol} is open and uncovered"
+            Reason.NOTHING_TO_COVER,
+            f"no short {request.asset.symbol} is open and uncovered{held.told_legs}",
         )
     return _reduce(request, Side.BUY, coverable, request.price(Side.BUY))
 
@@ -60,7 +62,8 @@ def _reduce(request: Request, side: Side, most: Decimal, price: Decimal) -> Plan
         raise Refused(
             Reason.SIZE_TOO_SMALL, f"the size for {request.asset.symbol} rounds down to no share"
         )
-    note = "limited to what is held" if most < asked else ""
+    told = request.holdings.told_legs
+    note = f"limited to what is {'free' if told else 'held'}{told}" if most < asked else ""
     if qty < min(asked, most):
         note = "" if request.asset.is_crypto else "rounded down to whole shares"
     return Plan(side=side, qty=qty, price=price, opens=False, stated=stated is not None, note=note)

@@ -80,7 +80,8 @@ def _target_down(request: Request, wanted: Decimal) -> Plan:
     qty = floored(request, min(wanted, held.available_qty))
     if qty <= 0:
         raise Refused(
-            Reason.NOTHING_TO_SELL, f"{held.qty:f} {request.asset.symbol} held, none free to sell"
+            Reason.NOTHING_TO_SELL,
+            f"{held.qty:f} {request.asset.symbol} held, none free to sell{held.told_legs}",
         )
     return Plan(side=Side.SELL, qty=qty, price=request.price(Side.SELL), opens=False, stated=True)
 
@@ -88,11 +89,12 @@ def _target_down(request: Request, wanted: Decimal) -> Plan:
 def _target_cover(request: Request, wanted: Decimal, target: Decimal) -> Plan:
     """Up to the short that no pending buy covers yet: crossing zero closes only."""
     held = request.holdings
-    qty = floored(request, min(wanted, -held.qty - held.pending_buy_qty))
+    qty = floored(request, min(wanted, held.coverable_qty))
     if qty <= 0:
         raise Refused(
             Reason.NOTHING_TO_COVER,
-            f"{held.qty:f} {request.asset.symbol} held short, being covered already",
+            f"{held.qty:f} {request.asset.symbol} held short, being covered already"
+            f"{held.told_legs}",
         )
     note = "TARGET_CLAMPED_AT_ZERO: crosses zero, closes only" if target > 0 else ""
     price = request.price(Side.BUY)

@@ -22,6 +22,7 @@ from solution.domain.ports import OrderUpdate, Outcomes
 from solution.domain.reasons import Reason
 from solution.domain.records import TERMINAL, Change, EntryRef, Intent, Note, State, Trade
 from solution.trading import outcomes
+from solution.trading.brackets import Brackets
 from solution.trading.legs import Legs
 from solution.trading.likeness import differs, is_older
 from solution.trading.merging import Effects, Merger
@@ -68,8 +69,10 @@ class OrderTracker(Verdicts):
         self.on_executed: Callable[[Intent], None] = lambda _intent: None
         """Told once of each order that is executed at least in part; likewise."""
         self._merger = Merger(self._registry, outcomes, portfolio, self.board, clock)
+        self._brackets = Brackets(portfolio)
         self.legs = Legs(
             self._registry,
+            self._brackets,
             self._mutex,
             outcomes,
             schedule,
@@ -340,6 +343,7 @@ class OrderTracker(Verdicts):
         with self._mutex:
             tracked = self._registry.find(client_order_id)
             effects = self._merger.amended(tracked, correction, source) if tracked else None
+            self._brackets.settle(client_order_id)
         if effects is not None:
             self._follow_up(effects)
 
@@ -412,9 +416,11 @@ class OrderTracker(Verdicts):
         with self._mutex:
             tracked = self._registry.on_their_way.get(client_order_id)
             if tracked is not None:
+                self._brackets.foresee(client_order_id, news)
                 effects = self._merger.on_its_way(tracked, news, source)
             elif (late := self._registry.ended.get(client_order_id)) and not late.foreign:
                 self._merger.late(late, news, source)
+            self._brackets.settle(client_order_id)
         if effects is not None:
             self._follow_up(effects)
         return effects is not None and effects.accepted

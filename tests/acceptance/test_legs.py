@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.helpers.service_process import KEY, ROOT, SECRET, World, world
 
 PATIENCE = 60.0
 TARGET, STOP = "take profit", "stop loss"
+EXITS = {"take_profit": "200", "stop_loss": "50"}
 
 
 @pytest.fixture
@@ -107,3 +109,28 @@ def test_legs_are_followed_through_a_crash(made: World) -> None:
     assert "fill (take profit)" in shown
     agreed = command(made, "reconcile")
     assert agreed.returncode == 0, agreed.stdout
+
+
+@pytest.mark.parametrize("after", [0.0, 1.0, 3.0])
+def test_an_exit_right_after_a_bracket_ends_flat(made: World, after: float) -> None:
+    """No account snapshot tells of the legs yet. What is free beside them is sold first."""
+    made.start()
+    entries = [made.publish("NVDA", qty="2"), made.publish("NVDA", "b", **EXITS, qty="5")]
+    made.await_ends(entries)
+    filled_at = time.monotonic()
+    partial = made.publish("NVDA", "s", qty="2")
+    made.await_ends([partial])
+    assert made.final(partial)["event"] == "fill"
+    legs = [o for o in made.orders() if o["order_class"] == "bracket" and o["side"] == "sell"]
+    assert {leg["status"] for leg in legs} == {"new"}
+    assert eventually(lambda: time.monotonic() - filled_at >= after)
+    rest = made.publish("NVDA", "s")
+    made.await_ends([rest])
+    assert made.final(rest)["event"] == "fill"
+    assert eventually(lambda: made.broker("positions") == [])
+    for role in (TARGET, STOP):
+        assert eventually(lambda r=role: state(made, "NVDA", r) is State.CANCELED), role
+    assert {o["status"] for o in made.orders() if o["id"] in {leg["id"] for leg in legs}} == {
+        "canceled"
+    }
+    made.check([*entries, partial, rest], orders=6)

@@ -447,6 +447,24 @@ def test_a_short_position_has_nothing_for_sale() -> None:
     assert of(book.nvda.qty, book.nvda.available_qty) == (Decimal(-10), ZERO)
 
 
+@pytest.mark.parametrize(("qty", "side"), [(10, Side.SELL), (-10, Side.BUY)])
+def test_legs_hold_what_a_decided_reduction_would_trade(qty: int, side: Side) -> None:
+    """A snapshot that shows the same shares held does not count them twice."""
+    portfolio, clock = Portfolio(ManualClock()), ManualClock()
+    free = qty * 6 // 10
+    account = Account("a", Decimal(1000), Decimal(1000), Decimal(2000))
+    positions = {"NVDA": position("NVDA", qty, free)}
+    portfolio.apply_snapshot(account, positions, clock.monotonic())
+    order = Reservation("x", "NVDA", side, Decimal(6), Decimal(0), opens=False)
+    portfolio.reserve("NVDA", promising(order))
+    portfolio.held_by_legs("NVDA", "one", Decimal(free - qty) * -1)
+    assert portfolio.covers("x")
+    portfolio.held_by_legs("NVDA", "two", Decimal(1 if qty > 0 else -1))
+    assert not portfolio.covers("x")
+    portfolio.held_by_legs("NVDA", "two", Decimal(0))
+    assert portfolio.covers("x")
+
+
 def test_a_released_order_gives_its_shares_back() -> None:
     """It provably never existed."""
     book = Book(NVDA=10)

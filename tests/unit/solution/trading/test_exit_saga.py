@@ -9,7 +9,8 @@ import pytest
 
 from solution.domain.records import State
 from solution.errors import OutcomeUnknown, Rejected
-from tests.helpers.trading import Rig, RigRules, accept
+from solution.ledger.sqlite import SqliteLedger
+from tests.helpers.trading import Rig, RigRules, accept, accept_then
 
 TAKE_PROFIT = {"order_type": "limit", "limit_price": "150", "time_in_force": "gtc", "qty": "10"}
 BUY_LOWER = {"order_type": "limit", "limit_price": "50", "time_in_force": "gtc", "qty": "2"}
@@ -21,9 +22,9 @@ def rig() -> Rig:
     return holding("10")
 
 
-def holding(qty: str, rules: RigRules | None = None) -> Rig:
+def holding(qty: str, rules: RigRules | None = None, *, ledger: SqliteLedger | None = None) -> Rig:
     """Like :func:`rig`, with another position or other settings."""
-    made = Rig(rules)
+    made = Rig(rules, ledger=ledger)
     made.snapshot(NVDA=qty)
     made.clock.advance(0.001)
 
@@ -553,3 +554,227 @@ def test_with_the_saga_off_a_target_leaves_resting_orders(rig: Rig) -> None:
     resting = rest(rig, "b", **ONE_LOWER)
     rig.send("", target_qty="5")
     assert rig.row(resting).state is State.OPEN
+
+
+# --- legs of brackets, before any snapshot tells of them ------------------------------------------
+
+BRACKET = {"qty": "10", "take_profit": "150", "stop_loss": "90"}
+EXITS = [
+    ("s", {}),
+    ("s", {"action": "sell_long"}),
+    ("", {"action": "liquidate"}),
+    ("", {"target_qty": "0"}),
+    ("", {"target_weight": "0"}),
+]
+
+
+def entered(rig: Rig, direction: str = "b", **fields: str) -> str:
+    """A bracket whose entry has filled just now; returns its client_order_id."""
+    sent = BRACKET | fields
+    return rig.coid_of(rig.send(direction, **sent), direction, **sent)
+
+
+def exits_of(rig: Rig, parent: str) -> list[str]:
+    """The order ids of its legs."""
+    return [rig.desk.orders[leg]["id"] for leg in rig.desk.legs[parent]]
+
+
+@pytest.mark.parametrize(("direction", "fields"), EXITS)
+def test_an_exit_right_after_a_bracket_cancels_its_legs(
+    direction: str, fields: dict[str, str]
+) -> None:
+    """They hold the shares at the broker, and the account was last read before they did."""
+    rig = holding("0")
+    parent = entered(rig)
+    entry = rig.send(direction, **fields)
+    assert rig.desk.cancels == exits_of(rig, parent)
+    assert all(rig.row(leg).state is State.CANCELED for leg in rig.desk.legs[parent])
+    assert rig.outcomes.told(entry)[-1] == "fill!"
+    assert (sold(rig)["side"], sold(rig)["qty"]) == ("sell", "10")
+    assert rig.desk.asked == []
+
+
+@pytest.mark.parametrize(
+    ("direction", "fields"), [("b", {"action": "buy_to_cover"}), ("", {"target_qty": "0"})]
+)
+def test_the_legs_of_a_short_are_cancelled_to_cover_it(
+    direction: str, fields: dict[str, str]
+) -> None:
+    """They would buy the same shares back."""
+    rig = holding("0")
+    short = {"action": "short_sell", "take_profit": "90", "stop_loss": "150"}
+    parent = entered(rig, "s", **short)
+    assert rig.portfolio.view("NVDA").coverable_qty == 0
+    rig.send(direction, **fields)
+    assert rig.desk.cancels == exits_of(rig, parent)
+    assert (sold(rig)["side"], sold(rig)["qty"]) == ("buy", "10")
+
+
+@pytest.mark.parametrize(("direction", "fields"), EXITS)
+def test_legs_that_no_answer_named_are_asked_for_first(
+    direction: str, fields: dict[str, str]
+) -> None:
+    """The order stream was faster than the answer. Its entry order is in no list of open ones."""
+    rig = holding("0")
+    rig.desk.answers_legs = False
+    parent = entered(rig)
+    order_id = rig.desk.orders[parent]["id"]
+    entry = rig.send(direction, **fields)
+    assert rig.desk.asked == [f"nested {order_id} EXIT"]
+    assert rig.desk.cancels == exits_of(rig, parent)
+    assert rig.outcomes.told(entry)[-1] == "fill!"
+    assert sold(rig)["qty"] == "10"
+
+
+def test_a_bracket_whose_answer_was_lost_is_cleared_away() -> None:
+    """A lookup tells that it is filled, and nothing of its legs."""
+    rig = holding("0")
+    rig.desk.script.append(accept_then(OutcomeUnknown("reset")))
+    parent = entered(rig)
+    rig.desk.fill(parent)
+    rig.advance(5)
+    assert rig.row(parent).state is State.FILLED
+    entry = rig.send("s")
+    assert rig.desk.cancels == exits_of(rig, parent)
+    assert rig.outcomes.told(entry)[-1] == "fill!"
+
+
+def test_a_bracket_that_filled_in_part_counts_with_what_it_filled() -> None:
+    """The rest of it is cancelled with it, and what it bought is sold."""
+    rig = holding("0")
+    rig.desk.script.append(accept("new"))
+    parent = entered(rig, order_type="limit", limit_price="100", time_in_force="day")
+    rig.desk.fill(parent, "100", "4")
+    rig.hear(rig.update(parent, "partial_fill", position_qty=Decimal(4)))
+    assert rig.portfolio.view("NVDA").leg_qty == 4
+    rig.send("s")
+    assert rig.desk.cancels == [rig.desk.orders[parent]["id"], *exits_of(rig, parent)]
+    assert sold(rig)["qty"] == "4"
+
+
+@pytest.mark.parametrize("fields", [{"qty": "7"}, {"notional": "700"}, {"weight": "0.007"}])
+def test_an_exit_of_what_is_free_beside_them_leaves_the_legs(
+    rig: Rig, fields: dict[str, str]
+) -> None:
+    """Ten were held before the bracket bought ten."""
+    entered(rig)
+    rig.desk.script.append(accept("new"))
+    entry = rig.send("s", **fields)
+    assert (rig.desk.cancels, rig.desk.asked) == ([], [])
+    assert rig.outcomes.told(entry) == ["submitted"]
+    assert Decimal(sold(rig)["qty"]) == 7
+
+
+def test_an_exit_of_more_than_is_free_beside_them_cancels_the_legs(rig: Rig) -> None:
+    """Eleven of twenty, of which a bracket holds ten."""
+    parent = entered(rig)
+    rig.send("s", qty="11")
+    assert rig.desk.cancels == exits_of(rig, parent)
+    assert sold(rig)["qty"] == "11"
+
+
+def test_an_exit_that_is_refused_for_its_size_leaves_the_legs(rig: Rig) -> None:
+    """It asks for less than a share."""
+    entered(rig)
+    entry = rig.send("s", weight="0.00001")
+    assert ending(rig, entry, "s", {"weight": "0.00001"})[0] == "SIZE_TOO_SMALL"
+    assert rig.desk.cancels == []
+
+
+def test_a_share_that_somebody_else_holds_is_looked_for_beside_the_legs(rig: Rig) -> None:
+    """A snapshot counts both as held; ours are known, so the broker is asked for the others."""
+    parent = entered(rig)
+    rig.clock.advance(1)
+    rig.portfolio.apply_snapshot(*held_by_another(rig, qty="20", available="4"))
+    rig.clock.advance(1)
+    rig.send("s", qty="8")
+    assert set(rig.desk.asked) == {"open EXIT"}
+    assert rig.desk.cancels == exits_of(rig, parent)
+
+
+def test_what_a_take_profit_sold_first_is_not_sold_again() -> None:
+    """Four went at the target; six are left, and its stop counts the same six."""
+    rig = holding("0")
+    parent = entered(rig)
+    take, _ = rig.desk.legs[parent]
+    rig.desk.fill(take, "150", "4")
+    rig.hear(rig.update(take, "partial_fill", position_qty=Decimal(6)))
+    assert rig.portfolio.view("NVDA").leg_qty == 6
+    rig.send("s")
+    assert rig.desk.cancels == exits_of(rig, parent)
+    assert sold(rig)["qty"] == "6"
+
+
+def test_with_the_saga_off_nothing_is_sized_on_what_legs_hold(rig: Rig) -> None:
+    """EXIT_CANCELS_RESTING=false: what is free beside them is sold, then nothing, with words."""
+    rig.pipeline._saga = None
+    entered(rig)
+    first, second = rig.send("s", qty="15"), rig.send("s")
+    assert sold(rig)["qty"] == "10"
+    assert ending(rig, first, "s", {"qty": "15"})[1].startswith("limited to what is free; legs of")
+    assert ending(rig, second, "s", {}) == (
+        "NOTHING_TO_SELL",
+        "10 NVDA held, none free to sell; legs of brackets hold 10",
+    )
+    assert rig.desk.cancels == []
+
+
+def test_a_broker_that_names_no_legs_does_not_keep_an_exit_from_being_tried() -> None:
+    """It was asked, and there are none as far as it says."""
+    rig = holding("0")
+    rig.desk.answers_legs = False
+    entered(rig)
+    rig.desk.legs.clear()
+    entry = rig.send("s")
+    assert rig.outcomes.told(entry)[-1] == "fill!"
+    assert rig.desk.cancels == []
+
+
+def test_a_broker_that_cannot_be_asked_for_legs_leaves_the_exit_with_words() -> None:
+    """Selling would be refused: the shares are held by orders that nobody can cancel yet."""
+    rig = holding("0")
+    rig.desk.answers_legs = False
+    entered(rig)
+    rig.desk.lookup_error = OutcomeUnknown("HTTP 504")
+    entry = rig.send("s")
+    assert ending(rig, entry, "s", {}) == (
+        "NOTHING_TO_SELL",
+        "10 NVDA held, none free to sell; legs of brackets hold 10",
+    )
+
+
+def test_a_ticker_without_brackets_costs_no_request(rig: Rig) -> None:
+    """Beside a bracket of another one."""
+    entered(rig, ticker="AAPL")
+    rig.send("s")
+    assert (rig.desk.asked, rig.desk.cancels) == ([], [])
+    assert (sold(rig)["symbol"], sold(rig)["qty"]) == ("NVDA", "10")
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_legs_are_cleared_away_after_a_restart(*, answered: bool) -> None:
+    """Known by their rows, or by the mark that they are still to be asked for."""
+    dead = holding("0")
+    dead.desk.answers_legs = answered
+    parent = entered(dead)
+    assert isinstance(dead.ledger, SqliteLedger)
+    rig = holding("10", ledger=dead.ledger)
+    rig.clock.advance(dead.clock.monotonic() - rig.clock.monotonic() + 1)
+    rig.desk.orders, rig.desk.legs = dead.desk.orders, dead.desk.legs
+    rig.recover()
+    assert rig.portfolio.view("NVDA").leg_qty == 10
+    entry = rig.send("s")
+    assert rig.desk.cancels == exits_of(rig, parent)
+    assert rig.outcomes.told(entry)[-1] == "fill!"
+    assert rig.portfolio.view("NVDA").leg_qty == 0
+
+
+def test_a_bracket_entered_after_an_exit_holds_its_own(rig: Rig) -> None:
+    """Nothing of the one before it is left."""
+    entered(rig)
+    rig.send("s")
+    rig.desk.cancels.clear()
+    parent = entered(rig)
+    assert rig.portfolio.view("NVDA").leg_qty == 10
+    rig.send("s")
+    assert rig.desk.cancels == exits_of(rig, parent)

@@ -225,6 +225,12 @@ def test_legs_that_never_show_are_given_up(
         assert rig.ledger.states(MARK) == {}
 
 
+def test_no_legs_of_an_order_that_is_not_waited_for(rig: Brackets) -> None:
+    """It was settled while an exit asked."""
+    rig.tracker.legs.told_none("nobody")
+    assert rig.portfolio.view("NVDA").leg_qty == 0
+
+
 def test_an_order_without_legs_is_not_asked_for(rig: Brackets) -> None:
     """Nor one of somebody else under our id, nor what a leg's own news may hold."""
     rig.send("b")
