@@ -67,6 +67,8 @@ class _Resuming:
     def all(self) -> None:
         """The rows first: while the file stands, nothing is sent by halves."""
         kept = resumed_at(self._line)
+        if not kept:
+            warn(f"a stop published before now may count again at a start: {self._line.trouble}")
         self._forget(lambda key: key.startswith((TRADING_STATE, KILL)) or key == BREAKER, kept)
         for line in filter(None, map(_lifted, sorted(self._gone.items()))):
             self._say(line)
@@ -185,7 +187,8 @@ class _Resuming:
     def _confirm(self, wanted: Callable[[Mapping[str, Any]], bool]) -> Snapshots | None:
         found = self._line.until(lambda shown: all(map(wanted, shown.values())), CONFIRM_WITHIN)
         if found is None:
-            self._wrong.append(f"cleared, and not confirmed by any instance: {self._line.trouble}")
+            cleared = "cleared, and " if self._gone else ""
+            self._wrong.append(f"{cleared}not confirmed by any instance: {self._line.trouble}")
         elif not found:
             warn(f"no instance of group {self._settings.redis.group} runs now")
         return found

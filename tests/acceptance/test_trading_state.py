@@ -24,6 +24,7 @@ from tests.helpers.service_process import GROUP, ROOT, World
 
 CHEAP = ("F", "T", "INTC")
 STREAM = "signalpaca:control:solution"
+KEY = "the-key-of-32-characters-or-more"
 RESTING = {"order_type": "limit", "limit_price": "1", "time_in_force": "day"}
 
 
@@ -440,21 +441,21 @@ def test_a_resume_beats_a_kill_that_nobody_has_read_yet(make_world: Callable[...
 
 def test_commands_are_signed_where_a_key_is_set(make_world: Callable[..., World]) -> None:
     """Not signed, signed wrongly, given twice: none of it is carried out, all of it is told."""
-    made = make_world(SYMBOLS="F", CONTROL_HMAC_KEY="the-key")
+    made = make_world(SYMBOLS="F", CONTROL_HMAC_KEY=KEY)
     made.start()
     give(made, Verb.KILL, "k0")
-    give(made, Verb.KILL, "k1", "another-key")
+    give(made, Verb.KILL, "k1", "another-key" * 3)
     entry = made.publish("F")
     made.await_ends([entry])
     assert made.final(entry)["event"] == "fill"
     told = [e for e in made.events() if e["event"] == "control_refused"]
     assert [e["message"] for e in told] == ["kill is not signed", "kill is signed wrongly"]
     assert {e["reason"] for e in told} == {"CONTROL_REFUSED"}
-    give(made, Verb.REDUCE_ONLY, "r1", "the-key", ticker="F")
+    give(made, Verb.REDUCE_ONLY, "r1", KEY, ticker="F")
     assert eventually(lambda: "F" in snapshot(made).get("reducing", {}))
-    given = give(made, Verb.RESUME, "u1", "the-key", ticker="F")
+    given = give(made, Verb.RESUME, "u1", KEY, ticker="F")
     assert eventually(lambda: snapshot(made).get("reducing") == {})
-    give(made, Verb.REDUCE_ONLY, "r2", "the-key", ticker="F")
+    give(made, Verb.REDUCE_ONLY, "r2", KEY, ticker="F")
     assert eventually(lambda: "F" in snapshot(made).get("reducing", {}))
     made.redis.xadd(STREAM, given)  # type: ignore[arg-type]
     assert eventually(lambda: "resume u1 was given before" in made.services[-1].text)
@@ -463,7 +464,7 @@ def test_commands_are_signed_where_a_key_is_set(make_world: Callable[..., World]
 
 def test_a_signed_resume_from_elsewhere(make_world: Callable[..., World], tmp_path: Path) -> None:
     """Everything is lifted, the file in the service's directory included."""
-    made = make_world(SYMBOLS="F", CONTROL_HMAC_KEY="the-key")
+    made = make_world(SYMBOLS="F", CONTROL_HMAC_KEY=KEY)
     made.start()
     assert beside(made).run("kill").returncode == 0
     result = elsewhere(made, tmp_path).run("resume")
@@ -475,9 +476,9 @@ def test_a_signed_resume_from_elsewhere(make_world: Callable[..., World], tmp_pa
 
 def test_a_flatten_by_stream_leaves_its_row(make_world: Callable[..., World]) -> None:
     """Signed, and once."""
-    made = make_world(SYMBOLS="F", CONTROL_HMAC_KEY="the-key")
+    made = make_world(SYMBOLS="F", CONTROL_HMAC_KEY=KEY)
     made.start()
-    give(made, Verb.FLATTEN, "f1", "the-key", ticker="F")
+    give(made, Verb.FLATTEN, "f1", KEY, ticker="F")
 
     def row() -> Any:
         with open_reader(made.env()["LEDGER_URL"]) as reader:
