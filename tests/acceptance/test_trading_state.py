@@ -462,6 +462,62 @@ def test_commands_are_signed_where_a_key_is_set(make_world: Callable[..., World]
     assert "F" in snapshot(made)["reducing"]
 
 
+@pytest.mark.parametrize("verb", [Verb.FLATTEN, Verb.RESUME])
+def test_a_copy_of_a_refused_command_does_not_act(
+    make_world: Callable[..., World], verb: Verb
+) -> None:
+    """Given while the service was down, refused at its start, copied then: it closes nothing."""
+    made = make_world(SYMBOLS="F", CONTROL_HMAC_KEY=KEY)
+    service = made.start()
+    made.await_ends([made.publish("F", qty="2")])
+    give(made, Verb.REDUCE_ONLY, "r1", KEY, ticker="F")
+    assert eventually(lambda: "F" in snapshot(made).get("reducing", {}))
+    assert service.stop() == 0
+    given = give(made, verb, "c1", KEY, ticker="F")
+    service = made.start()
+    assert eventually(lambda: f"{verb} was given before this instance started" in service.text)
+    made.redis.xadd(STREAM, given)  # type: ignore[arg-type]
+    assert eventually(lambda: f"{verb} c1 was given before" in service.text)
+    service.kill()
+    service = made.start()
+    made.redis.xadd(STREAM, given)  # type: ignore[arg-type]
+    assert eventually(lambda: f"{verb} c1 was given before" in service.text)
+    assert "F" in snapshot(made)["reducing"]
+    assert len(post_times(made)) == 1
+    with open_reader(made.env()["LEDGER_URL"]) as reader:
+        assert reader.get_state("flatten:c1") is None
+
+
+def test_a_kill_with_an_odd_id_acts_once(make_world: Callable[..., World]) -> None:
+    """A copy of it after the resume stops nothing."""
+    made = make_world(SYMBOLS="F", CONTROL_HMAC_KEY=KEY)
+    service = made.start()
+    given = give(made, Verb.KILL, "café", KEY)
+    assert eventually(lambda: snapshot(made).get("trading_state") == "HALTED")
+    assert beside(made).run("resume").returncode == 0
+    made.redis.xadd(STREAM, given)  # type: ignore[arg-type]
+    assert eventually(lambda: "was given before" in service.text)
+    entry = made.publish("F")
+    made.await_ends([entry])
+    assert made.final(entry)["event"] == "fill"
+
+
+def test_a_control_stream_without_ids_left_is_told(make_world: Callable[..., World]) -> None:
+    """In `status` and by `check`: no command would come through any more."""
+    made = make_world(SYMBOLS="F")
+    made.start()
+    made.redis.xadd(STREAM, {"command": "reduce-only"}, id=f"{2**64 - 1}-{2**64 - 1}")
+    assert eventually(lambda: "trouble" in snapshot(made).get("control", {}))
+    assert eventually(lambda: "nothing can be added" in snapshot(made)["control"]["trouble"])
+    operator = beside(made)
+    told = operator.run("status").stdout
+    assert "control stream: REDIS_ID_IN_FUTURE" in told
+    assert "REDIS_ID_IN_FUTURE since the start" in told
+    checked = operator.run("check")
+    assert checked.returncode == 1
+    assert "control stream" in checked.stderr
+
+
 def test_a_signed_resume_from_elsewhere(make_world: Callable[..., World], tmp_path: Path) -> None:
     """Everything is lifted, the file in the service's directory included."""
     made = make_world(SYMBOLS="F", CONTROL_HMAC_KEY=KEY)

@@ -77,6 +77,15 @@ def test_a_wrong_value_is_refused_in_one_line(name: str, text: str, allowed: str
     assert message.endswith(allowed)
 
 
+def test_a_short_key_of_commands_is_refused_and_not_shown() -> None:
+    """Whoever guesses it resumes and flattens; no words about somebody else's dashboard."""
+    message = refusal(CONTROL_HMAC_KEY="hunter2")
+    assert message.startswith("CONTROL_HMAC_KEY")
+    assert "fewer than 32 characters" in message
+    assert "hunter2" not in message
+    assert "Alpaca" not in message
+
+
 @pytest.mark.parametrize(
     ("name", "text", "reason"),
     [
