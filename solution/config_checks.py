@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 
+from solution import config_build as build
 from solution.config_groups import BrokerSettings
 from solution.config_option_info import OptionInfo
 from solution.config_options import OPTIONS, Options
@@ -170,10 +171,27 @@ def _wrong_addresses(options: Options, broker: BrokerSettings) -> str | None:
             "RATE_LIMIT_PER_MINUTE=0 (unlimited) is only for a trading URL on this machine, "
             f"not {broker.trading_url}"
         )
-    if options.executions_stream in options.streams:
+    return _wrong_streams(options)
+
+
+def _wrong_streams(options: Options) -> str | None:
+    """By the names that are used in the end: a dry run adds to two of them."""
+    executions, control = build.redis(options).executions_stream, build.control(options).stream
+    for stream in options.streams:
+        if stream in {options.executions_stream, executions}:
+            return (
+                f"STREAMS contains the EXECUTIONS_STREAM {stream!r}: the service would read its "
+                "own reports as signals"
+            )
+        if stream == control:
+            return (
+                f"STREAMS contains the CONTROL_STREAM {stream!r}: who may signal could stop "
+                "trading, and each command would be read as a signal"
+            )
+    if control == executions:
         return (
-            f"STREAMS contains the EXECUTIONS_STREAM {options.executions_stream!r}: the service "
-            "would read its own reports as signals"
+            f"CONTROL_STREAM and EXECUTIONS_STREAM are both {control!r}: the service would read "
+            "its own reports as commands"
         )
     return None
 

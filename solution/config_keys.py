@@ -1,4 +1,4 @@
-"""The keys that signals are signed with, as settings write them.
+"""The keys that signals and commands are signed with, as settings write them.
 
 ``kid:secret``, with what the key may do behind it, as in
 ``tv1:SECRET;symbols=NVDA|AAPL;max_notional=5000``. Messages count keys and quote nothing: what
@@ -103,6 +103,18 @@ def _parse_own_key(text: str) -> SigningKey | None:
     return _parse_key(text)
 
 
+def _parse_control_key(text: str) -> Secret:
+    if text and len(text) < SHORTEST_SECRET:
+        raise ValueError(f"it has fewer than {SHORTEST_SECRET} characters")
+    if not re.fullmatch(r"[!-~]*", text):
+        raise ValueError("it holds a space or a character that is not printable ASCII")
+    return Secret(text)
+
+
+CONTROL_KEY = Rule(
+    _parse_control_key,
+    "at least 32 printable ASCII characters without spaces, such as `openssl rand -hex 32` gives",
+)
 SIGNING_KEYS = Rule(
     _parse_keys,
     "kid:secret, separated by commas or lines, each secret of at least 32 characters, with limits "

@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic_settings import BaseSettings
 
 from solution import config_values as rule
-from solution.config_keys import SIGNING_KEY, SIGNING_KEYS, SigningKey
+from solution.config_keys import CONTROL_KEY, SIGNING_KEY, SIGNING_KEYS, SigningKey
 from solution.config_option_info import NAME, option
 from solution.security import Secret
 
@@ -115,7 +115,7 @@ class SafetyOptions(BaseSettings):
         "Stream of commands to the running service. A dry run adds `-dry-run`.",
         shown_default="`signalpaca:control:{CONSUMER_GROUP}`",
     )
-    control_hmac_key: Annotated[Secret, rule.CREDENTIAL] = option(
+    control_hmac_key: Annotated[Secret, CONTROL_KEY] = option(
         "",
         "Trading state",
         "Key that commands on that stream are signed with. Without one it takes only those that "

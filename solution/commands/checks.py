@@ -19,8 +19,10 @@ from solution.commands.common import clean, redis_trouble
 from solution.commands.results import Level, Result
 from solution.config import Settings
 from solution.domain import crypto
+from solution.domain.records import entry_key
 from solution.errors import BrokerError, ConfigError, LedgerError, NotFound
 from solution.feeds.price_poller import quotes_from_snapshots
+from solution.feeds.stream_watch import ahead_of_clock
 from solution.feeds.trade_stream import TradeStream
 from solution.feeds.trade_updates import TradeUpdates
 from solution.ledger import files, open_reader
@@ -36,6 +38,7 @@ SKEW_FAILS = 5.0
 """Seconds; a signal more than 5 s in the future is refused."""
 ASKED_ONE_BY_ONE = 20
 """Tickers; more are looked for in the whole list, which costs one request."""
+RENAME = "rename or delete that key"
 OLDEST_REDIS = (6, 2)
 """XTRIM MINID and open ranges of XPENDING."""
 
@@ -161,6 +164,7 @@ def check_redis(settings: Settings, clock: Clock) -> Iterator[Result]:
             yield _durability(info)
             yield _redis_clock(client, clock)
             yield from _streams(client, settings)
+            yield _control_stream(client, settings)
             running = sorted(read_all(client, settings.redis.group))
             shown = ", ".join(running) or "none runs now"
             yield Result("instances", Level.INFO, shown)
@@ -225,12 +229,36 @@ def _streams(client: "redis.Redis", settings: Settings) -> Iterator[Result]:
             continue
         try:
             groups: Any = client.xinfo_groups(stream)
+            trouble = _ahead(client, stream)
         except redis.ResponseError as e:
             yield Result(name, Level.FAILED, str(e))
+            continue
+        if trouble:
+            yield Result(name, Level.FAILED, f"{trouble}; its signals are refused: {RENAME}")
             continue
         ours = next((g for g in groups if g["name"] == group.encode()), None)
         waiting = "no group yet" if ours is None else f"{ours['pending']} pending in group {group}"
         yield Result(name, Level.OK, f"{client.xlen(stream)} entries, {waiting}")
+
+
+def _control_stream(client: "redis.Redis", settings: Settings) -> Result:
+    """Whether a command would come through."""
+    stream = settings.control.stream
+    try:
+        trouble = _ahead(client, stream) if client.exists(stream) else ""
+    except redis.ResponseError as e:
+        return Result("control stream", Level.FAILED, f"{stream}: {e}")
+    if trouble:
+        return Result("control stream", Level.FAILED, f"{stream}: {trouble}: {RENAME}")
+    return Result("control stream", Level.OK, stream)
+
+
+def _ahead(client: "redis.Redis", stream: str) -> str:
+    """What is wrong with where a stream ends, by Redis's clock."""
+    info: Any = client.xinfo_stream(stream)
+    seconds, micros = client.time()
+    now_ms = int(seconds) * 1000 + int(micros) // 1000
+    return ahead_of_clock(entry_key(info["last-generated-id"].decode()), now_ms)
 
 
 # --- the broker ---------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from solution.commands.common import (
     FAILED,
     Failed,
     Seconds,
+    WrongUsage,
     echo_json,
     json_option,
     settings_of,
@@ -38,9 +39,11 @@ from solution.ledger import open_reader
 from solution.trading.states import OPERATOR, Lasting, written
 from solution.ui.terminal import part
 
-STAYS = "no new orders are sent; orders that rest at the broker are NOT cancelled"
-CANCELS = "no new orders are sent; open orders are cancelled"
-CLOSES = "no new orders are sent; open orders are cancelled, then positions are closed"
+# Said before anybody has confirmed it: what the file does, and what is asked for.
+STOPS = "a service that looks at it sends no new orders"
+STAYS = "orders that rest at the broker are NOT cancelled"
+CANCELS = "asked for: cancel open orders"
+CLOSES = "asked for: cancel open orders, then close positions"
 LOOK_EVERY = 0.1
 
 
@@ -109,7 +112,12 @@ class _Killing:
         if self._created is None and not self._told.given:
             raise Failed("nothing was stopped: none of the ways above worked")
         instances = self._confirm()
-        self._follow(instances)
+        try:
+            self._follow(instances)
+        except WrongUsage:
+            for text in self._wrong:
+                warn(text)
+            raise
         if self._as_json:
             echo_json(self._report(instances))
         for text in self._wrong:
@@ -130,12 +138,18 @@ class _Killing:
             warn(error.message)
             self._say(effect)
             return
-        self._say(f"{'created' if self._created else 'it was on already:'} {path}: {effect}")
+        was = "created" if self._created else "it was on already:"
+        self._say(f"{was} {path}: {STOPS}; {effect}")
 
     def _confirm(self) -> dict[str, str | None]:
         """Each running instance's reason not to send, once all have one or time is up."""
         found = self._line.until(lambda shown: all(map(refusal_of, shown.values())), CONFIRM_WITHIN)
         self._told.snapshots = found
+        if not self._told.given and not any(map(refusal_of, (found or {}).values())):
+            self._wrong.append(
+                f"ONLY THE FILE {self._settings.gates.kill_switch_file} WAS WRITTEN, and no "
+                "instance confirms it: a service that does not look at this file goes on trading"
+            )
         if found is None:
             self._wrong.append(f"not confirmed by any instance: {self._line.trouble}")
             return {}

@@ -16,7 +16,7 @@ from typing import Any
 import click
 import redis
 
-from solution.clock import Deadline
+from solution.clock import Deadline, SystemClock
 from solution.commands.common import clean, redis_trouble
 from solution.config import Settings
 from solution.domain import control
@@ -92,21 +92,28 @@ class Line:
     def now_ms(self) -> int | None:
         """Redis's clock."""
         with self._guarded():
-            seconds, micros = self._client.time()
-            return int(seconds) * 1000 + int(micros) // 1000
+            return self._time_ms()
         return None
 
     def publish(self, command: Command) -> bool:
         """Give the command on the control stream; whether Redis took it."""
         stream, key = self._settings.control.stream, self._settings.control.key.reveal()
-        now_ms = self.now_ms()
-        if now_ms is None:
-            return False
-        fields = control.entry(stream, command, key, now_ms)
         with self._guarded():
+            fields = control.entry(stream, command, key, self._stamp_ms())
             self._client.xadd(stream, fields, maxlen=STREAM_KEEPS, approximate=True)
             return True
         return False
+
+    def _stamp_ms(self) -> int:
+        """Redis's clock; this machine's where a user may publish and not ask for the time."""
+        try:
+            return self._time_ms()
+        except redis.ResponseError:
+            return SystemClock().epoch_ms()
+
+    def _time_ms(self) -> int:
+        seconds, micros = self._client.time()
+        return int(seconds) * 1000 + int(micros) // 1000
 
     def snapshots(self) -> Snapshots | None:
         """Of every running instance, by its name."""

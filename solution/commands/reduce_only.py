@@ -54,7 +54,7 @@ def reduce_only(overrides: Mapping[str, str], *, ticker: str | None, as_json: bo
             raise Failed("nothing was restricted: none of the ways above worked")
         if not as_json:
             what = command.ticker or "all tickers"
-            click.echo(f"{what}: only orders that shrink a position are sent")
+            click.echo(f"{what}: asked for: only orders that shrink a position")
         found = line.until(lambda shown: not _wrong(shown, command), CONFIRM_WITHIN)
         _conclude(settings, line, command, found, told.ways(), as_json=as_json)
 

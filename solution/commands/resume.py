@@ -67,6 +67,7 @@ class _Resuming:
     def all(self) -> None:
         """The rows first: while the file stands, nothing is sent by halves."""
         kept = resumed_at(self._line)
+        no_clock = self._line.trouble
         self._forget(lambda key: key.startswith((TRADING_STATE, KILL)) or key == BREAKER, kept)
         for line in filter(None, map(_lifted, sorted(self._gone.items()))):
             self._say(line)
@@ -74,6 +75,8 @@ class _Resuming:
         if self._settings.gates.kill_switch:
             self._wrong.append("KILL_SWITCH is set: unset it and restart; resume cannot undo it")
         found = self._confirm(lambda one: restriction_of(one) is None)
+        if not kept and found is not None:
+            warn(f"a stop published before now may count again at a start: {no_clock}")
         said = {name: restriction_of(one) for name, one in (found or {}).items()}
         for name, state in said.items():
             self._say(f"{name}: {state or 'sends orders'}")
@@ -185,7 +188,8 @@ class _Resuming:
     def _confirm(self, wanted: Callable[[Mapping[str, Any]], bool]) -> Snapshots | None:
         found = self._line.until(lambda shown: all(map(wanted, shown.values())), CONFIRM_WITHIN)
         if found is None:
-            self._wrong.append(f"cleared, and not confirmed by any instance: {self._line.trouble}")
+            cleared = "cleared, and " if self._gone else ""
+            self._wrong.append(f"{cleared}not confirmed by any instance: {self._line.trouble}")
         elif not found:
             warn(f"no instance of group {self._settings.redis.group} runs now")
         return found

@@ -52,7 +52,13 @@ STOPS = frozenset({Verb.KILL, Verb.REDUCE_ONLY})
 
 
 class ControlError(Exception):
-    """A command that is not carried out; the text is one sentence."""
+    """A command that is not carried out; the text is one sentence.
+
+    Attributes:
+        command: what was refused although its signature is right: a copy must not act later.
+    """
+
+    command: "Command | None" = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +66,8 @@ class Command:
     """One command.
 
     Args:
-        at_ms: when Redis took it, by its clock.
+        at_ms: when Redis took it, by its clock; a copy of the entry has another.
+        stated_ms: its ``ts``, which a copy of a signed entry keeps; ``at_ms`` without one.
         odd: what was wrong about a kill that counts all the same.
     """
 
@@ -71,12 +78,18 @@ class Command:
     close_positions: bool = False
     by: str = ""
     at_ms: int = 0
+    stated_ms: int = 0
     odd: tuple[str, ...] = ()
 
     @property
     def stops(self) -> bool:
         """Whether it only ever allows less."""
         return self.verb in STOPS
+
+    @property
+    def given_ms(self) -> int:
+        """The older of both times."""
+        return min(self.at_ms, self.stated_ms)
 
 
 def canonical(stream: str, fields: Mapping[str, str]) -> bytes:
@@ -125,22 +138,38 @@ def parse(
     except ValueError:
         raise ControlError(f"there is no command {_short(said)}") from None
     _check_signature(stream, fields, key, verb)
-    odd = _oddities(fields)
-    if odd and verb is not Verb.KILL:
-        raise ControlError(odd[0])
+    command = _command(verb, entry_id, fields)
+    try:
+        if command.odd and verb is not Verb.KILL:
+            raise ControlError(command.odd[0])
+        _check_age(command, now_ms, stated="ts" in fields)
+    except ControlError as error:
+        error.command = command if key else None
+        raise
+    return command
+
+
+def _command(verb: Verb, entry_id: str, fields: Mapping[str, str]) -> Command:
     at_ms = entry_key(entry_id)[0]
-    _check_age(verb, fields, at_ms, now_ms)
-    name = fields.get("id", "")
+    stated = fields.get("ts", "")
     return Command(
         verb=verb,
-        id=name if name and _TEXT.fullmatch(name) else entry_id,
+        id=_id_of(fields.get("id", "")) or entry_id,
         ticker="" if verb is Verb.KILL else fields.get("ticker", "").upper(),
         cancel_orders=_FLAGS.get(fields.get("cancel_orders", "").lower(), False),
         close_positions=_FLAGS.get(fields.get("close_positions", "").lower(), False),
         by=_short(fields.get("by", "") or "the control stream").strip("'"),
         at_ms=at_ms,
-        odd=tuple(odd),
+        stated_ms=int(stated) if _MS.fullmatch(stated) else at_ms,
+        odd=tuple(_oddities(fields)),
     )
+
+
+def _id_of(name: str) -> str:
+    """As it is known by: one that is too long or not ASCII still has to be known again."""
+    if _TEXT.fullmatch(name):
+        return name
+    return f"sha256-{hashlib.sha256(name.encode()).hexdigest()}"
 
 
 def _decoded(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
@@ -186,19 +215,18 @@ def _oddities(fields: Mapping[str, str]) -> list[str]:
     return found
 
 
-def _check_age(verb: Verb, fields: Mapping[str, str], at_ms: int, now_ms: int) -> None:
+def _check_age(command: Command, now_ms: int, *, stated: bool) -> None:
     """By the older of ``ts`` and the entry's id.
 
     A stream whose last id somebody pushed into the future goes on from there: what stops trading is
     judged by its ``ts`` alone then, or not at all.
     """
-    stated = fields.get("ts", "")
-    given_ms = int(stated) if _MS.fullmatch(stated) else at_ms
-    oldest, newest = min(at_ms, given_ms), max(at_ms, given_ms)
+    verb, oldest = command.verb, command.given_ms
+    newest = max(command.at_ms, command.stated_ms)
     limit, ahead = MAX_AGE_MS, AHEAD_MS
-    if verb in STOPS:
+    if command.stops:
         limit = ahead = STOP_MAX_AGE_MS
-        newest = given_ms if stated else now_ms
+        newest = command.stated_ms if stated else now_ms
     if now_ms - oldest > limit:
         age = (now_ms - oldest) / 1000
         raise ControlError(f"{verb} is {age:.0f} s old, more than {limit / 1000:.0f} s")

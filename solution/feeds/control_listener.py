@@ -7,6 +7,7 @@ while nobody listened is found at the next start, as far back as a command may b
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -17,8 +18,10 @@ from solution import failpoints
 from solution.clock import Clock
 from solution.domain import control
 from solution.domain.control import Command, ControlError
+from solution.domain.reasons import RedisFault
 from solution.domain.records import entry_key
 from solution.errors import LedgerError
+from solution.feeds.stream_watch import ahead_of_clock
 from solution.redis_client import describe
 from solution.runtime.service import Service
 
@@ -28,6 +31,8 @@ BLOCK_MS = 500
 """A stop waits for no longer; a command is seen at once."""
 AFTER_ERROR = 0.25
 AT_ONCE = 100
+LOOK_EVERY = 1.0
+"""Seconds between two looks at where the stream ends."""
 IDS_KEPT = 1_000
 REPORT_EVERY = 60.0
 """Seconds between two reports of the same words: whoever may write there may write a lot."""
@@ -69,14 +74,15 @@ class Seen:
         except (ValueError, TypeError, AttributeError):
             log.error("control_memory_lost", extra={"detail": text})  # noqa: TRY400 - not a bug
 
-    def keep(self, entry_id: str, command_id: str, now_ms: int) -> None:
-        """Durable on return.
+    def keep(self, entry_id: str, command: Command, now_ms: int) -> None:
+        """Durable on return; until no copy of it can be young enough any more.
 
         Raises:
             LedgerError: it is not kept.
         """
         since = now_ms - 2 * control.STOP_MAX_AGE_MS
-        ids = {name: ms for name, ms in self.ids.items() if ms >= since} | {command_id: now_ms}
+        ids = {name: ms for name, ms in self.ids.items() if ms >= since}
+        ids[command.id] = max(now_ms, command.stated_ms)
         while len(ids) > IDS_KEPT:
             del ids[next(iter(ids))]
         last = max(self.last, entry_id, key=entry_key)
@@ -119,6 +125,9 @@ class ControlListener(Service):
         self._position = ""
         self._since_ms = 0
         self._reported: dict[str, float] = {}
+        self._looked: float | None = None
+        self._ahead = ""
+        self.alerts: Counter[RedisFault] = Counter()
         self.handled = self.refusals = 0
         self.trouble = "not connected"
 
@@ -127,7 +136,7 @@ class ControlListener(Service):
         return {
             "stream": self._stream,
             "connected": not self.trouble,
-            "trouble": self.trouble,
+            "trouble": self.trouble or self._ahead,
             "signed": bool(self._secret),
             "handled": self.handled,
             "refused": self.refusals,
@@ -140,6 +149,7 @@ class ControlListener(Service):
             found = self._client.xread({self._stream: self._position}, AT_ONCE, BLOCK_MS)
             entries = found[0][1] if found else ()
             now_ms = self._now_ms()
+            self._judge_end(now_ms)
             if not entries:
                 self._stay_in_place(now_ms)
             for entry_id, fields in entries:
@@ -180,20 +190,31 @@ class ControlListener(Service):
         except redis.ResponseError:
             return (0, 0)  # there is no such stream yet
 
+    def _judge_end(self, now_ms: int) -> None:
+        """Told once: in the future no `resume` is taken; at the last id nothing can be added."""
+        now = self._clock.monotonic()
+        if self._looked is not None and now - self._looked < LOOK_EVERY:
+            return
+        self._looked = now
+        before, found = self._ahead, ahead_of_clock(self._end(), now_ms)
+        self._ahead = f"{RedisFault.ID_IN_FUTURE}: {found}" if found else ""
+        if found and not before:
+            self.alerts[RedisFault.ID_IN_FUTURE] += 1
+            extra = {"stream": self._stream, "reason": str(RedisFault.ID_IN_FUTURE)}
+            log.error("stream_id_in_future", extra={**extra, "detail": found})
+
     def _now_ms(self) -> int:
         seconds, micros = self._client.time()
         return int(seconds) * 1000 + int(micros) // 1000
 
     def _handle(self, entry_id: str, raw: Fields, now_ms: int) -> None:
+        command: Command | None = None
         try:
             command = control.parse(self._stream, entry_id, raw, self._secret, now_ms)
-            if command.id in self._seen.ids:
-                raise ControlError(f"{command.verb} {command.id} was given before")
-            if not command.stops and command.at_ms < self._since_ms:
-                # Much may have happened while nobody listened; a stop counts whatever happened.
-                raise ControlError(f"{command.verb} was given before this instance started")
+            self._check(command)
             self._do(entry_id, command, now_ms)
         except ControlError as error:
+            self._forbid(entry_id, command or error.command, now_ms)
             self._report(entry_id, str(error))
         except (LedgerError, redis.RedisError):
             raise
@@ -201,6 +222,19 @@ class ControlListener(Service):
             log.exception("control_command_failed", extra={"entry_id": entry_id})
             self._report(entry_id, f"it failed: {type(error).__name__}: {error}")
         self._position = entry_id
+
+    def _check(self, command: Command) -> None:
+        if command.id in self._seen.ids:
+            raise ControlError(f"{command.verb} {command.id} was given before")
+        if not command.stops and command.given_ms < self._since_ms:
+            # Much may have happened while nobody listened; a stop counts whatever happened.
+            # By its ts as well: a copy made after the start has a new entry id.
+            raise ControlError(f"{command.verb} was given before this instance started")
+
+    def _forbid(self, entry_id: str, refused: Command | None, now_ms: int) -> None:
+        """What was signed and refused never acts, whenever somebody copies its entry."""
+        if self._secret and refused is not None and refused.id not in self._seen.ids:
+            self._seen.keep(entry_id, refused, now_ms)
 
     def _do(self, entry_id: str, command: Command, now_ms: int) -> None:
         for words in command.odd:
@@ -210,13 +244,13 @@ class ControlListener(Service):
             extra={"detail": f"{command.verb} {command.ticker}".strip(), "by": command.by},
         )
         if not command.stops:
-            self._seen.keep(entry_id, command.id, now_ms)
+            self._seen.keep(entry_id, command, now_ms)
             failpoints.hit("control.remembered")
             self._once(command)
         else:
             self._carry_out(command)
             failpoints.hit("control.carried_out")
-            self._seen.keep(entry_id, command.id, now_ms)
+            self._seen.keep(entry_id, command, now_ms)
         self.handled += 1
 
     def _once(self, command: Command) -> None:

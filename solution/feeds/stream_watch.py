@@ -16,6 +16,16 @@ LAST_MS = 2**64 - 1
 """The last milliseconds that an entry id can have: behind it nothing can be added."""
 
 
+def ahead_of_clock(last: EntryKey, now_ms: int) -> str:
+    """What is wrong where a stream's last id lies in the future of Redis's clock, or ""."""
+    ahead_ms = last[0] - now_ms
+    if ahead_ms <= FUTURE_MS:
+        return ""
+    if last[0] == LAST_MS:
+        return "its last id is the last there is: nothing can be added any more"
+    return f"its last id is {ahead_ms / 1000:.0f} s ahead of Redis's clock"
+
+
 class StreamWatch:
     """Judges the tails of streams, once per finding; for one thread.
 
@@ -143,14 +153,11 @@ class StreamWatch:
         self.alert("stream_entries_lost", RedisFault.UNREAD_LOST, stream, detail)
 
     def _judge_clock(self, stream: str, tail: Tail, now_ms: int) -> None:
-        ahead_ms = tail.last_generated[0] - now_ms
-        if ahead_ms <= FUTURE_MS:
+        detail = ahead_of_clock(tail.last_generated, now_ms)
+        if not detail:
             self._in_future.discard(stream)
         elif stream not in self._in_future:
             self._in_future.add(stream)
-            detail = f"its last id is {ahead_ms / 1000:.0f} s ahead of Redis's clock"
-            if tail.last_generated[0] == LAST_MS:
-                detail = "its last id is the last there is: nothing can be added any more"
             self.alert("stream_id_in_future", RedisFault.ID_IN_FUTURE, stream, detail)
 
     def alert(self, event: str, fault: RedisFault, stream: str, detail: str) -> None:

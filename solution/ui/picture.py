@@ -2,6 +2,7 @@
 
 import os
 import socket
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,7 +115,7 @@ def picture(parts: Parts) -> Mapping[str, Any]:
         "redis": {
             "connected": parts.listener.connected,
             "trouble": parts.listener.trouble or parts.publisher.trouble,
-            "alerts": {str(code): times for code, times in dict(parts.listener.alerts).items()},
+            "alerts": _alerts(parts),
             "unpublished": parts.publisher.pending,
             "uncommitted": parts.writer.pending,
         },
@@ -127,6 +128,12 @@ def picture(parts: Parts) -> Mapping[str, Any]:
         "broker_requests": parts.wrapper.requests,
         "threads": {s.name: s.alive for s in parts.services},
     }
+
+
+def _alerts(parts: Parts) -> dict[str, int]:
+    """Of signal streams and of the control stream."""
+    found = Counter(parts.listener.alerts) + Counter(parts.control.alerts)
+    return {str(code): times for code, times in found.items()}
 
 
 def _positions(parts: Parts) -> list[dict[str, Any]]:

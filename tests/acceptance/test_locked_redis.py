@@ -4,13 +4,16 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
 
 from paper_exchange.testing import running
+from solution.ui.snapshot import read_all
 from tests.helpers.clocks import eventually
 from tests.helpers.listening import VERSIONS, server_of
 from tests.helpers.redis_acl import PASSWORD, as_user, users_file
@@ -124,6 +127,80 @@ def test_commands_of_the_service_and_of_who_watches(locked: World) -> None:
     told = json.loads(command(made, "why", "F", "--json").stdout or "{}")
     assert told
     assert service.stop() == 0
+
+
+@pytest.fixture
+def operator(locked: World, tmp_path: Path) -> dict[str, str]:
+    """Settings of an operator on another machine: its own user, no ledger, no directory."""
+    url = as_user(f"redis://127.0.0.1:{locked.redis_server.port}/0", "operator")
+    switch = str(tmp_path / "stop")
+    ledger = f"sqlite:///{tmp_path}/none.db"
+    return {"REDIS_URL": url, "LEDGER_URL": ledger, "KILL_SWITCH_FILE": switch}
+
+
+KEY = "0123456789abcdef0123456789abcdef"
+
+
+def test_the_operators_user_stops_and_resumes(locked: World, operator: dict[str, str]) -> None:
+    """All three commands, from another machine: the running service confirms each."""
+    made = locked
+    made.settings["CONTROL_HMAC_KEY"] = KEY
+    try:
+        service = made.start()
+        steps = (
+            ("kill", "HALTED: operator: killed by"),
+            ("resume", "sends orders"),
+            ("reduce-only", "REDUCING: operator_reducing"),
+            ("resume", "sends orders"),
+        )
+        for name, words in steps:
+            done = command(made, name, **operator, CONTROL_HMAC_KEY=KEY)
+            assert done.returncode == 0, done.stdout + done.stderr
+            assert words in done.stdout
+            assert "NOPERM" not in done.stdout + done.stderr
+        assert service.stop() == 0
+    finally:
+        del made.settings["CONTROL_HMAC_KEY"]
+
+
+def test_an_operator_who_may_only_publish_still_stops_trading(
+    locked: World, operator: dict[str, str]
+) -> None:
+    """No clock and no status for it: the command is published, and said not to be confirmed."""
+    made = locked
+    made.redis.execute_command("ACL", "SETUSER", "operator", "-time", "-scan", "-get")
+    try:
+        service = made.start()
+        for name, state in (("kill", "HALTED"), ("reduce-only", "HALTED")):
+            done = command(made, name, **operator)
+            assert done.returncode == 1
+            assert "not confirmed by any instance" in done.stderr
+            assert "ONLY THE FILE" not in done.stderr
+            assert eventually(lambda state=state: state_of(made) == state)  # type: ignore[misc]
+        assert {"operator", "operator_reducing"} <= set(restrictions(made))
+        assert command(made, "resume").returncode == 0
+        made.redis.execute_command("ACL", "SETUSER", "operator", "-xadd")
+        done = command(made, "kill", **operator)
+        assert done.returncode == 1
+        assert "ONLY THE FILE" in done.stderr
+        assert "no new orders are sent" not in done.stdout
+        assert service.stop() == 0
+    finally:
+        given = ("+time", "+scan", "+get", "+xadd")
+        made.redis.execute_command("ACL", "SETUSER", "operator", *given)
+
+
+def shown(made: World) -> Mapping[str, Any]:
+    """The one running instance's snapshot."""
+    return next(iter(read_all(made.redis, "solution").values()), {})
+
+
+def state_of(made: World) -> str:
+    return str(shown(made).get("trading_state"))
+
+
+def restrictions(made: World) -> Mapping[str, Any]:
+    return dict(shown(made).get("restrictions", {}))
 
 
 def alerts(made: World) -> dict[str, int]:

@@ -24,6 +24,7 @@ from tests.helpers.service_process import GROUP, ROOT, World
 
 CHEAP = ("F", "T", "INTC")
 STREAM = "signalpaca:control:solution"
+KEY = "the-key-of-32-characters-or-more"
 RESTING = {"order_type": "limit", "limit_price": "1", "time_in_force": "day"}
 
 
@@ -440,30 +441,86 @@ def test_a_resume_beats_a_kill_that_nobody_has_read_yet(make_world: Callable[...
 
 def test_commands_are_signed_where_a_key_is_set(make_world: Callable[..., World]) -> None:
     """Not signed, signed wrongly, given twice: none of it is carried out, all of it is told."""
-    made = make_world(SYMBOLS="F", CONTROL_HMAC_KEY="the-key")
+    made = make_world(SYMBOLS="F", CONTROL_HMAC_KEY=KEY)
     made.start()
     give(made, Verb.KILL, "k0")
-    give(made, Verb.KILL, "k1", "another-key")
+    give(made, Verb.KILL, "k1", "another-key" * 3)
     entry = made.publish("F")
     made.await_ends([entry])
     assert made.final(entry)["event"] == "fill"
     told = [e for e in made.events() if e["event"] == "control_refused"]
     assert [e["message"] for e in told] == ["kill is not signed", "kill is signed wrongly"]
     assert {e["reason"] for e in told} == {"CONTROL_REFUSED"}
-    give(made, Verb.REDUCE_ONLY, "r1", "the-key", ticker="F")
+    give(made, Verb.REDUCE_ONLY, "r1", KEY, ticker="F")
     assert eventually(lambda: "F" in snapshot(made).get("reducing", {}))
-    given = give(made, Verb.RESUME, "u1", "the-key", ticker="F")
+    given = give(made, Verb.RESUME, "u1", KEY, ticker="F")
     assert eventually(lambda: snapshot(made).get("reducing") == {})
-    give(made, Verb.REDUCE_ONLY, "r2", "the-key", ticker="F")
+    give(made, Verb.REDUCE_ONLY, "r2", KEY, ticker="F")
     assert eventually(lambda: "F" in snapshot(made).get("reducing", {}))
     made.redis.xadd(STREAM, given)  # type: ignore[arg-type]
     assert eventually(lambda: "resume u1 was given before" in made.services[-1].text)
     assert "F" in snapshot(made)["reducing"]
 
 
+@pytest.mark.parametrize("verb", [Verb.FLATTEN, Verb.RESUME])
+def test_a_copy_of_a_refused_command_does_not_act(
+    make_world: Callable[..., World], verb: Verb
+) -> None:
+    """Given while the service was down, refused at its start, copied then: it closes nothing."""
+    made = make_world(SYMBOLS="F", CONTROL_HMAC_KEY=KEY)
+    service = made.start()
+    made.await_ends([made.publish("F", qty="2")])
+    give(made, Verb.REDUCE_ONLY, "r1", KEY, ticker="F")
+    assert eventually(lambda: "F" in snapshot(made).get("reducing", {}))
+    assert service.stop() == 0
+    given = give(made, verb, "c1", KEY, ticker="F")
+    service = made.start()
+    assert eventually(lambda: f"{verb} was given before this instance started" in service.text)
+    made.redis.xadd(STREAM, given)  # type: ignore[arg-type]
+    assert eventually(lambda: f"{verb} c1 was given before" in service.text)
+    service.kill()
+    service = made.start()
+    made.redis.xadd(STREAM, given)  # type: ignore[arg-type]
+    assert eventually(lambda: f"{verb} c1 was given before" in service.text)
+    assert "F" in snapshot(made)["reducing"]
+    assert len(post_times(made)) == 1
+    with open_reader(made.env()["LEDGER_URL"]) as reader:
+        assert reader.get_state("flatten:c1") is None
+
+
+def test_a_kill_with_an_odd_id_acts_once(make_world: Callable[..., World]) -> None:
+    """A copy of it after the resume stops nothing."""
+    made = make_world(SYMBOLS="F", CONTROL_HMAC_KEY=KEY)
+    service = made.start()
+    given = give(made, Verb.KILL, "café", KEY)
+    assert eventually(lambda: snapshot(made).get("trading_state") == "HALTED")
+    assert beside(made).run("resume").returncode == 0
+    made.redis.xadd(STREAM, given)  # type: ignore[arg-type]
+    assert eventually(lambda: "was given before" in service.text)
+    entry = made.publish("F")
+    made.await_ends([entry])
+    assert made.final(entry)["event"] == "fill"
+
+
+def test_a_control_stream_without_ids_left_is_told(make_world: Callable[..., World]) -> None:
+    """In `status` and by `check`: no command would come through any more."""
+    made = make_world(SYMBOLS="F")
+    made.start()
+    made.redis.xadd(STREAM, {"command": "reduce-only"}, id=f"{2**64 - 1}-{2**64 - 1}")
+    assert eventually(lambda: "trouble" in snapshot(made).get("control", {}))
+    assert eventually(lambda: "nothing can be added" in snapshot(made)["control"]["trouble"])
+    operator = beside(made)
+    told = operator.run("status").stdout
+    assert "control stream: REDIS_ID_IN_FUTURE" in told
+    assert "REDIS_ID_IN_FUTURE since the start" in told
+    checked = operator.run("check")
+    assert checked.returncode == 1
+    assert "control stream" in checked.stderr
+
+
 def test_a_signed_resume_from_elsewhere(make_world: Callable[..., World], tmp_path: Path) -> None:
     """Everything is lifted, the file in the service's directory included."""
-    made = make_world(SYMBOLS="F", CONTROL_HMAC_KEY="the-key")
+    made = make_world(SYMBOLS="F", CONTROL_HMAC_KEY=KEY)
     made.start()
     assert beside(made).run("kill").returncode == 0
     result = elsewhere(made, tmp_path).run("resume")
@@ -475,9 +532,9 @@ def test_a_signed_resume_from_elsewhere(make_world: Callable[..., World], tmp_pa
 
 def test_a_flatten_by_stream_leaves_its_row(make_world: Callable[..., World]) -> None:
     """Signed, and once."""
-    made = make_world(SYMBOLS="F", CONTROL_HMAC_KEY="the-key")
+    made = make_world(SYMBOLS="F", CONTROL_HMAC_KEY=KEY)
     made.start()
-    give(made, Verb.FLATTEN, "f1", "the-key", ticker="F")
+    give(made, Verb.FLATTEN, "f1", KEY, ticker="F")
 
     def row() -> Any:
         with open_reader(made.env()["LEDGER_URL"]) as reader:

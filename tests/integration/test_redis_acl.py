@@ -58,6 +58,11 @@ ALLOWED: dict[str, list[tuple[str, ...]]] = {
         ("XRANGE", CONTROL, "-", "+"),
         ("XREAD", "STREAMS", CONTROL, "0"),
         ("XLEN", CONTROL),
+        ("PING",),
+        ("TIME",),
+        ("XADD", CONTROL, "MAXLEN", "~", "1000", "*", "command", "kill"),
+        ("SCAN", "0", "MATCH", f"signalpaca:{GROUP}:*"),
+        ("GET", STATUS),
     ],
     "watcher": [
         ("XREAD", "STREAMS", "executions", "0"),
@@ -127,6 +132,9 @@ DENIED: dict[str, list[tuple[str, ...]]] = {
         ("XTRIM", CONTROL, "MAXLEN", "0"),
         ("DEL", CONTROL),
         ("SET", STATUS, "{}"),
+        ("DEL", STATUS),
+        ("GET", "nvda"),
+        ("XREAD", "STREAMS", "executions", "0"),
     ],
     "watcher": [
         ADD,

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from solution.config_keys import NO_LIMIT, SIGNING_KEY, SIGNING_KEYS
+from solution.config_keys import CONTROL_KEY, NO_LIMIT, SIGNING_KEY, SIGNING_KEYS
 from solution.domain.signing import KeyLimit
+from solution.security import Secret
 
 ONE = "a" * 32
 TWO = "b/+=:" * 8
@@ -35,6 +36,29 @@ def test_limits() -> None:
     [both] = keys(f"k:{ONE};symbols=nvda|BTC/USD;max_notional=5000.50")
     assert both[2] == KeyLimit(frozenset({"NVDA", "BTC/USD"}), Decimal("5000.50"))
     assert keys(f"k:{ONE};max_notional=1")[0][2] == KeyLimit(max_notional=Decimal(1))
+
+
+@pytest.mark.parametrize("text", ["", ONE, "!~" * 16])
+def test_the_key_of_commands(text: str) -> None:
+    """Any printable ASCII; none where it is empty."""
+    found = CONTROL_KEY.parse(text)
+    assert isinstance(found, Secret)
+    assert found.reveal() == text
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("k", "fewer than 32 characters"),
+        ("a" * 31, "fewer than 32 characters"),
+        (f"{ONE} {ONE}", "not printable ASCII"),
+        ("é" * 32, "not printable ASCII"),
+    ],
+)
+def test_a_key_of_commands_that_is_none(text: str, words: str) -> None:
+    """One that can be guessed opens what it should close."""
+    with pytest.raises(ValueError, match=words):
+        CONTROL_KEY.parse(text)
 
 
 def test_nothing() -> None:

@@ -77,6 +77,15 @@ def test_a_wrong_value_is_refused_in_one_line(name: str, text: str, allowed: str
     assert message.endswith(allowed)
 
 
+def test_a_short_key_of_commands_is_refused_and_not_shown() -> None:
+    """Whoever guesses it resumes and flattens; no words about somebody else's dashboard."""
+    message = refusal(CONTROL_HMAC_KEY="hunter2")
+    assert message.startswith("CONTROL_HMAC_KEY")
+    assert "fewer than 32 characters" in message
+    assert "hunter2" not in message
+    assert "Alpaca" not in message
+
+
 @pytest.mark.parametrize(
     ("name", "text", "reason"),
     [
@@ -115,6 +124,28 @@ def test_the_first_error_is_reported_and_no_other() -> None:
     ("environ", "message"),
     [
         ({"STREAMS": "a,executions"}, "STREAMS contains the EXECUTIONS_STREAM 'executions'"),
+        (
+            {"DRY_RUN": "true", "STREAMS": "executions-dry-run"},
+            "STREAMS contains the EXECUTIONS_STREAM 'executions-dry-run'",
+        ),
+        ({"DRY_RUN": "true", "STREAMS": "executions"}, "STREAMS contains the EXECUTIONS_STREAM"),
+        ({"STREAMS": "a,b", "CONTROL_STREAM": "b"}, "STREAMS contains the CONTROL_STREAM 'b'"),
+        (
+            {"DRY_RUN": "true", "STREAMS": "a,b-dry-run", "CONTROL_STREAM": "b"},
+            "STREAMS contains the CONTROL_STREAM 'b-dry-run'",
+        ),
+        (
+            {"STREAMS": "signalpaca:control:solution"},
+            "STREAMS contains the CONTROL_STREAM 'signalpaca:control:solution'",
+        ),
+        (
+            {"CONTROL_STREAM": "executions"},
+            "CONTROL_STREAM and EXECUTIONS_STREAM are both 'executions'",
+        ),
+        (
+            {"DRY_RUN": "true", "CONTROL_STREAM": "executions"},
+            "CONTROL_STREAM and EXECUTIONS_STREAM are both 'executions-dry-run'",
+        ),
         ({"ORDER_TYPE": "limit"}, "ORDER_TYPE=limit needs LIMIT_COLLAR_BPS above 0"),
         ({"SIZING": "fixed_qty"}, "SIZING=fixed_qty needs QTY"),
         ({"SIZING": "fixed_notional"}, "SIZING=fixed_notional needs LOT"),

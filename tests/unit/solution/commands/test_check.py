@@ -314,6 +314,35 @@ def test_a_stream_key_of_another_type(online: Shell, client: Any) -> None:
     assert found["stream nvda"].level is Level.FAILED
 
 
+@pytest.mark.parametrize(
+    ("last", "words"),
+    [
+        (f"{2**64 - 1}-{2**64 - 1}", "nothing can be added any more"),
+        ("9000000000000-0", "ahead of Redis's clock"),
+    ],
+)
+def test_a_stream_that_ends_in_the_future(
+    online: Shell, client: Any, last: str, words: str
+) -> None:
+    """No signal and no command comes through it: that is not well."""
+    for stream in ("nvda", "signalpaca:control:solution"):
+        client.xadd(stream, {"a": "b"}, id=last)
+    found = {r.name: r for r in checks.check_redis(settings(**online.env), SystemClock())}
+    for name in ("stream nvda", "control stream"):
+        assert found[name].level is Level.FAILED
+        assert words in found[name].detail
+
+
+def test_a_control_stream_of_another_type(online: Shell, client: Any) -> None:
+    """Named before somebody needs it."""
+    client.set("signalpaca:control:solution", "text")
+    found = {r.name: r for r in checks.check_redis(settings(**online.env), SystemClock())}
+    assert found["control stream"].level is Level.FAILED
+    client.delete("signalpaca:control:solution")
+    found = {r.name: r for r in checks.check_redis(settings(**online.env), SystemClock())}
+    assert found["control stream"].level is Level.OK
+
+
 def test_pending_entries_are_counted(online: Shell, client: Any) -> None:
     """What a start would take up first."""
     client.xgroup_create("nvda", "solution", id="0", mkstream=True)

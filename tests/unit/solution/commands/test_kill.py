@@ -12,6 +12,7 @@ from solution.ui.snapshot import key_of
 from tests.unit.solution.commands.conftest import Shell
 
 STREAM = "signalpaca:control:solution"
+KEY = "the-key-of-32-characters-or-more"
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +41,7 @@ def test_kill_takes_every_way_and_says_what_it_does_not_do(
     path = online.folder / ".kill_switch"
     assert result.exit_code == 0, result.stderr
     assert path.exists()
-    assert result.stdout.startswith(f"created {path}: no new orders are sent")
+    assert result.stdout.startswith(f"created {path}: a service that looks at it")
     assert "NOT cancelled" in result.stdout
     assert "no instance of group solution runs now" in result.stderr
     state = orjson.loads(ledger.states("trading_state:")["trading_state:operator"])
@@ -57,7 +58,9 @@ def test_a_second_kill_says_that_it_was_on_already(online: Shell) -> None:
     assert online.json("kill")["created"] is True
     again = online.run("kill")
     assert again.exit_code == 0
-    assert again.stdout.startswith(f"it was on already: {online.folder / '.kill_switch'}: no new")
+    assert again.stdout.startswith(
+        f"it was on already: {online.folder / '.kill_switch'}: a service"
+    )
     assert online.json("kill")["created"] is False
 
 
@@ -74,10 +77,10 @@ def test_a_link_that_leads_nowhere_is_on_and_can_be_removed(online: Shell) -> No
 
 def test_the_command_is_signed_where_there_is_a_key(online: Shell, client: Any) -> None:
     """With the key that the service verifies with."""
-    online.run("kill", "--cancel-orders", CONTROL_HMAC_KEY="the-key", ALPACA_API_KEY="")
+    online.run("kill", "--cancel-orders", CONTROL_HMAC_KEY=KEY, ALPACA_API_KEY="")
     [entry] = given(client)
     assert entry["cancel_orders"] == "1"
-    assert entry["sig"] == control.signature("the-key", STREAM, entry)
+    assert entry["sig"] == control.signature(KEY, STREAM, entry)
 
 
 def test_kill_is_confirmed_by_the_instances(online: Shell, client: Any) -> None:
@@ -168,6 +171,21 @@ def test_without_redis_it_is_stopped_all_the_same(shell: Shell) -> None:
     assert "ledger: there is no ledger at" in result.stderr
     assert "control stream: Redis at" in result.stderr
     assert "not confirmed by any instance: Redis at" in result.stderr
+    assert "ONLY THE FILE" in result.stderr
+    assert "a service that looks at it sends no new orders" in result.stdout
+
+
+def test_only_a_file_that_no_instance_confirms(online: Shell, client: Any) -> None:
+    """A mistyped CONSUMER_GROUP, say: nobody runs there, and neither row nor entry was written."""
+    client.set(STREAM, "no stream")
+    result = online.run("kill")
+    assert result.exit_code == 1
+    assert f"ONLY THE FILE {online.folder / '.kill_switch'} WAS WRITTEN" in result.stderr
+    without_keys = online.run("kill", "--cancel-orders", ALPACA_API_KEY="")
+    assert without_keys.exit_code == 2
+    assert "ONLY THE FILE" in without_keys.stderr
+    says(client, "the file exists")
+    assert online.run("kill").exit_code == 0
 
 
 def test_a_file_that_cannot_be_made(shell: Shell, online: Shell) -> None:

@@ -38,7 +38,7 @@ def test_one_ticker_only_reduces(online: Shell, client: Any, ledger: SqliteLedge
     says(client, reducing={"BTC/USD": "by hand"})
     result = online.run("reduce-only", "btcusd")
     assert result.exit_code == 0, result.stderr
-    assert result.stdout == "BTCUSD: only orders that shrink a position are sent\n"
+    assert result.stdout == "BTCUSD: asked for: only orders that shrink a position\n"
     assert list(ledger.states("")) == ["reducing:BTCUSD"]
     entry = client.xrevrange("signalpaca:control:solution", count=1)[0][1]
     assert (entry[b"command"], entry[b"ticker"]) == (b"reduce-only", b"BTCUSD")

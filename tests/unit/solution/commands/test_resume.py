@@ -10,6 +10,7 @@ from solution.ui.snapshot import key_of
 from tests.unit.solution.commands.conftest import Shell
 
 STREAM = "signalpaca:control:solution"
+KEY = "the-key-of-32-characters-or-more"
 
 
 @pytest.fixture(autouse=True)
@@ -97,7 +98,7 @@ def test_resume_of_something_that_is_no_file(online: Shell) -> None:
 def test_where_the_ledger_is_out_of_reach_the_service_is_asked(online: Shell, client: Any) -> None:
     """Signed; without a key nothing may be asked that allows more."""
     env = {"LEDGER_URL": f"sqlite:///{online.folder}/none.db"}
-    result = online.run("resume", CONTROL_HMAC_KEY="the-key", **env)
+    result = online.run("resume", CONTROL_HMAC_KEY=KEY, **env)
     assert result.exit_code == 0, result.stderr
     assert "asked for on the control stream" in result.stdout
     [(_, entry)] = client.xrange(STREAM)

@@ -49,7 +49,9 @@ def test_what_the_program_publishes_is_taken(verb: Verb) -> None:
     flags = {"cancel_orders": verb is Verb.KILL, "close_positions": verb is Verb.KILL}
     ticker = "" if verb is Verb.KILL else "BTC/USD"
     found = parse(signed(verb, ticker=ticker, **flags), key=KEY)
-    assert found == Command(verb=verb, id="c1", ticker=ticker, by="me", at_ms=NOW, **flags)
+    assert found == Command(
+        verb=verb, id="c1", ticker=ticker, by="me", at_ms=NOW, stated_ms=NOW, **flags
+    )
     assert found.stops is (verb in control.STOPS)
 
 
@@ -156,6 +158,35 @@ def test_a_kill_counts_whatever_is_odd_about_it(odd: dict[str, str]) -> None:
     assert len(found.odd) == 1
     with pytest.raises(ControlError):
         parse({"command": "reduce-only", **odd})
+
+
+@pytest.mark.parametrize("name", ["café", "x" * 129, "\ufffd"])
+def test_an_odd_id_is_known_again(name: str) -> None:
+    """Not by the entry's, which a copy of the entry has not."""
+    fields = {"command": "kill", "ts": str(NOW), "id": name}
+    fields["sig"] = control.signature(KEY, STREAM, fields)
+    first, copy = parse(fields, key=KEY), parse(fields, key=KEY, entry_id=f"{NOW}-1")
+    assert first.id == copy.id
+    assert first.id.isascii()
+    assert len(first.id) < 100
+    assert first.id != parse({"command": "kill", "id": f"{name}."}).id
+    assert "is no printable ASCII" in first.odd[0]
+
+
+def test_what_was_signed_and_refused_is_told_with_its_command() -> None:
+    """So that no copy acts; without a key anybody could forbid any id."""
+    early = signed(Verb.FLATTEN, at_ms=NOW + 5_001)
+    for fields in (early, signed(Verb.RESUME, ticker="?")):
+        with pytest.raises(ControlError) as caught:
+            parse(fields, key=KEY)
+        assert caught.value.command is not None
+        assert caught.value.command.id == "c1"
+    with pytest.raises(ControlError) as caught:
+        parse(early | {"by": "you"}, key=KEY)
+    assert caught.value.command is None
+    with pytest.raises(ControlError) as caught:
+        parse({"command": "reduce-only", "id": "r1", "ticker": "?"})
+    assert caught.value.command is None
 
 
 def test_a_kill_of_one_ticker_is_a_kill() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from solution.domain import control
 from solution.domain.control import Command, ControlError, Verb
+from solution.domain.reasons import RedisFault
 from solution.errors import LedgerError
 from solution.feeds import control_listener
 from solution.feeds.control_listener import SEEN, ControlListener
@@ -67,10 +68,22 @@ class Scene:
         found: bytes = self.client.xadd(STREAM, {"command": verb, **fields}, id=entry_id)
         return found.decode()
 
-    def sign(self, verb: Verb, name: str) -> None:
+    def sign(self, verb: Verb, name: str, ahead_ms: int = 0, **more: str) -> None:
         """A signed one."""
-        command = Command(verb=verb, id=name, by="me")
-        self.client.xadd(STREAM, control.entry(STREAM, command, self.key, self.now_ms()))
+        command = Command(verb=verb, id=name, by="me", **more)  # type: ignore[arg-type]
+        ts = self.now_ms() + ahead_ms
+        self.client.xadd(STREAM, control.entry(STREAM, command, self.key, ts))
+
+    def copy(self) -> None:
+        """The newest entry once more, unchanged but for its entry id."""
+        [(_, fields)] = self.client.xrevrange(STREAM, count=1)
+        self.client.xadd(STREAM, fields)
+
+    def restart(self) -> None:
+        """The next process on the same ledger, running."""
+        self.listener.on_stop()
+        self.start()
+        self.listener.step()
 
     def verbs(self) -> list[str]:
         return [str(command.verb) for command in self.done]
@@ -148,6 +161,142 @@ def test_an_id_is_taken_once(scene: Scene) -> None:
     scene.listener.step()
     assert scene.verbs() == ["kill"]
     assert scene.refused == ["kill k1 was given before"] * 2
+
+
+@pytest.mark.parametrize("verb", [Verb.RESUME, Verb.FLATTEN])
+def test_a_copy_of_what_was_refused_is_refused(scene: Scene, verb: Verb) -> None:
+    """Given while nobody listened, copied into the stream since: its ts is still young enough."""
+    scene.key = "k"
+    scene.start()
+    scene.sign(verb, "u1", ahead_ms=-1_000)
+    scene.listener.step()
+    scene.copy()
+    scene.listener.step()
+    scene.restart()
+    scene.copy()
+    scene.listener.step()
+    assert scene.done == []
+    assert scene.refused == [
+        f"{verb} was given before this instance started",
+        f"{verb} u1 was given before",
+        f"{verb} u1 was given before",
+    ]
+
+
+def test_a_first_copy_made_after_the_start_is_judged_by_its_ts(scene: Scene) -> None:
+    """The entry itself was never seen by this service: trimmed, or on another Redis."""
+    scene.key = "k"
+    scene.start()
+    scene.sign(Verb.RESUME, "u1", ahead_ms=-1_000)
+    [(entry_id, fields)] = scene.client.xrange(STREAM)
+    scene.client.xdel(STREAM, entry_id)
+    scene.listener.step()
+    scene.client.xadd(STREAM, fields)
+    scene.listener.step()
+    assert scene.done == []
+    assert scene.refused == ["resume was given before this instance started"]
+
+
+@pytest.mark.parametrize(
+    ("verb", "ahead_ms"), [(Verb.FLATTEN, 6_000), (Verb.FLATTEN, 3_600_000), (Verb.KILL, 3_600_000)]
+)
+def test_what_was_refused_as_too_early_does_not_act_later(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, verb: Verb, ahead_ms: int
+) -> None:
+    """By a copy, once its time has come; remembered as long as a copy could be young enough."""
+    scene.key = "k"
+    scene.start()
+    scene.listener.step()
+    scene.sign(verb, "f1", ahead_ms)
+    scene.listener.step()
+    assert "in the future" in scene.refused[0]
+    scene.restart()
+    later = scene.now_ms() + ahead_ms + 1_000
+    monkeypatch.setattr(ControlListener, "_now_ms", lambda _self: later)
+    [(_, fields)] = scene.client.xrange(STREAM)
+    command = Command(verb=Verb.RESUME, id="u2", by="me")
+    resume: Any = control.entry(STREAM, command, scene.key, later)
+    scene.client.xadd(STREAM, resume, id=f"{later}-0")
+    scene.client.xadd(STREAM, fields, id=f"{later}-1")
+    scene.listener.step()
+    assert scene.verbs() == ["resume"]
+    assert scene.refused[-1] == f"{verb} f1 was given before"
+
+
+def test_a_kill_that_came_to_nothing_does_not_come_back(scene: Scene) -> None:
+    """It was older than a resume; its copy is not."""
+    scene.key = "k"
+    scene.start()
+    scene.listener.step()
+
+    def over(_command: Command) -> None:
+        raise ControlError("kill was given before the last resume")
+
+    scene.act = over
+    scene.sign(Verb.KILL, "k1")
+    scene.listener.step()
+    scene.act = scene.done.append
+    scene.copy()
+    scene.listener.step()
+    assert scene.done == []
+
+
+def test_a_kill_with_an_id_that_is_not_ascii_acts_once(scene: Scene) -> None:
+    """It counts, and a copy of it does not; neither does the next process's."""
+    scene.key = "k"
+    scene.start()
+    scene.listener.step()
+    scene.sign(Verb.KILL, "café")
+    scene.listener.step()
+    scene.copy()
+    scene.listener.step()
+    scene.restart()
+    scene.copy()
+    scene.listener.step()
+    assert scene.verbs() == ["kill"]
+
+
+def test_a_refusal_that_cannot_be_remembered_is_read_again(scene: Scene) -> None:
+    """It is not at its end before the ledger says so."""
+    scene.key = "k"
+    scene.start()
+    scene.listener.step()
+    scene.sign(Verb.RESUME, "u1", ticker="?")
+    scene.ledger.fails = True
+    scene.listener.step()
+    assert scene.refused == []
+    scene.ledger.fails = False
+    scene.listener.step()
+    scene.listener.step()
+    assert len(scene.refused) == 1
+    assert "u1" in scene.ledger.rows[SEEN + STREAM]
+
+
+@pytest.mark.parametrize(
+    ("last", "words"),
+    [
+        (f"{2**64 - 1}-{2**64 - 1}", "nothing can be added any more"),
+        ("9000000000000-0", "ahead of Redis's clock"),
+    ],
+)
+def test_a_stream_that_ends_in_the_future_is_told(scene: Scene, last: str, words: str) -> None:
+    """Once as an alert, and as trouble until somebody has mended it."""
+    scene.listener.step()
+    scene.give("reduce-only", entry_id=last)
+    for _ in range(3):
+        scene.clock.advance(1)
+        scene.listener.step()
+    assert scene.listener.alerts == {RedisFault.ID_IN_FUTURE: 1}
+    shown = scene.listener.picture()
+    assert words in shown["trouble"]
+    assert shown["trouble"].startswith("REDIS_ID_IN_FUTURE: ")
+    scene.client.delete(STREAM)
+    scene.clock.advance(1)
+    scene.listener.step()
+    assert scene.listener.picture()["trouble"] == ""
+    scene.give()
+    scene.listener.step()
+    assert scene.verbs() == ["reduce-only", "kill"]
 
 
 def test_bad_entries_are_told_once_a_minute_and_stop_nothing(scene: Scene) -> None:

@@ -60,7 +60,7 @@ def parts(**changed: Any) -> Parts:
         "trips": Thing(status=lambda: {"breaker": {"state": "closed"}, "flips": {}, "day": None}),
         "flattening": lambda: {"one": "NVDA 10: why"},
         "kills": Thing(shown=lambda: {"k": {"stage": "done"}}),
-        "control": Thing(picture=lambda: {"connected": True}),
+        "control": Thing(picture=lambda: {"connected": True}, alerts={}),
         "epoch": 3,
         "clock": ManualClock(),
     }
@@ -122,3 +122,6 @@ def test_what_redis_was_found_to_have_lost_is_counted() -> None:
     alerts = {RedisFault.UNREAD_LOST: 2}
     listener = Thing(read=5, holding=lambda: 2, connected=True, trouble="", alerts=alerts)
     assert picture(parts(listener=listener))["redis"]["alerts"] == {"REDIS_UNREAD_LOST": 2}
+    control = Thing(picture=dict, alerts={RedisFault.ID_IN_FUTURE: 1})
+    found = picture(parts(listener=listener, control=control))["redis"]["alerts"]
+    assert found == {"REDIS_UNREAD_LOST": 2, "REDIS_ID_IN_FUTURE": 1}
