@@ -18,6 +18,7 @@ from solution.feeds.control_listener import ControlListener
 from solution.ledger.store import Store
 from solution.trading.kill_barrier import KillKeeper, KillPorts
 from solution.trading.kill_switch import KillSwitch
+from solution.trading.legs import LegFinder
 from solution.trading.operator import Operator
 from solution.trading.outcomes import rfc3339
 from solution.trading.states import TradingStates
@@ -59,10 +60,12 @@ class Operations:
         self._alone = settings.broker.exclusive_account and not settings.gates.dry_run
         ports = KillPorts(
             in_flight=submitter.in_flight,
-            unclear=tracker.count_unclear,
+            unclear=lambda: tracker.count_unclear() + tracker.legs.count_wanted(),
             is_ours=self.is_ours,
             sent_ms=self._sent_ms,
             stands=self._is_halted,
+            settle=LegFinder(wrapper, tracker).hurry,
+            late=tracker.given_up,
             note=self._note,
             exclusive=self._alone,
         )

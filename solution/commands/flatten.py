@@ -80,11 +80,11 @@ def flatten(
     running, trouble = _instances(settings)
     if trouble:
         say(f"whether an instance runs cannot be told: {trouble}", err=True)
-    found = _Followed(request, taken_up=False)
+    found = Followed(request, taken_up=False)
     if running or trouble:
-        found = _follow(settings, request, Deadline(wait), told)
+        found = follow(settings, request, Deadline(wait), told)
     if as_json:
-        echo_json({**_told(found.request), "taken_up": found.taken_up, "instances": running})
+        echo_json({**told_of(found.request), "taken_up": found.taken_up, "instances": running})
     _conclude(settings, found, wait, told)
 
 
@@ -169,12 +169,17 @@ def _instances(settings: Settings) -> tuple[list[str], str]:
 
 
 @dataclass(slots=True)
-class _Followed:
+class Followed:
     """The request as it stood last; ``withdrawn``: its row is gone."""
 
     request: Flattening
     taken_up: bool
     withdrawn: bool = False
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether everything is closed."""
+        return bool(self.request.done_ms) and self.request.flat
 
     @property
     def only_waits(self) -> bool:
@@ -183,12 +188,12 @@ class _Followed:
         return bool(left) and all(one.why.startswith(WAITS) for one in left)
 
 
-def _follow(
+def follow(
     settings: Settings, request: Flattening, deadline: Deadline, tell: Callable[[str], None]
-) -> _Followed:
+) -> Followed:
     """Until it is done, waits for the market, or the time is up."""
     tick, teller = threading.Event(), _Teller(tell)
-    found, taken_up = _Followed(request, taken_up=False), Deadline(TAKEN_UP_WITHIN)
+    found, taken_up = Followed(request, taken_up=False), Deadline(TAKEN_UP_WITHIN)
     with reader_of(settings) as reader:
         while True:
             _look(settings, reader, found)
@@ -199,7 +204,7 @@ def _follow(
             tick.wait(LOOK_EVERY)
 
 
-def _look(settings: Settings, reader: LedgerReader, found: _Followed) -> None:
+def _look(settings: Settings, reader: LedgerReader, found: Followed) -> None:
     try:
         text = reader.get_state(found.request.key)
     except LedgerError as e:
@@ -240,7 +245,8 @@ class _Teller:
             self._say(words)
 
 
-def _told(request: Flattening) -> dict[str, object]:
+def told_of(request: Flattening) -> dict[str, object]:
+    """For ``--json``."""
     return {
         "flatten": request.id,
         "symbols": list(request.symbols),
@@ -253,20 +259,26 @@ def _told(request: Flattening) -> dict[str, object]:
 
 
 def _conclude(
-    settings: Settings, found: _Followed, wait: float, tell: Callable[[str], None]
+    settings: Settings, found: Followed, wait: float, tell: Callable[[str], None]
 ) -> None:
     request = found.request
-    if request.done_ms and request.flat:
-        closed = len({order.symbol for order in request.orders.values()})
-        tell(f"flat: {closed} positions closed, {len(request.cancelled)} orders cancelled")
+    if found.is_flat:
+        tell(flat_words(request))
         return
     for words in words_of(request.left):
         say(f"left: {words}", err=True)
-    say(_why_not(settings, found, wait), err=True)
+    say(why_not(settings, found, wait), err=True)
     raise click.exceptions.Exit(FAILED)
 
 
-def _why_not(settings: Settings, found: _Followed, wait: float) -> str:
+def flat_words(request: Flattening) -> str:
+    """What came of a request that is done."""
+    closed = len({order.symbol for order in request.orders.values()})
+    return f"flat: {closed} positions closed, {len(request.cancelled)} orders cancelled"
+
+
+def why_not(settings: Settings, found: Followed, wait: float) -> str:
+    """Why not everything is closed, and what to do."""
     if found.withdrawn:
         return "not flat: the request was withdrawn"
     if found.request.done_ms:

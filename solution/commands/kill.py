@@ -31,6 +31,7 @@ from solution.commands.operating import (
 )
 from solution.config import Settings
 from solution.domain.control import Command, Verb
+from solution.domain.flattening import Flattening, words_of
 from solution.domain.kills import KILL, TRADING_STATE, Kill, Stage, told
 from solution.domain.reasons import Reason
 from solution.domain.trading_state import Restriction, TradingState
@@ -56,7 +57,7 @@ LOOK_EVERY = 0.1
     type=Seconds(min=0),
     default=300.0,
     show_default=True,
-    help="How long to follow the cancels.",
+    help="How long to follow it, in seconds. It goes on after that.",
 )
 @json_option
 @click.pass_obj
@@ -85,7 +86,7 @@ class _Killing:
     """One run of the command.
 
     Args:
-        wait: seconds to follow the cancels.
+        wait: seconds to follow cancels and closing.
     """
 
     def __init__(
@@ -100,6 +101,8 @@ class _Killing:
         self._created: bool | None = None
         self._wrong: list[str] = []
         self._last = ""
+        self._deadline = Deadline(wait)
+        self._flatten: dict[str, object] | None = None
 
     def run(self) -> None:
         """Stop first, by every way there is; then look who confirms it, and follow the cancels."""
@@ -155,14 +158,14 @@ class _Killing:
             return {}
         reasons = {name: refusal_of(snapshot) for name, snapshot in found.items()}
         for name, reason in reasons.items():
-            self._say(f"{name}: {reason or 'sends orders'}")
+            self._say(f"{name}: {reason or 'has not confirmed'}")
         if not reasons:
             warn(f"no instance of group {self._settings.redis.group} runs now")
         if sending := [name for name, reason in reasons.items() if reason is None]:
             self._wrong.append(
-                f"not confirmed within {CONFIRM_WITHIN:g} s: {', '.join(sending)} still sends "
-                "orders; compare LEDGER_URL, CONTROL_STREAM, KILL_SWITCH_FILE and the directory "
-                "it was started in"
+                f"{', '.join(sending)} has not confirmed within {CONFIRM_WITHIN:g} s and may still "
+                "send orders; compare LEDGER_URL, CONTROL_STREAM, KILL_SWITCH_FILE and the "
+                "directory it was started in"
             )
         return reasons
 
@@ -178,11 +181,13 @@ class _Killing:
             from solution.commands.killing import carry_out
 
             self._say("no instance carries it out: done from here")
+            self._deadline = Deadline(self._wait)
             self._kill = carry_out(self._settings, self._kill, self._tell, self._wait)
         elif taken:
+            self._deadline = Deadline(self._wait)
             self._watch(self._wait, lambda kill: kill.ended)
         if self._kill.stage is Stage.DONE:
-            self._conclude()
+            self._conclude(running=bool(instances) or taken)
         elif self._kill.stage is Stage.ABANDONED:
             self._wrong.append("trading was resumed before the kill was at its end")
         elif taken:
@@ -195,12 +200,42 @@ class _Killing:
         else:
             self._wrong.append(f"NO END: {told(self._kill)}; give the command again")
 
-    def _conclude(self) -> None:
+    def _conclude(self, *, running: bool) -> None:
+        """What the kill's own end leaves open."""
         kill = self._kill
+        if kill.trouble:
+            self._wrong.append(kill.trouble)
+        for order in kill.late:
+            self._wrong.append(
+                f"{order} may still arrive: its request was not answered, and the broker does not "
+                "have it so far; a running service cancels what is open of it when it does"
+            )
         if kill.close_positions:
-            self._say(f"positions: closing them is asked for (flatten {kill.id})")
-            if not self._told.snapshots:
-                warn("nobody closes positions now: start the service, or do it at the broker")
+            self._say(f"flatten {kill.id}: asked for")
+            try:
+                self._follow_flatten(running=running)
+            except Failed as error:
+                self._wrong.append(f"whether positions are closed cannot be told: {error.message}")
+
+    def _follow_flatten(self, *, running: bool) -> None:
+        """Until everything is closed, in the time that is left."""
+        # A fifth of a second, as above.
+        from solution.commands import flatten
+
+        kill = self._kill
+        if self._told.ledger:
+            raise Failed("the service's ledger is out of reach; see signalpaca status")
+        request = Flattening(kill.id, (), f"kill by {kill.by}", kill.at_ms)
+        found = flatten.Followed(request, taken_up=False)
+        if running:
+            time = Deadline(max(self._deadline.left(), flatten.TAKEN_UP_WITHIN))
+            found = flatten.follow(self._settings, request, time, self._say)
+        self._flatten = flatten.told_of(found.request)
+        if found.is_flat:
+            self._say(flatten.flat_words(found.request))
+            return
+        self._wrong += [f"left: {words}" for words in words_of(found.request.left)]
+        self._wrong.append(flatten.why_not(self._settings, found, self._wait))
 
     def _watch(self, seconds: float, over: Any) -> bool:
         """Tell each change of where it stands; whether it came so far in time."""
@@ -258,6 +293,7 @@ class _Killing:
             **self._told.ways(),
             "instances": instances,
             "kill": self._kill.shown(),
+            "flatten": self._flatten,
             "confirmed": not self._wrong,
             "trouble": self._wrong,
         }

@@ -1,25 +1,21 @@
 """A kill carried out by the command itself, when no instance runs that could."""
 
 import threading
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 from solution.alpaca_api_client import AlpacaAPIClient
 from solution.alpaca_api_wrapper import AlpacaAPIWrapper
 from solution.book.positions import Portfolio
 from solution.clock import Deadline, SystemClock
 from solution.commands.common import WrongUsage, broker_trouble, clean
+from solution.commands.killing_ours import OursInLedger, ours_in_ledger
 from solution.config import Settings
-from solution.domain.kills import FLATTEN, KILL, Kill
-from solution.domain.orders import CLIENT_ORDER_ID_PREFIX, deployment_id
-from solution.domain.records import State
+from solution.domain.kills import FLATTEN, KILL, Kill, Stage
 from solution.errors import BrokerError, ConfigError, LedgerError
-from solution.ledger import beside, open_reader
+from solution.ledger import beside
 from solution.rate_limiter import RateLimiter
 from solution.trading.kill_barrier import Barrier, KillPorts, flatten_row
 from solution.trading.kill_switch import KillSwitch
-
-_OPEN = (State.SUBMITTING, State.UNKNOWN, State.OPEN, State.EXPIRED_UNCONFIRMED)
 
 
 def carry_out(settings: Settings, kill: Kill, tell: Callable[[Kill], None], wait: float) -> Kill:
@@ -51,7 +47,8 @@ def carry_out(settings: Settings, kill: Kill, tell: Callable[[Kill], None], wait
     )
     wrapper = AlpacaAPIWrapper(client, limiter, Portfolio(clock), clock)
     try:
-        ports = _ports(settings, str(client.account().get("id", "")))
+        ours = ours_in_ledger(settings, str(client.account().get("id", "")), wrapper, clock)
+        ports = _ports(settings, ours)
     except BrokerError as e:
         client.close()
         kill.trouble = broker_trouble(settings, e)
@@ -74,40 +71,28 @@ def carry_out(settings: Settings, kill: Kill, tell: Callable[[Kill], None], wait
             tick.wait(min(barrier.step(), deadline.left()))
     finally:
         client.close()
+    if kill.stage is Stage.DONE and ours.blind:
+        kill.trouble = (
+            f"legs of our brackets may be open, which only the ledger knows: {ours.blind}; "
+            "look at the broker's page"
+        )
     return kill
 
 
-def _ports(settings: Settings, account: str) -> KillPorts:
-    """What the service would know of its orders, as far as the ledger has it."""
-    alone = settings.broker.exclusive_account and not settings.gates.dry_run
-    prefix = f"{CLIENT_ORDER_ID_PREFIX}-{deployment_id(account, settings.redis.group)}-"
-    known = _known(settings)
+def _ports(settings: Settings, ours: OursInLedger) -> KillPorts:
     switch = KillSwitch(setting=settings.gates.kill_switch, file=settings.gates.kill_switch_file)
     had_switch = switch.reason() is not None
-
-    def is_ours(order: Mapping[str, Any]) -> bool:
-        name = str(order.get("client_order_id") or "")
-        return alone or name.startswith(prefix) or name in known
-
     return KillPorts(
         in_flight=lambda: (),
-        unclear=lambda: 0,
-        is_ours=is_ours,
+        unclear=ours.count_unclear,
+        is_ours=ours.has,
         sent_ms=lambda _coid: 0,
+        settle=ours.settle,
+        late=ours.late,
         # The file goes with a resume: whoever resumes meanwhile wants no more cancels.
         stands=lambda: not had_switch or switch.reason() is not None,
-        exclusive=alone,
+        exclusive=ours.alone,
     )
-
-
-def _known(settings: Settings) -> frozenset[str]:
-    """Of orders that were open: the legs of brackets have ids of the broker's."""
-    try:
-        with open_reader(settings.ledger.url) as reader:
-            rows = reader.list_intents(100_000, _OPEN)
-    except (ConfigError, LedgerError):
-        return frozenset()
-    return frozenset(row.client_order_id for row in rows)
 
 
 def _keep(settings: Settings, key: str, value: str) -> str:

@@ -25,11 +25,12 @@ from solution.domain.kills import CONTROL_RESUMED
 from solution.errors import ConfigError, LedgerError
 from solution.ledger import beside
 from solution.redis_client import make_client
-from solution.ui.snapshot import read_all
+from solution.ui.snapshot import EXPIRES_S, read_all
 from solution.ui.terminal import part
 
-CONFIRM_WITHIN = 3.0
-"""Seconds; an instance reads the state five times a second, and tells a change at once."""
+CONFIRM_WITHIN = EXPIRES_S + 1.0
+"""Seconds; an instance reads the state five times a second, and tells a change at once. What one
+that died has said last stands for five seconds: it must not pass for one that does not listen."""
 WRITE_WITHIN = 15.0
 """Seconds for the ledger; each of its ways to hang ends before that."""
 STREAM_KEEPS = 1_000

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from solution.clock import SystemClock
 from solution.commands.common import (
     FAILED,
     Failed,
@@ -28,7 +29,8 @@ from solution.commands.operating import (
 )
 from solution.config import Settings
 from solution.domain.control import Command, Verb
-from solution.domain.kills import BREAKER, KILL, TRADING_STATE, Kill, told
+from solution.domain.flattening import read_or_none
+from solution.domain.kills import BREAKER, FLATTEN, KILL, TRADING_STATE, Kill, told
 from solution.errors import ConfigError, LedgerError
 from solution.ledger import beside
 from solution.trading.halts import PREFIX as HALTED
@@ -61,6 +63,7 @@ class _Resuming:
         self._as_json = as_json
         self._wrong: list[str] = []
         self._gone: dict[str, str] = {}
+        self._stays: dict[str, str] = {}
 
     # --- all --------------------------------------------------------------------------------------
 
@@ -68,8 +71,11 @@ class _Resuming:
         """The rows first: while the file stands, nothing is sent by halves."""
         kept = resumed_at(self._line)
         no_clock = self._line.trouble
-        self._forget(lambda key: key.startswith((TRADING_STATE, KILL)) or key == BREAKER, kept)
+        mine = (TRADING_STATE, KILL, FLATTEN)
+        self._forget(lambda key: key.startswith(mine) or key == BREAKER, kept)
         for line in filter(None, map(_lifted, sorted(self._gone.items()))):
+            self._say(line)
+        for line in filter(None, map(_left, sorted(self._stays.items()))):
             self._say(line)
         removed = self._remove_file()
         if self._settings.gates.kill_switch:
@@ -110,11 +116,13 @@ class _Resuming:
     # --- one ticker -------------------------------------------------------------------------------
 
     def ticker(self) -> None:
-        """Its halt, and its reduce-only."""
+        """Its halt, its reduce-only, and what closes it alone."""
         wanted = plain(self._ticker)
         listed: set[str] = set()
 
         def is_its(key: str) -> bool:
+            if key.startswith(FLATTEN):
+                return True  # its row tells of which ticker
             if not key.startswith((HALTED, REDUCING)):
                 return False
             symbol = key.partition(":")[2]
@@ -125,16 +133,21 @@ class _Resuming:
         if not self._gone and not self._wrong and not self._given:
             others = ", ".join(sorted(listed)) or "none"
             raise Failed(f"{self._ticker} is not halted; halted are: {others}")
-        symbols = {key.partition(":")[2] for key in self._gone} or {self._ticker}
-        symbol, was = min(symbols), "; ".join(self._gone.values())
-        if self._gone:
+        withdrawn = sorted(row for row in self._gone.items() if row[0].startswith(FLATTEN))
+        halts = {k: v for k, v in self._gone.items() if not k.startswith(FLATTEN)}
+        symbols = {key.partition(":")[2] for key in halts} or {self._ticker}
+        symbol, was = min(symbols), "; ".join(halts.values())
+        if halts:
             self._say(f"{symbol} takes orders again; it was halted: {was}")
+        for line in filter(None, map(_lifted, withdrawn)):
+            self._say(line)
         found = self._confirm(lambda one: wanted not in tickers_of(one)) or {}
         still = [name for name, one in found.items() if wanted in tickers_of(one)]
         if still:
             names = ", ".join(still)
             self._wrong.append(f"not confirmed within {CONFIRM_WITHIN:g} s: {names} still halts it")
-        told = {"symbol": symbol, "was": was, "instances": sorted(found)}
+        gone = [key.removeprefix(FLATTEN) for key, _ in withdrawn]
+        told = {"symbol": symbol, "was": was, "withdrawn": gone, "instances": sorted(found)}
         self._end({**told, "still_halted_by": still})
 
     # --- both -------------------------------------------------------------------------------------
@@ -148,7 +161,7 @@ class _Resuming:
             return
 
         def work(url: str) -> None:
-            self._gone = beside.forget(url, wanted)
+            self._gone = beside.forget(url, wanted, spare=self._spares)
             if kept:
                 beside.keep(url, kept)
 
@@ -156,6 +169,17 @@ class _Resuming:
             work(self._settings.ledger.url)
         except (ConfigError, LedgerError) as e:
             self._out_of_reach(e)
+
+    def _spares(self, key: str, value: str) -> bool:
+        """Requests to flatten that go on, or are done."""
+        if not key.startswith(FLATTEN):
+            return False
+        request = read_or_none(key, value)
+        now_ms = SystemClock().epoch_ms()
+        if request is not None and request.ends_with_resume(now_ms, self._ticker):
+            return False
+        self._stays[key] = value
+        return True
 
     def _out_of_reach(self, error: ConfigError | LedgerError) -> None:
         """The service can reach its ledger; without a key it must not be asked to allow more."""
@@ -217,4 +241,23 @@ def _lifted(row: tuple[str, str]) -> str:
     if key.startswith(KILL):
         kill = Kill.read(key.removeprefix(KILL), value)
         return "" if kill.ended else f"the kill by {kill.by} ends here: {told(kill)}"
+    if key.startswith(FLATTEN):
+        return _withdrawn(key, value)
     return "closed the circuit breaker"
+
+
+def _withdrawn(key: str, value: str) -> str:
+    request = read_or_none(key, value)
+    if request is None:
+        return ""
+    sent = [f"{o.side} {o.qty} {o.symbol}" for o in request.orders.values() if not o.over]
+    stays = f"; sent already and not taken back: {', '.join(sent)}" if sent else ""
+    return f"withdrew flatten {request.id} ({request.why}){stays}"
+
+
+def _left(row: tuple[str, str]) -> str:
+    """A request to flatten that goes on, for people; "" for one that is done."""
+    request = read_or_none(*row)
+    if request is None or request.done_ms:
+        return ""
+    return f"flatten {request.id} goes on: {request.why}; to end it: signalpaca flatten --withdraw"

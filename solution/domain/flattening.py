@@ -70,8 +70,8 @@ class Flattening:
         why: who asks and what for, for the logs and the rows of the closing orders.
         stocks_only: leave crypto alone (the end of a stock session).
         until_ms: no more is begun from then on; 0 = until it is done.
-        restricted: signals were kept from opening again; not done twice, for a person may have
-            resumed since.
+        restricted: signals were kept from opening again, for longer than the request is under way;
+            not done twice, for a person may have resumed since.
         cancelled: by the broker's order id.
         orders: by client_order_id.
         left: by symbol.
@@ -100,6 +100,24 @@ class Flattening:
     def automatic(self) -> bool:
         """Whether no person asked for it: what stops trading stops it as well."""
         return self.id.startswith(END_OF_SESSION)
+
+    def restricts(self, symbol: str, now_ms: int) -> bool:
+        """Whether it is under way and about to close this symbol: then nothing may open it."""
+        if self.done_ms or 0 < self.until_ms <= now_ms or (self.stocks_only and "/" in symbol):
+            return False
+        return not self.symbols or _plain(symbol) in map(_plain, self.symbols)
+
+    def ends_with_resume(self, now_ms: int, ticker: str = "") -> bool:
+        """Whether a resume takes it back: of all, or of one ticker.
+
+        Whoever resumes wants to trade, and not that what is bought now is sold again. A session's
+        end is not one person's wish and stays while the session lasts.
+        """
+        if self.done_ms:
+            return False
+        if ticker:
+            return {_plain(symbol) for symbol in self.symbols} == {_plain(ticker)}
+        return not (self.automatic and now_ms < self.until_ms)
 
     def to_json(self) -> str:
         """The row's value."""
@@ -134,6 +152,21 @@ def flattening_of(request_id: str, text: str) -> Flattening:
         )
     except (ValueError, TypeError, KeyError, AttributeError) as e:
         raise ValueError(f"the row {PREFIX}{request_id} is no request to flatten: {e!r}") from e
+
+
+def read_or_none(key: str, text: str) -> Flattening | None:
+    """The request under a key; None for a row of something else, or one that is never begun."""
+    if not key.startswith(PREFIX):
+        return None
+    try:
+        return flattening_of(key.removeprefix(PREFIX), text)
+    except ValueError:
+        return None
+
+
+def _plain(symbol: str) -> str:
+    """Without what the spellings of a symbol differ in."""
+    return symbol.upper().replace("/", "")
 
 
 def _symbols(found: Any) -> tuple[str, ...]:

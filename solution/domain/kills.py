@@ -1,6 +1,6 @@
 """A kill that is being carried out, as its row ``kill:{id}`` holds it."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -43,7 +43,9 @@ class Kill:
         asked: cancels asked for so far; ``refused`` of them met an order that had ended.
         left: cancels still to be asked for; they wait for the rate budget where ``waits`` is set.
         open: orders that were open in the last list; None before the first.
-        unclear: orders of which nobody knows yet whether the broker has them.
+        unclear: orders of which nobody knows yet whether the broker has them, and brackets of which
+            nobody knows the legs yet.
+        late: orders that were given up without an answer, in words: they may still arrive.
         drained_ms: when nothing was on its way any more.
         trouble: what the broker answered last, when it did not do what was asked.
     """
@@ -65,6 +67,7 @@ class Kill:
     drained_ms: int = 0
     ended_ms: int = 0
     trouble: str = ""
+    late: list[str] = field(default_factory=list)
 
     @property
     def cancels(self) -> bool:
@@ -93,7 +96,8 @@ class Kill:
             said = dict(orjson.loads(value) if isinstance(value, str) else value)
             stage, usual = Stage(said.get("stage", Stage.NEW)), cls(id=name)
             known = {k: v for k, v in said.items() if _fits(k, v, getattr(usual, k, None))}
-            return cls(**(known | {"id": name, "stage": stage}))
+            late = [str(one) for one in known.get("late", ())]
+            return cls(**(known | {"id": name, "stage": stage, "late": late}))
         except (ValueError, TypeError):
             return cls(id=name, trouble=f"the row {KILL}{name} cannot be read")
 
@@ -117,8 +121,15 @@ def told(kill: Kill) -> str:
         parts.append(f"{kill.left}{wait}")
     if kill.open is not None:
         parts.append(f"{kill.open} open in the last list")
-    if kill.unclear:
-        parts.append(f"{kill.unclear} unclear, being looked up")
+    parts += _doubts(kill)
     if kill.trouble:
         parts.append(kill.trouble)
     return f"{kill.stage}: {', '.join(parts)}" if parts else str(kill.stage)
+
+
+def _doubts(kill: Kill) -> list[str]:
+    named = (
+        (kill.unclear, "unclear, being looked up"),
+        (len(kill.late), "may still arrive"),
+    )
+    return [f"{count} {words}" for count, words in named if count]

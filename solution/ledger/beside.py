@@ -59,8 +59,13 @@ def keep(
     _transaction(url, run)
 
 
-def forget(url: str, wanted: Callable[[str], bool]) -> dict[str, str]:
+def forget(
+    url: str, wanted: Callable[[str], bool], *, spare: Callable[[str, str], bool] | None = None
+) -> dict[str, str]:
     """Delete every row whose key is wanted, all or none; durable on return.
+
+    Args:
+        spare: rows that stay all the same, by key and value.
 
     Returns:
         what was deleted.
@@ -73,10 +78,12 @@ def forget(url: str, wanted: Callable[[str], bool]) -> dict[str, str]:
     def run(executor: Executor) -> None:
         # Added to, never begun anew: where an answer was lost this runs again, and finds less.
         found = {str(key): str(value) for key, value in executor.execute(_ALL).fetchall()}
-        gone.update({key: value for key, value in found.items() if wanted(key)})
-        for key in found:
-            if wanted(key):
-                executor.execute(rows.FORGET_STATE, (key,))
+        due = {key: value for key, value in found.items() if wanted(key)}
+        if spare is not None:
+            due = {key: value for key, value in due.items() if not spare(key, value)}
+        gone.update(due)
+        for key in due:
+            executor.execute(rows.FORGET_STATE, (key,))
 
     _transaction(url, run)
     return gone

@@ -39,6 +39,7 @@ from solution.trading.work import Work
 log = logging.getLogger(__name__)
 
 AGAIN_LONGEST = 5.0
+WITHDRAWN = "the request was withdrawn"
 READ_WITHIN = 2.0
 """Seconds: a position is closed by no older picture of it. Between its reading and an order there
 may be a weekend, or an outage in which a person closed it by hand."""
@@ -161,6 +162,9 @@ class Closer:
         slot = self._slot()
         if slot is None:
             return "no request is left in the rate budget"
+        if self._is_withdrawn(request.key):  # the slot may have been long in coming
+            slot.cancel()
+            return WITHDRAWN
         identity = self._next_identity(request.id, symbol)
         coid = client_order_id(self._deployment, identity)
         plan = ClosingPlan(request, asset, side, terms, identity, coid)
@@ -222,6 +226,10 @@ class Closer:
                 self._attempts[key] = attempt - 1
                 return identity
             attempt += 1
+
+    def _is_withdrawn(self, key: str) -> bool:
+        """A person took it back, or resumed: what is bought now must not be sold."""
+        return self._ledger.get_state(key) is None
 
     def _work(self, intent: Intent, asset: AssetView) -> Work:
         signal = Signal(stream="", entry_id="0-0", ticker=asset.symbol, digest="")
@@ -297,6 +305,8 @@ class Closer:
         """Why the body must not go out again; "" when it may."""
         if (other := self._live()) is not None:
             return other
+        if self._is_withdrawn(intent.signal_id):
+            return WITHDRAWN
         if _is_automatic(intent) and (stopped := self._stopped(intent.symbol)) is not None:
             return stopped
         if not self._portfolio.covers(intent.client_order_id):

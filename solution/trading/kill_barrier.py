@@ -4,8 +4,9 @@ The trading state is HALTED and durable before a kill has a row. From there this
 crash anywhere makes the next start begin again with the row as it stands: nothing that is done here
 does harm when it is done twice. POSTs that had passed their last check are awaited until they are
 answered or UNKNOWN; then open orders are cancelled, as many at once as the rate budget has slots;
-then they are listed until there was none, twice, and no order is unclear; then, where positions are
-to be closed, the request for that is written. A resume ends it at once.
+then they are listed until there was none, twice, with no order unclear before and after each list
+and the legs of every bracket known; then, where positions are to be closed, the request for that is
+written. A resume ends it at once.
 """
 
 import logging
@@ -57,6 +58,7 @@ class KillLedger(Protocol):
 
     def get_state(self, key: str) -> str | None: ...
     def set_state(self, key: str, value: str) -> None: ...
+    def delete_state(self, key: str) -> None: ...
     def states(self, prefix: str) -> dict[str, str]: ...
 
 
@@ -66,10 +68,14 @@ class KillPorts:
 
     Args:
         in_flight: orders whose POST is under way.
-        unclear: how many orders may be at the broker without our knowing.
+        unclear: how many orders may be at the broker without our knowing, and of how many brackets
+            the legs are not known.
         is_ours: whether an open order is to be cancelled.
         sent_ms: when an order was sent, by its client_order_id; 0 where that is not known.
         stands: whether trading is halted still.
+        settle: asks the broker for such legs; may raise BrokerError. A filled entry order is no
+            open order any more, and its legs stand in a list under ids that say nothing.
+        late: orders that were given up without an answer, in words; they may still arrive.
         note: told the client_order_id of each order whose cancel was asked for, and the kill's id.
         exclusive: nobody else trades on the account.
     """
@@ -79,6 +85,8 @@ class KillPorts:
     is_ours: Callable[[Mapping[str, Any]], bool]
     sent_ms: Callable[[str], int]
     stands: Callable[[], bool]
+    settle: Callable[[], None] = lambda: None
+    late: Callable[[], Sequence[str]] = tuple
     note: Callable[[str, str], None] = lambda _coid, _id: None
     exclusive: bool = False
 
@@ -161,6 +169,8 @@ class Barrier:
     def _cancel(self) -> float:
         """One list of what is open, and a cancel for each that had none."""
         kill = self.kill
+        self._ports.settle()
+        unclear = self._ports.unclear()
         listed = [
             one
             for order in self._desk.open_orders(Priority.CANCEL, nested=True)
@@ -169,10 +179,12 @@ class Barrier:
         kill.waits, kill.trouble = False, ""
         kill.open, kill.unclear = len(listed), self._ports.unclear()
         if not listed:
-            self._empty += 1
-            if self._empty < EMPTY_LISTS or kill.unclear:
+            # What was cleared up while the list was on its way may be missing in it.
+            self._empty = 0 if unclear or kill.unclear else self._empty + 1
+            if self._empty < EMPTY_LISTS:
                 self._save(kill)
                 return LIST_EVERY
+            kill.late = list(self._ports.late())
             if kill.close_positions:
                 self._move(Stage.FLATTENING)
                 return 0.0
@@ -336,6 +348,9 @@ class KillKeeper(Service):
         key = FLATTEN + kill.id
         if self._ledger.get_state(key) is None:
             self._ledger.set_state(key, flatten_row(f"kill by {kill.by}", self._clock.epoch_ms()))
+            if not self._has_row(kill):
+                # A resume came in between, and takes back what it finds: that was not there yet.
+                self._ledger.delete_state(key)
         failpoints.hit("kill.flatten_asked")
 
 

@@ -35,6 +35,8 @@ ASK_AFTER = 2.0
 ASK_LONGEST = 300.0
 ENOUGH = 10
 """Answers without legs after which there are none."""
+HURRY = 1.0
+"""Seconds between two questions where a kill waits for the answer."""
 UNHEARD_KEPT = 1024
 
 Leg = tuple[str, Mapping[str, Any]]
@@ -48,6 +50,8 @@ class _Wanted:
     order_id: str
     at: float
     asked: int = 0
+    hurry_at: float = float("-inf")
+    """The earliest question for who cannot wait until ``at``."""
 
 
 class Legs:
@@ -218,13 +222,31 @@ class Legs:
                 self._brackets.begin(self._recorded(row))
                 self._brackets.settle(row.client_order_id)
 
-    def wanted(self) -> list[tuple[str, str]]:
-        """(client_order_id, order id) of entry orders that are to be asked for by now."""
+    def wanted(self, *, hurry: bool = False) -> list[tuple[str, str]]:
+        """(client_order_id, order id) of entry orders that are to be asked for by now.
+
+        Args:
+            hurry: those as well that would have time: somebody waits for their legs.
+        """
         now = self._clock.monotonic()
         with self._mutex:
-            for coid in [coid for coid in self._wanted if self._needs_none(coid)]:
-                self._forget(coid)
-            return [(coid, one.order_id) for coid, one in self._wanted.items() if one.at <= now]
+            self._forget_needless()
+            return [
+                (coid, one.order_id)
+                for coid, one in self._wanted.items()
+                if (one.hurry_at if hurry else one.at) <= now
+            ]
+
+    def count_wanted(self) -> int:
+        """Of how many entry orders the legs are not known yet."""
+        with self._mutex:
+            self._forget_needless()
+            return len(self._wanted)
+
+    def _forget_needless(self) -> None:
+        """Requires holding the mutex."""
+        for coid in [coid for coid in self._wanted if self._needs_none(coid)]:
+            self._forget(coid)
 
     def _needs_none(self, client_order_id: str) -> bool:
         """Whether the entry order ended with nothing filled: its legs never began."""
@@ -249,7 +271,8 @@ class Legs:
                 self._brackets.settle(client_order_id)
                 return
             pause = min(ASK_LONGEST, ASK_AFTER * 2.0**one.asked)
-            one.at = self._clock.monotonic() + pause
+            now = self._clock.monotonic()
+            one.at, one.hurry_at = now + pause, now + HURRY
 
     # --- what an exit asks --------------------------------------------------------------------
 
@@ -309,9 +332,9 @@ class Followed(Protocol):
 
 
 class LegFinder:
-    """Asks for the legs that no answer named, from budget that nothing else needs.
+    """Asks for the legs that no answer named.
 
-    One thread calls :meth:`step`.
+    One thread calls :meth:`step`, another one may call :meth:`hurry`.
     """
 
     def __init__(self, desk: NestedDesk, tracker: Followed) -> None:
@@ -319,12 +342,26 @@ class LegFinder:
         self._tracker = tracker
 
     def step(self) -> None:
-        """Ask for each entry order whose time has come."""
-        for coid, order_id in self._tracker.legs.wanted():
+        """Ask for each entry order whose time has come, from budget that nothing else needs."""
+        try:
+            self._ask(self._tracker.legs.wanted(), Priority.POLL)
+        except NoBudget:
+            return
+
+    def hurry(self) -> None:
+        """Ask for all of them now, the filled ones that are no open orders any more included.
+
+        Raises:
+            NoBudget: not all were asked for.
+        """
+        self._ask(self._tracker.legs.wanted(hurry=True), Priority.LOOKUP)
+
+    def _ask(self, wanted: Sequence[tuple[str, str]], priority: Priority) -> None:
+        for coid, order_id in wanted:
             try:
-                order = self._desk.order(order_id, Priority.POLL, nested=True)
+                order = self._desk.order(order_id, priority, nested=True)
             except NoBudget:
-                return
+                raise
             except BrokerError as e:
                 log.warning("legs_not_asked", extra={"client_order_id": coid, "detail": str(e)})
                 self._tracker.legs.asked(coid, answered=False)

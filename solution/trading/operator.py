@@ -6,6 +6,7 @@ from typing import Protocol
 
 from solution import failpoints
 from solution.clock import Clock
+from solution.domain import flattening
 from solution.domain.control import Command, ControlError, Verb
 from solution.domain.kills import BREAKER, FLATTEN, KILL, Kill
 from solution.domain.reasons import Reason
@@ -99,12 +100,14 @@ class Operator:
 
     def _resume(self, command: Command) -> None:
         if command.ticker:
-            if not self._states.lift_ticker(command.ticker):
+            withdrawn = self._withdraw(command.ticker)
+            if not self._states.lift_ticker(command.ticker) and not withdrawn:
                 raise ControlError(f"{command.ticker} is not halted")
             return
         # The states last: whatever ends this before has resumed nothing.
         for key in self._ledger.states(KILL):
             self._ledger.delete_state(key)
+        self._withdraw()  # after the kills: one that is about to ask looks for its row again
         self._ledger.delete_state(BREAKER)
         try:
             self._kill_switch.lift()
@@ -113,6 +116,17 @@ class Operator:
         for source in self._states.lasting():
             self._states.lift(source)
         log.warning("resumed", extra={"detail": f"by {command.by}"})
+
+    def _withdraw(self, ticker: str = "") -> list[str]:
+        """Take back requests to flatten that are not done; returns their keys."""
+        now_ms, gone = self._clock.epoch_ms(), []
+        for key, text in self._ledger.states(FLATTEN).items():
+            request = flattening.read_or_none(key, text)
+            if request is not None and request.ends_with_resume(now_ms, ticker):
+                self._ledger.delete_state(key)
+                log.warning("flatten_withdrawn", extra={"flatten": request.id})
+                gone.append(key)
+        return gone
 
     def _flatten(self, command: Command) -> None:
         if self._ledger.get_state(FLATTEN + command.id) is not None:

@@ -14,7 +14,7 @@ import orjson
 
 from solution import failpoints
 from solution.clock import Clock, Moment
-from solution.domain.kills import CONTROL_RESUMED
+from solution.domain.kills import CONTROL_RESUMED, FLATTEN
 from solution.domain.kills import TRADING_STATE as PREFIX
 from solution.domain.reasons import Reason
 from solution.domain.trading_state import Restriction, TradingState, strictest
@@ -23,6 +23,7 @@ from solution.runtime.service import Service
 from solution.trading.halts import PREFIX as HALTED
 from solution.trading.halts import Halts, of_symbol, plain, under
 from solution.trading.state_rows import StateLedger, StateRows
+from solution.trading.under_way import UnderWay
 
 log = logging.getLogger(__name__)
 
@@ -99,26 +100,32 @@ class TradingStates:
         self._clock = clock
         self._ledger = ledger
         self.on_change: Callable[[], None] = lambda: None
-        self._rows = StateRows(ledger, (PREFIX, HALTED, REDUCING, CONTROL_RESUMED))
+        self._rows = StateRows(ledger, (PREFIX, HALTED, REDUCING, CONTROL_RESUMED, FLATTEN))
         self._parsed: tuple[Mapping[str, str], Mapping[str, Lasting]] = ({}, {})
+        self._flattens = UnderWay()
         self._asked = Moment.now(clock)
         self.halts = Halts(ledger, self._rows)
 
     # --- asking -----------------------------------------------------------------------------------
 
     def restriction(self, symbol: str) -> Restriction | None:
-        """The strictest that counts for the ticker now, its own and the account's; from memory."""
+        """The strictest that counts for the ticker now, its own and the account's; from memory.
+
+        While a flatten is about to close it, it may only be reduced, whoever lifted what else.
+        """
         rows = self._rows.rows
         if not rows:
             return None
         account = self.lasting()
         if "/" in symbol:
             account.pop(SESSION_END, None)  # crypto has no session that ends
-        return strictest((*account.values(), *_of_ticker(rows, symbol)))
+        closing = self._flattens.of_symbol(rows, symbol, self._clock.epoch_ms())
+        return strictest((*account.values(), *_of_ticker(rows, symbol), *closing))
 
     def account(self) -> Restriction | None:
         """The strictest that counts for every ticker."""
-        return strictest(self.lasting().values())
+        closing = self._flattens.of_account(self._rows.rows, self._clock.epoch_ms())
+        return strictest((*self.lasting().values(), *closing.values()))
 
     def lasting(self) -> dict[str, Restriction]:
         """What counts for the account now, by source."""
@@ -142,15 +149,15 @@ class TradingStates:
 
     def picture(self) -> dict[str, Any]:
         """For the status snapshot."""
-        account, now_ms = self.account(), self._clock.epoch_ms()
+        account, now_ms, rows = self.account(), self._clock.epoch_ms(), self._rows.rows
+        lasting = {s: one for s, one in self._sources().items() if one.counts(now_ms)}
+        if not lasting:  # else a flatten is told by what it has set
+            closing = self._flattens.of_account(rows, now_ms)
+            lasting = {key: Lasting(found, now_ms) for key, found in closing.items()}
         return {
             "trading_state": str(account.state if account else TradingState.ACTIVE),
-            "restrictions": {
-                source: orjson.loads(written(one))
-                for source, one in self._sources().items()
-                if one.counts(now_ms)
-            },
-            "reducing": under(self._rows.rows, REDUCING),
+            "restrictions": {s: orjson.loads(written(one)) for s, one in lasting.items()},
+            "reducing": self._flattens.of_tickers(rows, now_ms) | under(rows, REDUCING),
             "state_age_s": round(self.age(), 1),
         }
 
@@ -278,9 +285,9 @@ class TradingStates:
 
     def _tell_changes(self, before: Mapping[str, str]) -> None:
         self.halts.tell_resumed()
-        now = self._rows.rows
+        now = {k: v for k, v in self._rows.rows.items() if not k.startswith(FLATTEN)}
         for key in sorted(before.keys() - now.keys()):
-            if not key.startswith(HALTED):
+            if not key.startswith((HALTED, FLATTEN)):
                 log.warning("trading_resumed", extra={"source": key})
         for key in sorted(now.keys() - before.keys()):
             log.warning("trading_restriction_found", extra={"source": key, "detail": now[key]})

@@ -99,6 +99,14 @@ class Verdicts:
         """How many orders may be at the broker, are looked up, and are not given up yet."""
         return sum(1 for tracked in self.open_orders() if tracked.may_exist)
 
+    def given_up(self) -> list[str]:
+        """Orders that nobody found and that may still arrive, in words."""
+        return [
+            unanswered(tracked.intent)
+            for tracked in self.open_orders()
+            if tracked.progress.state is State.EXPIRED_UNCONFIRMED and not tracked.foreign
+        ]
+
     def __len__(self) -> int:
         return len(self._registry.on_their_way)
 
@@ -255,6 +263,12 @@ def about(intent: Intent) -> dict[str, object]:
         "symbol": intent.symbol,
         "client_order_id": intent.client_order_id,
     }
+
+
+def unanswered(intent: Intent) -> str:
+    """An order without an answer, for people."""
+    size = intent.qty if intent.qty is not None else intent.reserved_qty
+    return f"{intent.side} {size:f} {intent.symbol} ({intent.client_order_id})"
 
 
 def log_end(intent: Intent, progress: Progress, reason: str = "", message: str = "") -> None:
