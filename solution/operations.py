@@ -91,6 +91,12 @@ class Operations:
         return known is not None and not known.foreign
 
     def _is_halted(self) -> bool:
+        """By the ledger, before it is denied: a kill's row may be seen here before its state is."""
+        if not self._halted_by_memory():
+            self._states.refresh()
+        return self._halted_by_memory()
+
+    def _halted_by_memory(self) -> bool:
         account = self._states.account()
         return account is not None and account.state is TradingState.HALTED
 

@@ -205,20 +205,21 @@ class _Killing:
         kill = self._kill
         if kill.trouble:
             self._wrong.append(kill.trouble)
-        for order in kill.late:
+        flat = False
+        if kill.close_positions:
+            self._say(f"flatten {kill.id}: asked for")
+            try:
+                flat = self._follow_flatten(running=running)
+            except Failed as error:
+                self._wrong.append(f"whether positions are closed cannot be told: {error.message}")
+        for order in () if flat else kill.late:  # closing has waited for what may open a position
             self._wrong.append(
                 f"{order} may still arrive: its request was not answered, and the broker does not "
                 "have it so far; a running service cancels what is open of it when it does"
             )
-        if kill.close_positions:
-            self._say(f"flatten {kill.id}: asked for")
-            try:
-                self._follow_flatten(running=running)
-            except Failed as error:
-                self._wrong.append(f"whether positions are closed cannot be told: {error.message}")
 
-    def _follow_flatten(self, *, running: bool) -> None:
-        """Until everything is closed, in the time that is left."""
+    def _follow_flatten(self, *, running: bool) -> bool:
+        """Whether everything is closed, in the time that is left."""
         # A fifth of a second, as above.
         from solution.commands import flatten
 
@@ -233,9 +234,10 @@ class _Killing:
         self._flatten = flatten.told_of(found.request)
         if found.is_flat:
             self._say(flatten.flat_words(found.request))
-            return
+            return True
         self._wrong += [f"left: {words}" for words in words_of(found.request.left)]
         self._wrong.append(flatten.why_not(self._settings, found, self._wait))
+        return False
 
     def _watch(self, seconds: float, over: Any) -> bool:
         """Tell each change of where it stands; whether it came so far in time."""

@@ -301,6 +301,94 @@ def test_a_resume_ends_the_cancels(make_world: Callable[..., World]) -> None:
     assert len(open_orders(made)) > 0
 
 
+@pytest.mark.parametrize("crash", [False, True])
+def test_legs_that_nobody_has_named_yet_are_cancelled(
+    make_world: Callable[..., World], *, crash: bool
+) -> None:
+    """The entry's answer was lost and the stream told its fill: its legs stand at the broker under
+    ids that say nothing, and the entry is no open order any more."""
+    made = make_world(SYMBOLS="F")
+    service = made.start()
+    made.admin("faults", {"text": "POST /v2/orders: reset_after next=1"})
+    made.publish("F", qty="5", take_profit="1000", stop_loss="1")
+    assert eventually(lambda: len(open_orders(made)) == 2)
+    if crash:
+        service.kill()
+    result = beside(made).run("kill", "--cancel-orders")
+    assert result.returncode == 0, result.stderr + result.stdout
+    assert open_orders(made) == []
+
+
+def test_an_order_that_may_still_arrive_is_told(make_world: Callable[..., World]) -> None:
+    """Nothing is open and it is not over: named, and cancelled when it arrives."""
+    made = make_world(SYMBOLS="F", RESEND_UNKNOWN="false")
+    made.start()
+    made.admin("faults", {"text": "POST /v2/orders: late ms=15000 answer=reset next=1"})
+    made.publish("F", qty="3", order_type="limit", limit_price="1", time_in_force="gtc")
+    assert eventually(lambda: [r.state for r in made.rows().values()] == ["EXPIRED_UNCONFIRMED"])
+    result = beside(made).run("kill", "--cancel-orders")
+    assert result.returncode == 1
+    assert "may still arrive: its request was not answered" in result.stderr
+    assert "buy 3 F (" in result.stderr
+    assert eventually(lambda: [o["status"] for o in made.orders()] == ["canceled"], 30)
+
+
+def test_closing_positions_is_followed_until_flat(make_world: Callable[..., World]) -> None:
+    """Exit code 0 says that nothing is held."""
+    made = make_world(SYMBOLS="F")
+    made.start()
+    made.await_ends([made.publish("F", qty="5")])
+    result = beside(made).run("kill", "--close-positions")
+    assert result.returncode == 0, result.stderr + result.stdout
+    assert result.stdout.splitlines()[-1] == "flat: 1 positions closed, 0 orders cancelled"
+    assert made.broker("positions") == []
+
+
+def test_what_nobody_closes_is_no_success_and_ends_with_a_resume(
+    make_world: Callable[..., World],
+) -> None:
+    """No instance runs; the position is kept when one starts after the resume, and can grow."""
+    made = make_world(SYMBOLS="F")
+    service = made.start()
+    made.await_ends([made.publish("F", qty="5")])
+    assert service.stop() == 0
+    result = beside(made).run("kill", "--close-positions")
+    assert result.returncode == 1
+    assert "NOTHING WAS CLOSED" in result.stderr
+    resumed = beside(made).run("resume")
+    assert resumed.returncode == 0, resumed.stderr
+    assert "withdrew flatten" in resumed.stdout
+    made.start()
+    made.await_ends([made.publish("F", qty="2")])
+    assert [p["qty"] for p in made.broker("positions")] == ["7"]
+
+
+def test_nothing_opens_what_is_being_closed(make_world: Callable[..., World]) -> None:
+    """Whatever rows somebody deletes: the request's own is enough."""
+    clock = ("--session", "nyse", "--stepped", "--start", "2026-11-30T15:50:00-05:00")
+    made = make_world(*clock, SYMBOLS="F", MAX_QUOTE_AGE="0")
+    made.admin("prices", {"F": "10"})
+    made.start()
+    made.await_ends([made.publish("F", qty="5")])
+    made.admin("clock", {"to": "2026-11-30T21:30:00Z"})
+    assert beside(made).run("flatten", "--yes", "--wait", "2").returncode == 1
+    small_state.forget(made.env()["LEDGER_URL"], lambda key: key.startswith("trading_state:"))
+    assert eventually(lambda: set(snapshot(made)["restrictions"]) != {"operator_reducing"})
+    entry = made.publish("F", qty="1")
+    made.await_ends([entry])
+    assert made.final(entry)["reason"] == "REDUCING_ONLY"
+    assert "flatten:" in made.final(entry)["message"]
+
+
+def test_a_dead_instance_does_not_fail_the_command(make_world: Callable[..., World]) -> None:
+    """What it said last stands for seconds after kill -9."""
+    made = make_world(SYMBOLS="F")
+    made.start().kill()
+    result = beside(made).run("kill")
+    assert result.returncode == 0, result.stderr + result.stdout
+    assert "no instance of group" in result.stderr
+
+
 def test_without_a_service_the_command_cancels(make_world: Callable[..., World]) -> None:
     """The same steps; orders of ours only, and a start afterwards sends nothing."""
     made = make_world(SYMBOLS="F")

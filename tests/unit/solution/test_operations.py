@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from solution.config import load_settings
+from solution.domain.kills import Kill
 from solution.operations import Operations
 from tests.helpers.trading import DEPLOYMENT, Rig, accept
 
@@ -57,3 +58,12 @@ def test_all_of_an_account_of_our_own_but_none_in_a_dry_run(rig: Rig, tmp_path: 
     assert alone.is_ours({"client_order_id": "anybody's"})
     dry = operations(rig, tmp_path, EXCLUSIVE_ACCOUNT="true", DRY_RUN="true")
     assert not dry.is_ours({"client_order_id": "anybody's"})
+
+
+def test_a_kill_is_seen_before_the_state_that_came_with_it(rig: Rig, tmp_path: Path) -> None:
+    """One transaction wrote both; memory is a fifth of a second old: it is no resume."""
+    made = operations(rig, tmp_path)
+    rig.ledger.set_state("trading_state:operator", '{"state": "HALTED"}')
+    rig.ledger.set_state("kill:k", Kill(id="k").written())
+    made.kills.step()
+    assert made.kills.shown()["k"]["stage"] == "done"

@@ -6,9 +6,12 @@ from typing import Any
 import orjson
 import pytest
 
+from solution.commands.operating import CONFIRM_WITHIN
 from solution.domain import control
+from solution.domain.flattening import Flattening, Left
 from solution.ledger.sqlite import SqliteLedger
-from solution.ui.snapshot import key_of
+from solution.ui.snapshot import EXPIRES_S, key_of
+from tests.helpers.clocks import eventually
 from tests.unit.solution.commands.conftest import Shell
 
 STREAM = "signalpaca:control:solution"
@@ -100,10 +103,98 @@ def test_an_instance_that_still_sends_fails_the_command(online: Shell, client: A
     says(client, None)
     result = online.run("kill")
     assert result.exit_code == 1
-    assert "not confirmed within 0.3 s: a still sends orders" in result.stderr
+    assert "a has not confirmed within 0.3 s and may still send orders" in result.stderr
     told = online.run("kill", "--json")
     assert told.exit_code == 1
     assert orjson.loads(told.stdout)["confirmed"] is False
+
+
+def test_what_a_dead_instance_said_last_is_waited_out(
+    online: Shell, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its snapshot outlives it by seconds; then nobody runs who could send."""
+    assert CONFIRM_WITHIN > EXPIRES_S
+    monkeypatch.setattr("solution.commands.kill.CONFIRM_WITHIN", 3.0)
+    says(client, None)
+    client.pexpire(key_of("solution", "a"), 300)
+    result = online.run("kill")
+    assert result.exit_code == 0, result.stderr
+    assert "no instance of group solution runs now" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("found", "code", "words"),
+    [
+        ({"flat": True, "done_ms": 5}, 0, "flat: 0 positions closed"),
+        ({"left": {"NVDA": Left("4", "refused 5 times: no")}, "done_ms": 5}, 1, "NVDA 4: refused"),
+        ({"left": {"NVDA": Left("4", "the market is closed until Monday")}}, 1, "not flat yet"),
+        ({"left": {"NVDA": Left("4", "sell 4 is on its way (OPEN)")}}, 1, "not flat after 0.2 s"),
+    ],
+)
+def test_closing_is_followed_to_its_end(
+    online: Shell,
+    client: Any,
+    ledger: SqliteLedger,
+    monkeypatch: pytest.MonkeyPatch,
+    found: dict[str, Any],
+    code: int,
+    words: str,
+) -> None:
+    """Exit code 0 only when everything is closed; else what is left, and why."""
+    monkeypatch.setattr("solution.commands.flatten.TAKEN_UP_WITHIN", 1.0)
+    says(client, "the file exists")
+
+    def carry_out() -> None:
+        assert eventually(lambda: bool(ledger.states("kill:")))
+        name = next(iter(ledger.states("kill:"))).removeprefix("kill:")
+        request = Flattening(name, (), "kill", 0, restricted=True, **found)
+        ledger.set_state(request.key, request.to_json())
+        says(client, "the file exists", kills={name: {"stage": "done", "close_positions": True}})
+
+    thread = threading.Thread(target=carry_out)
+    thread.start()
+    result = online.run("kill", "--close-positions", "--wait", "0.2")
+    thread.join()
+    assert result.exit_code == code, result.stderr
+    assert words in result.stdout + result.stderr
+
+
+def test_without_the_ledger_closing_cannot_be_told(online: Shell, client: Any) -> None:
+    """No claim of success."""
+    says(client, "the file exists")
+
+    def carry_out() -> None:
+        assert eventually(lambda: bool(given(client)))
+        done = {"stage": "done", "close_positions": True}
+        says(client, "the file exists", kills={given(client)[0]["id"]: done})
+
+    thread = threading.Thread(target=carry_out)
+    thread.start()
+    result = online.run("kill", "--close-positions")
+    thread.join()
+    assert result.exit_code == 1
+    assert "whether positions are closed cannot be told" in result.stderr
+
+
+def test_an_order_that_may_still_arrive_is_named(
+    online: Shell, client: Any, ledger: SqliteLedger
+) -> None:
+    """Nothing is open, and yet it is not over: exit code 1."""
+    says(client, "the file exists")
+
+    def carry_out() -> None:
+        assert eventually(lambda: bool(ledger.states("kill:")))
+        name = next(iter(ledger.states("kill:"))).removeprefix("kill:")
+        done = {"stage": "done", "open": 0, "late": ["buy 3 NVDA (c-1)"]}
+        says(client, "the file exists", kills={name: done})
+
+    thread = threading.Thread(target=carry_out)
+    thread.start()
+    result = online.run("kill", "--cancel-orders")
+    thread.join()
+    assert result.exit_code == 1
+    assert "done: 0 open in the last list, 1 may still arrive" in result.stdout
+    assert "buy 3 NVDA (c-1) may still arrive: its request was not answered" in result.stderr
 
 
 def test_an_instance_that_takes_no_cancels_fails_the_command(online: Shell, client: Any) -> None:

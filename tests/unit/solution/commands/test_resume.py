@@ -5,6 +5,8 @@ from typing import Any
 import orjson
 import pytest
 
+from solution.clock import SystemClock
+from solution.domain.flattening import Closing, Flattening
 from solution.ledger.sqlite import SqliteLedger
 from solution.ui.snapshot import key_of
 from tests.unit.solution.commands.conftest import Shell
@@ -106,6 +108,47 @@ def test_where_the_ledger_is_out_of_reach_the_service_is_asked(online: Shell, cl
     assert b"sig" in entry
     online.run("resume", **env)
     assert client.xlen(STREAM) == 1
+
+
+@pytest.fixture
+def _flattening(ledger: SqliteLedger) -> None:
+    """Requests of all kinds; one is done."""
+    now_ms, hour = SystemClock().epoch_ms(), 3_600_000
+    sent = {"c-1": Closing("NVDA", "sell", "10", "OPEN")}
+    for request in (
+        Flattening("kill", (), "kill by me", 1, orders=sent),
+        Flattening("one", ("NVDA",), "me", 1),
+        Flattening("two", ("NVDA", "F"), "me", 1),
+        Flattening("old", (), "me", 1, done_ms=2),
+        Flattening("eos-today", (), "the end", 1, stocks_only=True, until_ms=now_ms + hour),
+        Flattening("eos-over", (), "the end", 1, stocks_only=True, until_ms=now_ms - hour),
+    ):
+        ledger.set_state(request.key, request.to_json())
+
+
+@pytest.mark.usefixtures("_flattening")
+def test_resume_withdraws_what_would_sell(online: Shell, ledger: SqliteLedger) -> None:
+    """Else what signals buy next would be sold at once; a session's end goes on, and is told."""
+    result = online.run("resume")
+    assert result.exit_code == 0, result.stderr
+    told = result.stdout.splitlines()
+    assert (
+        "withdrew flatten kill (kill by me); sent already and not taken back: sell 10 NVDA" in told
+    )
+    assert "withdrew flatten one (me)" in told
+    goes_on = "flatten eos-today goes on: the end; to end it: signalpaca flatten --withdraw"
+    assert [line for line in told if "goes on" in line] == [goes_on]
+    assert set(ledger.states("flatten:")) == {"flatten:old", "flatten:eos-today"}
+
+
+@pytest.mark.usefixtures("_flattening")
+def test_resume_of_a_ticker_withdraws_its_own(online: Shell, ledger: SqliteLedger) -> None:
+    """What closes others too is not this ticker's to end."""
+    result = online.run("resume", "nvda")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout == "withdrew flatten one (me)\n"
+    assert "flatten:one" not in ledger.states("flatten:")
+    assert len(ledger.states("flatten:")) == 5
 
 
 # --- one ticker ---------------------------------------------------------------------------------

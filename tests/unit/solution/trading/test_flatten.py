@@ -404,6 +404,40 @@ def test_a_row_that_is_no_request_is_told_once_and_left(caplog: pytest.LogCaptur
     assert made.rig.ledger.get_state(PREFIX + "bad") is not None
 
 
+def test_what_was_withdrawn_while_a_slot_was_waited_for_sells_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A resume in the middle of a round: what is bought now must not be sold."""
+    made = FlattenRig(NVDA="10")
+    connect = made.desk.connect
+
+    def resumed() -> None:
+        made.rig.ledger.delete_state(PREFIX + "one")
+        connect()
+
+    monkeypatch.setattr(made.desk, "connect", resumed)
+    made.ask()
+    while made.rig.ledger.states(PREFIX):
+        made.rig.advance(made.service.step())
+    made.service.step()
+    assert made.desk.posts == []
+
+
+def test_a_withdrawn_request_sends_no_body_again() -> None:
+    """The answer was lost and the order is not at the broker: with its request it is over."""
+    made = FlattenRig(NVDA="10")
+    made.answers(fail(NotSent("no connection")))
+    made.ask()
+    made.run(until=lambda: bool(made.request().orders))
+    (row,) = made.rows()
+    posts = len(made.desk.posts)
+    made.rig.ledger.delete_state(PREFIX + "one")
+    for _ in range(100):
+        made.rig.advance(made.service.step())
+    assert len(made.desk.posts) == posts
+    assert made.rig.row(row.client_order_id).message == "the request was withdrawn"
+
+
 def test_a_withdrawn_request_is_not_written_again() -> None:
     """The order that was sent is followed; nothing more is sent."""
     made = FlattenRig(NVDA="10")

@@ -1,6 +1,7 @@
 """The kill barrier: awaits, cancels, lists until nothing is open, and survives a crash anywhere."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -188,6 +189,57 @@ def test_the_end_waits_for_what_is_unclear() -> None:
     scene.unclear = 0
     done = scene.run(8)
     assert (done.stage, scene.desk.cancels) == (Stage.DONE, ["o-late"])
+
+
+def test_what_is_cleared_up_while_the_list_is_on_its_way_is_listed_again() -> None:
+    """The order arrived after the list was made and was found before it was read."""
+    scene = Scene(Desk())
+    scene.unclear = 1
+    scene.kill(cancel_orders=True)
+    scene.run(6)
+    listing = scene.desk.open_orders
+
+    def late(priority: Priority, *, nested: bool = False) -> Sequence[Mapping[str, Any]]:
+        found = listing(priority, nested=nested)
+        if scene.unclear:
+            scene.desk.orders.append(order("late"))
+            scene.unclear = 0
+        return found
+
+    scene.desk.open_orders = late  # type: ignore[method-assign]
+    assert scene.run(8).stage is Stage.DONE
+    assert scene.desk.cancels == ["o-late"]
+
+
+def test_legs_are_settled_before_each_list() -> None:
+    """They are ours from then on; what may still arrive is named at the end."""
+    known: set[str] = set()
+    scene = Scene(Desk(order("their-leg")), settle=lambda: known.add("their-leg"))
+    scene.ports = replace(
+        scene.ports, is_ours=lambda o: o["client_order_id"] in known, late=lambda: ["buy 1 F (x)"]
+    )
+    scene.start()
+    scene.kill(cancel_orders=True)
+    done = scene.run()
+    assert (done.stage, done.late) == (Stage.DONE, ["buy 1 F (x)"])
+    assert scene.desk.cancels == ["o-their-leg"]
+
+
+def test_a_resume_just_before_the_request_to_close(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has withdrawn what it found: what is written a moment later is taken back."""
+    scene = Scene(Desk())
+    writing = scene.ledger.set_state
+
+    def resumed(key: str, value: str) -> None:
+        if key.startswith("flatten:"):
+            scene.ledger.rows.pop("kill:k")
+        writing(key, value)
+
+    monkeypatch.setattr(scene.ledger, "set_state", resumed)
+    scene.kill(close_positions=True)
+    for _ in range(8):
+        scene.clock.advance(max(0.001, scene.keeper.step()))
+    assert scene.ledger.rows == {}
 
 
 def test_what_was_sent_after_all_was_answered_stays() -> None:

@@ -101,6 +101,17 @@ def test_a_resume_lifts_everything_of_the_account(room: Room) -> None:
     room.give(Verb.RESUME)
 
 
+def test_a_resume_withdraws_what_would_sell(room: Room) -> None:
+    """All of it; of a ticker, that ticker's alone, which is no error though nothing was halted."""
+    room.give(Verb.FLATTEN, "f1", ticker="NVDA")
+    room.give(Verb.FLATTEN, "f2")
+    room.ledger.rows["flatten:bad"] = "no request"
+    room.give(Verb.RESUME, ticker="NVDA")
+    assert set(room.ledger.rows) == {"flatten:f2", "flatten:bad"}
+    room.give(Verb.RESUME)
+    assert set(room.ledger.rows) == {"flatten:bad"}
+
+
 def test_a_file_that_cannot_be_removed_resumes_nothing(room: Room) -> None:
     """It would stop orders all the same."""
     room.give(Verb.KILL)
