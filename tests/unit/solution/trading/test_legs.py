@@ -13,7 +13,7 @@ from solution.errors import NoBudget, OutcomeUnknown
 from solution.ledger.sqlite import SqliteLedger
 from solution.trading import legs as module
 from solution.trading import recovery
-from solution.trading.legs import ASK_AFTER, ENOUGH, MARK, LegFinder
+from solution.trading.legs import ASK_AFTER, ENOUGH, HURRY, MARK, LegFinder
 from solution.trading.open_orders import EVERY, OpenOrders
 from tests.helpers.trading import Rig, Update, accept, fail
 
@@ -157,6 +157,32 @@ def test_legs_that_no_answer_named_are_asked_for_once(rig: Brackets) -> None:
     assert rig.desk.asked == ["nested order-1 POLL"]
     assert rig.row(STOP).state is State.OPEN
     assert rig.ledger.states(MARK) == {}
+
+
+def test_a_kill_does_not_wait_for_the_time_to_ask(rig: Brackets) -> None:
+    """At once, and once a second; a mark that stands counts until its legs are known."""
+    rig.desk.answers_legs = False
+    rig.bracket()
+    rig.desk.lookup_error = OutcomeUnknown("HTTP 504")
+    rig.finder.hurry()
+    rig.finder.hurry()
+    assert rig.desk.asked == ["nested order-1 LOOKUP"]
+    assert rig.tracker.legs.count_wanted() == 1
+    rig.desk.lookup_error = None
+    rig.clock.advance(HURRY)
+    rig.finder.hurry()
+    assert rig.tracker.legs.count_wanted() == 0
+    assert rig.row(STOP).state is State.OPEN
+
+
+def test_a_kill_hears_that_there_is_no_budget(rig: Brackets) -> None:
+    """It says so, and asks again."""
+    rig.desk.answers_legs = False
+    rig.bracket()
+    rig.desk.lookup_error = NoBudget("no slot")  # type: ignore[assignment]
+    with pytest.raises(NoBudget):
+        rig.finder.hurry()
+    assert rig.tracker.legs.count_wanted() == 1
 
 
 def test_the_mark_outlives_the_process(rig: Brackets) -> None:
