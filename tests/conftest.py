@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +16,10 @@ settings.register_profile(
     "any_machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("any_machine")
+# A shell starts what runs in its background with SIGINT ignored, and so would all be that is started
+# from here: a command that a test interrupts would go on for ever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from solution.ledger import open_ledger  # noqa: E402  # after the rewrite is registered
 from tests.helpers.postgres_server import PostgresServer  # noqa: E402  # likewise
