@@ -16,8 +16,8 @@ settings.register_profile(
     "any_machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("any_machine")
-# A shell starts what runs in its background with SIGINT ignored, and so would all be that is started
-# from here: a command that a test interrupts would go on for ever.
+# A shell starts what runs in its background with SIGINT ignored, and all that is started from here
+# would inherit that: a command that a test interrupts would go on for ever.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
