@@ -18,7 +18,9 @@ class Work:
     """Workers call what is put here; they wait briefly when there is nothing."""
 
     def __init__(self) -> None:
-        self.items: queue.SimpleQueue[Item] = queue.SimpleQueue()
+        # Not a SimpleQueue: of several takers one may wait for ever (CPython 3.11, seen once). The
+        # lock comes as its time is over, the item is another's, and what is left of it is below 0.
+        self.items: queue.Queue[Item] = queue.Queue()
         self.threads: set[str] = set()
 
     def __call__(self, stop: threading.Event) -> None:
