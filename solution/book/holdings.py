@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from solution.book.tallies import Tally
+from solution.domain.orders import Side
 
 ZERO = Decimal(0)
 NEVER = float("-inf")
@@ -106,6 +107,10 @@ class Holdings(NamedTuple):
     strategy_value: Decimal = ZERO
     tally: Tally = Tally(0, 0, 0)
     leg_qty: Decimal = ZERO
+
+    def most(self, side: Side) -> Decimal:
+        """Shares on the side that an order of ``side`` adds to, should all fill that adds to it."""
+        return self.most_long if side is Side.BUY else self.most_short
 
     @property
     def most_long(self) -> Decimal:

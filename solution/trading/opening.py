@@ -153,7 +153,7 @@ def _clamp(request: Request, qty: Decimal, price: Decimal, side: Side) -> tuple[
     if qty * price > by_order:
         qty, note = units(request, by_order, price), "clamped to MAX_ORDER_NOTIONAL"
     # A pending reduction may never fill: what it would free is no room yet.
-    standing = held.most_long if side is Side.BUY else held.most_short
+    standing = held.most(side)
     room = rules.position_cap(held.equity) - standing * price
     if qty * price > room:
         qty, note = units(request, room, price), "clamped to MAX_POSITION_PCT"
@@ -188,7 +188,7 @@ def _under_limits(
 def _rooms(request: Request, price: Decimal, side: Side) -> Iterator[tuple[Decimal, Reason, str]]:
     """What each limit over more than one order leaves, in account currency."""
     rules, held, symbol = request.rules, request.holdings, request.asset.symbol
-    standing = held.most_long if side is Side.BUY else held.most_short
+    standing = held.most(side)
     of_ticker = rules.ticker_cap(symbol, held.equity) - standing * price
     yield of_ticker, Reason.TICKER_CAP, "TICKER_CAPS"
     of_strategy = rules.strategy_cap(request.signal.strategy, held.equity) - held.strategy_value

@@ -13,8 +13,7 @@ def ticker_cap(view: View) -> Denial | None:
     plan, held = view.plan, view.holdings
     if plan is None or held is None or not plan.opens:
         return None
-    standing = held.most_long if plan.side == "buy" else held.most_short
-    value = (standing + plan.qty) * plan.price
+    value = (held.most(plan.side) + plan.qty) * plan.price
     if value <= view.ticker_cap:
         return None
     return Denial(
