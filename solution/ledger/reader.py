@@ -8,6 +8,7 @@ from typing import Any, Protocol, Self
 
 from solution.domain import legs
 from solution.domain.orders import Side
+from solution.domain.reasons import Reason
 from solution.domain.records import DeadLetter, EquityPoint, Intent, Note, State, Trade
 from solution.ledger import rows
 from solution.ledger.store import matching
@@ -143,11 +144,14 @@ class LedgerReader:
         return [(str(coid), str(symbol), int(at)) for coid, symbol, at in found]
 
     def contents_since(self, since_ms: int) -> list[tuple[str, str, str]]:
-        """Stream, digest and entry id of signals without a ``signal_id`` decided since then."""
+        """Stream, digest and entry id of signals without a ``signal_id`` decided since.
+
+        Those refused as duplicates began no window of their own.
+        """
         found = self._read(
             "SELECT stream, digest, entry_id FROM order_intents"
-            " WHERE created_ms >= ? AND signal_id = '' ORDER BY id",
-            (max(since_ms, 1),),
+            " WHERE created_ms >= ? AND signal_id = '' AND reason <> ? ORDER BY id",
+            (max(since_ms, 1), Reason.DUPLICATE_SIGNAL.value),
         )
         return [(str(stream), str(digest), str(entry)) for stream, digest, entry in found]
 

@@ -4,7 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from solution.domain.orders import Side
+from solution.domain.records import Change, Intent, State
 from solution.domain.signal import Signal
+from solution.ledger.sqlite import SqliteLedger
 from solution.trading.duplicates import Duplicates
 
 SIGNAL = Signal(stream="nvda", entry_id="1000-0", ticker="NVDA", digest="d", side=Side.BUY)
@@ -59,6 +61,26 @@ def test_a_restart_remembers() -> None:
     seen = Duplicates(10)
     seen.restore([("nvda", "d", "1000-0")])
     assert seen.earlier(at(2_000)) == "1000-0"
+
+
+def test_a_refused_duplicate_is_not_remembered_by_a_restart() -> None:
+    """Else it would begin a window of its own, and one that repeats itself would never end it."""
+    ledger = SqliteLedger("sqlite://")
+    for number, reason in enumerate(("", "DUPLICATE_SIGNAL")):
+        row = Intent(
+            identity=str(number),
+            digest="d",
+            stream="nvda",
+            entry_id=f"{1_000 + number}-0",
+            client_order_id=str(number),
+            state=State.REFUSED,
+            reason=reason,
+            created_ms=1_000 + number,
+        )
+        ledger.apply([Change(insert=row)])
+    with ledger.open_reader() as reader:
+        assert reader.contents_since(1) == [("nvda", "d", "1000-0")]
+    ledger.close()
 
 
 def test_memory_is_bounded() -> None:
