@@ -1,0 +1,121 @@
+"""What a host gives its strategies, and what it needs itself: the seams between the parts."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Protocol
+
+from signal_generator.bars import Bar, Quote, Timeframe
+
+
+class MarketClock(Protocol):
+    """The time at the market: the wall clock, or that of an exchange with a clock of its own."""
+
+    def now(self) -> datetime:
+        """Aware UTC."""
+
+    def session(self) -> "Session | None":
+        """Today's session in New York, over or not; None when there is none today."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Open and close of one day, aware UTC; half days close early."""
+
+    opens: datetime
+    closes: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """What the account holds of one symbol; negative when short."""
+
+    symbol: str
+    qty: Decimal
+    avg_entry_price: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class OpenOrder:
+    """An order that rests at the broker; prices None where it has none."""
+
+    symbol: str
+    order_id: str
+    client_order_id: str
+    side: str
+    order_type: str
+    qty: Decimal
+    filled_qty: Decimal
+    limit_price: Decimal | None
+    submitted_at: datetime
+
+
+class BrokerReader(Protocol):
+    """Reads the account; never writes to it. Every call takes one of the account's requests.
+
+    Raises (every method):
+        BrokerUnavailable: no answer, or none that can be used.
+    """
+
+    def positions(self) -> Sequence[Position]:
+        """All positions."""
+
+    def open_orders(self) -> Sequence[OpenOrder]:
+        """All orders that are not at their end."""
+
+    def last_trade(self, symbol: str) -> Decimal:
+        """The price of the last trade."""
+
+
+class BrokerUnavailable(Exception):
+    """The broker could not be asked; asking again later is safe."""
+
+
+class BarSource(Protocol):
+    """Where completed bars come from. Each symbol's bars arrive in order, each exactly once."""
+
+    def history(
+        self,
+        symbols: Sequence[str],
+        timeframe: Timeframe,
+        count: int,
+        until: datetime | None = None,
+    ) -> Mapping[str, Sequence[Bar]]:
+        """The last `count` completed bars of each, none later than `until`, oldest first."""
+
+    def follow(
+        self,
+        timeframe: Timeframe,
+        after: Mapping[str, datetime],
+        put: Callable[[Bar], None],
+    ) -> None:
+        """Begin to deliver every completed bar whose start is later than ``after[symbol]``.
+
+        Returns at once; `put` is called from the source's own thread and only enqueues.
+        """
+
+    def quotes(self, symbols: Sequence[str], put: Callable[[Quote], None]) -> None:
+        """Begin to deliver quotes as they come; to be called before `follow`."""
+
+    def exhausted(self) -> bool:
+        """Whether no bar will follow any more, as at the end of a file; never of a live source."""
+
+    def stop(self) -> None:
+        """End within 2 seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a strategy may use.
+
+    Args:
+        log: its own logger, named by strategy (and symbol where it likes: ``log.getChild``).
+        ask_stop: ends the whole host after this callback, as at the session's close.
+    """
+
+    clock: MarketClock
+    broker: BrokerReader
+    log: logging.Logger
+    ask_stop: Callable[[], None]
