@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 EXTRAS = {"service": ("postgres",), "run": ("embedded",), "dev": ("dev",)}
 """Lock to the extras of pyproject.toml that it must hold besides the dependencies."""
 
-NPM = "tests/contract/sdk/js/package-lock.json"
+NPM = ("tests/contract/sdk/js/package-lock.json", "examples/publish/node/package-lock.json")
 _HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
 _ADDRESS = re.compile(
     r"(?i)\b[a-z][a-z+]*://|(?:^|\s)-(?:i|f)\s|--(?:[a-z-]*index|find-links|trusted)"
@@ -90,13 +90,13 @@ def problems_of_ranges(name: str, text: str, asked: Iterator[Requirement]) -> It
                 yield f"{name}: {requirement.name}=={version} is not {requirement.specifier}"
 
 
-def problems_of_npm(text: str) -> Iterator[str]:
+def problems_of_npm(lock: str, text: str) -> Iterator[str]:
     """Every package has its hash, and none the address of a registry."""
     for name, package in json.loads(text)["packages"].items():
         if name and not package.get("link") and not package.get("integrity"):
-            yield f"{NPM}: {name} has no integrity"
+            yield f"{lock}: {name} has no integrity"
         if "resolved" in package:
-            yield f"{NPM}: {name} names an address"
+            yield f"{lock}: {name} names an address"
 
 
 def problems(root: Path = ROOT) -> list[str]:
@@ -109,8 +109,9 @@ def problems(root: Path = ROOT) -> list[str]:
         found += own
         if path.stem in EXTRAS and not own:
             found += problems_of_ranges(name, text, wanted(project, EXTRAS[path.stem]))
-    if (root / NPM).is_file():
-        found += problems_of_npm((root / NPM).read_text(encoding="utf-8"))
+    for lock in NPM:
+        if (root / lock).is_file():
+            found += problems_of_npm(lock, (root / lock).read_text(encoding="utf-8"))
     return found
 
 

@@ -73,7 +73,7 @@ def test_extras_within_extras_are_resolved() -> None:
 def test_a_package_of_npm_needs_its_hash_and_no_address() -> None:
     """The root itself and links have none."""
     text = '{"packages": {"": {}, "a": {"integrity": "x"}, "b": {"resolved": "https://h"}}}'
-    found = list(check_locks.problems_of_npm(text))
+    found = list(check_locks.problems_of_npm("lock", text))
     assert [line.split(": ")[1] for line in found] == ["b has no integrity", "b names an address"]
 
 

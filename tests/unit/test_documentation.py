@@ -57,6 +57,7 @@ FOREIGN_NAMES = {
     "SSL_CERT_FILE",  # of OpenSSL
     "UNKNOWN_CA",  # of OpenSSL
     "WAIT_SECONDS",  # of examples/publish/node
+    "WEBHOOK_SECRET",  # of examples/webhook
     "XDG_STATE_HOME",  # a convention of desktops
 }
 FENCE = re.compile(

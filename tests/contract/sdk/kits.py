@@ -116,8 +116,13 @@ def _major(executable: str) -> int:
 
 def node_sdks() -> Path:
     """``node_modules`` with both lines of the npm package."""
+    return npm_packages("js", _HERE / "js")
+
+
+def npm_packages(name: str, project: Path) -> Path:
+    """``node_modules`` with what the lock file of a Node.js project names."""
     npm = node().npm
-    wanted = [_HERE / "js" / name for name in ("package.json", "package-lock.json")]
+    wanted = [project / file for file in ("package.json", "package-lock.json")]
 
     def install(folder: Path) -> None:
         for path in wanted:
@@ -125,7 +130,7 @@ def node_sdks() -> Path:
         # No scripts: nothing of what is downloaded runs before it is asked to.
         _run([*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"], folder)
 
-    return _kit("js", *(path.read_bytes() for path in wanted), install=install) / "node_modules"
+    return _kit(name, *(path.read_bytes() for path in wanted), install=install) / "node_modules"
 
 
 def report(command: list[str], url: str, **env: str) -> dict[str, str]:
