@@ -19,7 +19,11 @@ from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
 
-EXTRAS = {"service": ("postgres",), "run": ("embedded",), "dev": ("dev",)}
+EXTRAS = {
+    "service": ("postgres", "strategies"),
+    "run": ("embedded", "strategies"),
+    "dev": ("dev",),
+}
 """Lock to the extras of pyproject.toml that it must hold besides the dependencies."""
 
 NPM = ("tests/contract/sdk/js/package-lock.json", "examples/publish/node/package-lock.json")
