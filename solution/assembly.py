@@ -439,8 +439,9 @@ class Assembly:
             self.flattener,
             self.workers,
             self.listener,
-            self.status,
             *([self.file_check] if self.file_check else []),
+            # Last: its first picture, shown for a second, calls nothing dead that only comes later.
+            self.status,
         ]
 
     def orphans(self) -> Orphans:
