@@ -1,0 +1,93 @@
+"""A thread that asks history, so that no other one waits for it."""
+
+import logging
+import random
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from queue import SimpleQueue
+
+from signal_generator.bar_flow import Ask
+from signal_generator.market_history import (
+    Bars,
+    HistoryRefused,
+    HistoryUnavailable,
+    MarketHistory,
+)
+from signal_generator.market_stream import REPORT_AFTER, Pauses
+
+_ONE_SECOND = timedelta(seconds=1)
+
+
+class Backfill:
+    """Answers one question after the other.
+
+    Args:
+        history: this thread's own.
+        refused: called with the reason, where asking again will not help.
+    """
+
+    def __init__(
+        self,
+        history: MarketHistory,
+        *,
+        refused: Callable[[str], None],
+        log: logging.Logger,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        self._history = history
+        self._told: Callable[[Ask, Bars, bool], None] = lambda _ask, _bars, _last: None
+        self._failed: Callable[[], None] = lambda: None
+        self._refused = refused
+        self._log = log
+        self._pauses = Pauses(draw)
+        self._asks: SimpleQueue[Ask | None] = SimpleQueue()
+        self._stop = threading.Event()
+        #: Daemon: a request under way ends by its timeouts, later than a stop may take.
+        self._thread = threading.Thread(target=self._run, name="backfill", daemon=True)
+
+    def start(self, told: Callable[[Ask, Bars, bool], None], failed: Callable[[], None]) -> None:
+        """Begin; to be called once.
+
+        Args:
+            told: called with the question, a part of the answer, and whether it is the last part.
+            failed: called where there is no answer, after the pause that is due then.
+        """
+        self._told, self._failed = told, failed
+        self._thread.start()
+
+    def ask(self, ask: Ask) -> None:
+        """Put the question behind those before it."""
+        self._asks.put(ask)
+
+    def ask_stop(self) -> None:
+        """Nothing is told any more, soon; a request under way is left to itself."""
+        self._stop.set()
+        self._asks.put(None)
+
+    def _run(self) -> None:
+        while (ask := self._asks.get()) is not None and not self._stop.is_set():
+            try:
+                self._answer(ask)
+            except HistoryUnavailable as error:
+                self._excuse(error)
+            else:
+                self._pauses.forget()
+
+    def _answer(self, ask: Ask) -> None:
+        start = min(ask.after.values()) + _ONE_SECOND
+        for part in self._history.parts(list(ask.after), ask.timeframe, start, ask.asked_at):
+            if self._stop.is_set():
+                return
+            self._told(ask, part, False)  # noqa: FBT003  # named above
+        self._told(ask, {}, True)  # noqa: FBT003
+
+    def _excuse(self, error: HistoryUnavailable) -> None:
+        pause = self._pauses.next()
+        if isinstance(error, HistoryRefused):
+            self._refused(str(error))
+        serious = self._pauses.failures % REPORT_AFTER == 0 or isinstance(error, HistoryRefused)
+        level = logging.ERROR if serious else logging.WARNING
+        self._log.log(level, "bars wait, again in %.1f s: %s", pause, error)
+        self._stop.wait(pause)
+        self._failed()
