@@ -1,4 +1,4 @@
-"""The programs that `run_trading` needs, as subprocesses: Redis, an exchange, the service, a display.
+"""What `run_trading` starts and stops: Redis, an exchange, the service and a display.
 
 with Stack(options, report=print) as endpoints:
     ...  # publish to endpoints.stream, read endpoints.executions_stream
