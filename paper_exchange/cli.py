@@ -22,6 +22,9 @@ from paper_exchange.server import Secure, listen, serve
 from paper_exchange.settings import Settings
 from paper_exchange.storage.database import StateError
 
+_GRACE = 5.0
+"""Seconds after the parent's death: its other children end, and their last orders with them."""
+
 
 @click.command(cls=GroupedCommand, context_settings={"show_default": True})
 @connections
@@ -38,7 +41,7 @@ def main(parent: int | None, **options: object) -> None:
     import asyncio
 
     if parent is not None:
-        end_with(parent)
+        end_with(parent, grace=_GRACE)
 
     settings = Settings(**options)  # type: ignore[arg-type]  # click has converted the values
     check_start(settings)

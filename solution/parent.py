@@ -12,13 +12,18 @@ EVERY = 0.5
 """Seconds between two looks."""
 
 
-def end_with(pid: int, every: float = EVERY) -> None:
-    """Have SIGTERM sent to this process once `pid` is not its parent any more."""
+def end_with(pid: int, every: float = EVERY, grace: float = 0.0) -> None:
+    """Have SIGTERM sent to this process once `pid` is not its parent any more.
+
+    Args:
+        grace: seconds until then, for what others still need while they end.
+    """
 
     def watch() -> None:
         tick = threading.Event()
         while os.getppid() == pid:
             tick.wait(every)
+        tick.wait(grace)
         # The same way out as for an operator: in order, nothing lost.
         os.kill(os.getpid(), signal.SIGTERM)
 

