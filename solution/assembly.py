@@ -108,7 +108,9 @@ class Assembly:
         self._mode = mode or startup.mode_of(settings)
         self.ledger = ledger
         self._redactor = Redactor(settings.secrets)
-        self.limiter = RateLimiter(settings.rate_limit_per_minute, clock=clock)
+        self.limiter = RateLimiter(
+            settings.rate_limit_per_minute, ceiling=settings.rate_limit_ceiling, clock=clock
+        )
         strategies = [name for name, _ in settings.limits.strategy_caps]
         self.portfolio = Portfolio(clock, strategies)
         self.prices = PriceBook()
@@ -529,6 +531,8 @@ class Assembly:
                 started_ms=self._started_ms,
                 mode=self._mode,
                 streams=self._settings.redis.streams,
+                executions=self._settings.redis.executions_stream,
+                broker=self._settings.broker.trading_url,
                 kill_switch=self.kill,
                 workers=self.workers,
                 services=self.services(),

@@ -44,6 +44,10 @@ class Parts:
     ledger: str
     mode: str
     streams: Sequence[str]
+    executions: str
+    """The stream that everything is reported to."""
+    broker: str
+    """The trading API's address."""
     kill_switch: _Killable
     workers: Any
     services: Sequence[Runnable]
@@ -80,6 +84,8 @@ def picture(parts: Parts) -> Mapping[str, Any]:
         "at": parts.clock.now().isoformat(timespec="milliseconds"),
         "mode": parts.mode,
         "streams": list(parts.streams),
+        "executions": parts.executions,
+        "broker": parts.broker,
         "kill_switch": parts.kill_switch.reason(),
         "kill_switch_file": str(parts.kill_switch.file),
         "halted": parts.states.halts.all(),

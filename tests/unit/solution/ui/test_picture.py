@@ -26,6 +26,8 @@ def parts(**changed: Any) -> Parts:
         "started_ms": 1_772_636_400_000,
         "mode": "paper",
         "streams": ("nvda", "amd"),
+        "executions": "executions",
+        "broker": "https://paper-api.alpaca.markets",
         "kill_switch": Thing(reason=lambda: None, file="/control/kill_switch"),
         "workers": Thing(),
         "services": [Thing(name="workers", alive=True), Thing(name="prices", alive=False)],
@@ -74,6 +76,10 @@ def test_everything_is_plain_json() -> None:
     assert found["account"]["reserved_buying_power"] == "341.26"
     assert found["at"] == "2026-03-04T15:00:00.000+00:00"
     assert (found["mode"], found["streams"]) == ("paper", ["nvda", "amd"])
+    assert (found["executions"], found["broker"]) == (
+        "executions",
+        "https://paper-api.alpaca.markets",
+    )
     assert found["open_orders"][0]["qty"] == "2.50"
     assert found["rate"] == {"limit": 200, "used": 3, "in_flight": 1, "left_for_entries": 186}
     assert found["signals"] == {"read": 5, "waiting": 4, "in_hand": 2, "dead_letters": 7}
