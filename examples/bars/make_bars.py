@@ -37,7 +37,7 @@ def minutes() -> list[datetime]:
 
 def walk(symbol: str, price: int, step: int, volume: int) -> Iterator[tuple[object, ...]]:
     """The rows of one symbol."""
-    rng = random.Random(f"{SEED}:{symbol}")
+    rng = random.Random(f"{SEED}:{symbol}")  # noqa: S311  # made-up prices, not secrets
     cents = price
     for number, start in enumerate(minutes()):
         first = cents + rng.randint(-step, step) // 2
