@@ -1,4 +1,4 @@
-"""blockpaca as it comes, its strategy told when to return a block; run by an interpreter that has it.
+"""blockpaca as it comes, its strategy told when to return a block; its interpreter runs this.
 
     PYTHON benchmarks/blocks_blockpaca.py LINK_PORT BROKER_PORT WORKERS TICKERS DIRECTORY
 
