@@ -1,1 +1,35 @@
 """Programs that publish trading signals to a Redis stream."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from signal_generator import state_store as state_store
+    from signal_generator.bars import Bar as Bar
+    from signal_generator.bars import Quote as Quote
+    from signal_generator.executions import Execution as Execution
+    from signal_generator.fleece import BaseStrategy as BaseStrategy
+    from signal_generator.fleece import SignalEvent as SignalEvent
+    from signal_generator.signals import Signal as Signal
+    from signal_generator.strategy import Strategy as Strategy
+
+#: Looked up when asked for: a generator at random needs none of them. ``state_store`` is a module.
+_PLACES = {
+    "Bar": "bars",
+    "BaseStrategy": "fleece",
+    "Execution": "executions",
+    "Quote": "bars",
+    "Signal": "signals",
+    "SignalEvent": "fleece",
+    "Strategy": "strategy",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PLACES, "state_store"})

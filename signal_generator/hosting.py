@@ -119,3 +119,19 @@ class Context:
     broker: BrokerReader
     log: logging.Logger
     ask_stop: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """Where bars, the time and the account come from.
+
+    Args:
+        ticked: told each bar before the strategies are, for a clock that goes by bars.
+        live: False for a recording, which begins at its beginning and has nothing before it.
+    """
+
+    source: BarSource
+    clock: MarketClock
+    broker: BrokerReader
+    ticked: Callable[[Bar], None] = lambda _: None
+    live: bool = True
