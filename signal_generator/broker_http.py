@@ -7,10 +7,11 @@ the answer is still wanted.
 import json
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import requests
 
+from signal_generator.connection import Connection
 from signal_generator.hosting import BrokerUnavailable
 
 CONNECT_TIMEOUT = 2.0
@@ -27,30 +28,6 @@ _SHOWN = 200
 """Characters of a refusal that are repeated."""
 
 
-class Account(Protocol):
-    """What is needed of :class:`signal_generator.connection.Connection`."""
-
-    @property
-    def key(self) -> str:
-        """Key id."""
-
-    @property
-    def secret(self) -> str:
-        """Secret key."""
-
-    @property
-    def trading_url(self) -> str:
-        """Without ``/v2``."""
-
-    @property
-    def data_url(self) -> str:
-        """Without ``/v2``."""
-
-    @property
-    def feed(self) -> str:
-        """Of the market data."""
-
-
 class BrokerHttp:
     """One kept-alive session; for one thread, since ``requests`` promises no more.
 
@@ -58,14 +35,16 @@ class BrokerHttp:
         monotonic: seconds, for the total deadline.
     """
 
-    def __init__(self, account: Account, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._secrets = tuple(s for s in (account.secret, account.key) if s)
+    def __init__(
+        self, connection: Connection, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._secrets = tuple(s for s in (connection.secret, connection.key) if s)
         self._monotonic = monotonic
         self._session = requests.Session()
         self._session.headers.update(
             {
-                "APCA-API-KEY-ID": account.key,
-                "APCA-API-SECRET-KEY": account.secret,
+                "APCA-API-KEY-ID": connection.key,
+                "APCA-API-SECRET-KEY": connection.secret,
                 "Accept": "application/json",
             }
         )

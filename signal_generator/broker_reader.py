@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeVar
 
-from signal_generator.broker_http import Account, BrokerHttp
+from signal_generator.broker_http import BrokerHttp
+from signal_generator.connection import Connection
 from signal_generator.hosting import BrokerUnavailable, OpenOrder, Position
 
 PAGE = 500
@@ -19,18 +20,18 @@ class AccountReader:
     """A :class:`signal_generator.hosting.BrokerReader`; for one thread.
 
     Args:
-        account: keys and addresses.
+        connection: keys and addresses.
         http: made from them where not given.
     """
 
-    def __init__(self, account: Account, http: BrokerHttp | None = None) -> None:
-        self._account = account
-        self._http = BrokerHttp(account) if http is None else http
+    def __init__(self, connection: Connection, http: BrokerHttp | None = None) -> None:
+        self._connection = connection
+        self._http = BrokerHttp(connection) if http is None else http
 
     def positions(self) -> Sequence[Position]:
         """All positions; pairs of coins stand in them without the slash, as the broker has it."""
         path = "/v2/positions"
-        return _read(path, self._http.get(self._account.trading_url, path), _position)
+        return _read(path, self._http.get(self._connection.trading_url, path), _position)
 
     def open_orders(self) -> Sequence[OpenOrder]:
         """All orders that are not at their end, legs as orders of their own, oldest first."""
@@ -41,7 +42,7 @@ class AccountReader:
             params = {"status": "open", "limit": str(PAGE), "direction": "asc", "nested": "false"}
             if after is not None:
                 params["after"] = after.isoformat().replace("+00:00", "Z")
-            rows = _read(path, self._http.get(self._account.trading_url, path, params), _order)
+            rows = _read(path, self._http.get(self._connection.trading_url, path, params), _order)
             fresh = [row for row in rows if row.order_id not in found]
             found |= {row.order_id: row for row in fresh}
             if len(rows) < PAGE:
@@ -58,8 +59,8 @@ class AccountReader:
             path, params = "/v1beta3/crypto/us/latest/trades", {"symbols": symbol}
         else:
             path = "/v2/stocks/trades/latest"
-            params = {"symbols": symbol, "feed": self._account.feed}
-        answer = self._http.get(self._account.data_url, path, params)
+            params = {"symbols": symbol, "feed": self._connection.feed}
+        answer = self._http.get(self._connection.data_url, path, params)
         return _translated(path, lambda: _price(answer["trades"][symbol]["p"]))
 
     def close(self) -> None:

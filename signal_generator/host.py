@@ -12,6 +12,7 @@ from signal_generator.hosted import Hosted, Step
 from signal_generator.hosting import BrokerUnavailable, Context, Market
 from signal_generator.inbox import Inbox, Item
 from signal_generator.kept import Interrupted, Store
+from signal_generator.market_history import HistoryRefused
 from signal_generator.runtime import Stop
 
 log = logging.getLogger(__name__)
@@ -85,6 +86,7 @@ class Host:
         Raises:
             PublishError: another host has a strategy, or Redis refuses.
             WrongStrategy: one cannot be started.
+            HistoryRefused: keys, plan or symbol are wrong.
         """
         try:
             self._begin()
@@ -119,7 +121,10 @@ class Host:
         for hosted in self._strategies:
             kept = self._store.open(hosted.name)
             self._opened.append(hosted)
-            hosted.begin(kept, Context(market.clock, market.broker, hosted.log, self._ask_stop))
+            context = Context(
+                market.clock, market.broker, hosted.log, self._ask_stop, self._bars_of_before
+            )
+            hosted.begin(kept, context)
         self._follow_executions()
         after = self._warm_up()
         for hosted in self._strategies:
@@ -179,11 +184,18 @@ class Host:
         while True:
             try:
                 return self._source.history(symbols, self._timeframe, count, until=until)
+            except HistoryRefused:
+                raise
             except BrokerUnavailable as error:
                 failures += 1
                 log.warning("the bars of before: %s; trying again", error)
                 if self._stop.wait(min(60.0, 2.0**failures)):
                     raise Interrupted(str(error)) from error
+
+    def _bars_of_before(self, symbol: str, count: int, until: datetime) -> Sequence[Bar]:
+        """For strategies, which decide themselves whether to ask again."""
+        found = self._source.history([symbol], self._timeframe, count, until=until)
+        return found.get(symbol, ())
 
     def _finish(self) -> None:
         for hosted in self._strategies:

@@ -106,11 +106,29 @@ class BarSource(Protocol):
         """End within 2 seconds."""
 
 
+class History(Protocol):
+    """Bars that were, for a strategy that wants others than ``on_bar`` brings it."""
+
+    def __call__(self, symbol: str, count: int, until: datetime) -> Sequence[Bar]:
+        """The last `count` completed bars of the host's timeframe, none later than `until`.
+
+        Raises:
+            BrokerUnavailable: they could not be had now.
+        """
+
+
+def no_history(symbol: str, count: int, until: datetime) -> Sequence[Bar]:
+    """Of a host that has none."""
+    del symbol, count, until
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What a strategy may use.
 
     Args:
+        history: asks the bar source, from the host's thread.
         log: its own logger, named by strategy (and symbol where it likes: ``log.getChild``).
         ask_stop: ends the whole host after this callback, as at the session's close.
     """
@@ -119,6 +137,7 @@ class Context:
     broker: BrokerReader
     log: logging.Logger
     ask_stop: Callable[[], None]
+    history: History = no_history
 
 
 @dataclass(frozen=True, slots=True)

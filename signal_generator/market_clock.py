@@ -11,7 +11,8 @@ from datetime import time as clock_time
 from typing import Any
 
 from signal_generator import sessions
-from signal_generator.broker_http import Account, BrokerHttp
+from signal_generator.broker_http import BrokerHttp
+from signal_generator.connection import Connection
 from signal_generator.hosting import BrokerUnavailable, Session
 
 ASK_EVERY = 10.0
@@ -47,19 +48,19 @@ class BrokerClock:
 
     Args:
         every: seconds of real time; 0 asks each time, for a clock that is moved by hand.
-        http: made from the account where not given.
+        http: made from the connection where not given.
     """
 
     def __init__(
         self,
-        account: Account,
+        connection: Connection,
         *,
         every: float = ASK_EVERY,
         http: BrokerHttp | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._base = account.trading_url
-        self._http = BrokerHttp(account) if http is None else http
+        self._base = connection.trading_url
+        self._http = BrokerHttp(connection) if http is None else http
         self._every = every
         self._monotonic = monotonic
         self._told: datetime | None = None

@@ -1,7 +1,6 @@
 """Tests of signal_generator.broker_reader and of the requests beneath it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -12,7 +11,8 @@ from paper_exchange.testing import Running, running
 from signal_generator import broker_http, broker_reader
 from signal_generator.broker_http import BrokerHttp
 from signal_generator.broker_reader import AccountReader, of_symbol
-from signal_generator.hosting import BrokerUnavailable
+from signal_generator.connection import Connection
+from signal_generator.hosting import BrokerUnavailable, Position
 from tests.helpers.fault_http_server import (
     Behaviour,
     FaultHTTPServer,
@@ -28,15 +28,9 @@ from tests.helpers.fault_http_server import (
 )
 
 
-@dataclass(frozen=True)
-class Keys:
-    """What a connection has of it."""
-
-    trading_url: str
-    data_url: str
-    key: str = "KEY-CANARY"
-    secret: str = "SECRET-CANARY"
-    feed: str = "iex"
+def keys(url: str) -> Connection:
+    """Everything at one server, with keys that must not be seen."""
+    return Connection(key="KEY-CANARY", secret="SECRET-CANARY", trading_url=url, data_url=url)
 
 
 def _order(number: int, moment: str = "", **changes: Any) -> dict[str, Any]:
@@ -63,7 +57,7 @@ def server() -> Iterator[FaultHTTPServer]:
 
 @pytest.fixture
 def reader(server: FaultHTTPServer) -> Iterator[AccountReader]:
-    made = AccountReader(Keys(server.url, server.url))
+    made = AccountReader(keys(server.url))
     yield made
     made.close()
 
@@ -76,9 +70,8 @@ def exchange() -> Iterator[Running]:
 
 def test_an_account_as_the_exchange_tells_it(exchange: Running) -> None:
     """Position, resting order and last trade, in exact decimals."""
-    keys = Keys(exchange.url, exchange.url)
-    http = BrokerHttp(keys)
-    reader = AccountReader(keys, http)
+    http = BrokerHttp(keys(exchange.url))
+    reader = AccountReader(keys(exchange.url), http)
     assert (reader.positions(), reader.open_orders()) == ([], [])
     order = {"side": "buy", "time_in_force": "day", "symbol": "AAPL"}
     for more in (
@@ -183,8 +176,8 @@ def test_an_answer_that_drips_is_given_up(
     """Each byte is in time, the whole is not."""
     monkeypatch.setattr(broker_http, "_CHUNK", 1)
     ticks = iter(range(0, 1000, 4))
-    keys = Keys(server.url, server.url)
-    reader = AccountReader(keys, BrokerHttp(keys, lambda: float(next(ticks))))
+    at = keys(server.url)
+    reader = AccountReader(at, BrokerHttp(at, lambda: float(next(ticks))))
     server.script(slow_body(0.005))
     with pytest.raises(BrokerUnavailable, match="no whole answer in 10 s"):
         reader.positions()
@@ -213,5 +206,5 @@ def test_a_last_trade_without_a_price_is_an_error(
 
 def test_the_rows_of_one_asset() -> None:
     """A pair has its slash in one list and not in the other."""
-    rows = [Keys("a", "b")]  # anything without a symbol is nobody's
-    assert of_symbol(rows, "BTC/USD") == []
+    rows = [Position(name, Decimal(1), Decimal(1)) for name in ("BTCUSD", "BTC/USD", "AAPL")]
+    assert of_symbol(rows, "BTC/USD") == rows[:2]

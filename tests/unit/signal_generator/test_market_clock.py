@@ -11,7 +11,7 @@ from signal_generator.broker_http import BrokerHttp
 from signal_generator.hosting import BrokerUnavailable, Session
 from signal_generator.market_clock import BrokerClock, WallClock
 from tests.helpers.fault_http_server import FaultHTTPServer, answer, html
-from tests.unit.signal_generator.test_broker_reader import Keys
+from tests.unit.signal_generator.test_broker_reader import keys
 
 TEN = datetime(2026, 3, 6, 15, 0, tzinfo=UTC)
 
@@ -33,7 +33,7 @@ def server() -> Iterator[FaultHTTPServer]:
 
 
 def _clock(server: FaultHTTPServer, seconds: Seconds, every: float = 10.0) -> BrokerClock:
-    return BrokerClock(Keys(server.url, server.url), every=every, monotonic=seconds)
+    return BrokerClock(keys(server.url), every=every, monotonic=seconds)
 
 
 def _told(moment: datetime) -> dict[str, str]:
@@ -154,9 +154,8 @@ def test_an_exchange_whose_clock_is_moved_by_hand() -> None:
     """Each question is asked of it, over the end of one day into a Saturday."""
     options = ("--stepped", "--start", "2026-03-06T10:00:00-05:00", "--session", "nyse")
     with running(*options) as exchange:
-        keys = Keys(exchange.url, exchange.url)
-        http = BrokerHttp(keys)
-        clock = BrokerClock(keys, every=0, http=http)
+        http = BrokerHttp(keys(exchange.url))
+        clock = BrokerClock(keys(exchange.url), every=0, http=http)
         assert clock.now() == TEN
         http._session.post(f"{exchange.url}/admin/clock", json={"advance": 60}, timeout=5)
         assert clock.now() == TEN + timedelta(minutes=1)

@@ -1,0 +1,306 @@
+"""The scalper as a strategy: one machine and one algorithm per symbol, and a session around them.
+
+The machine decides what is wanted (:mod:`signal_generator.scalp_machine`), the algorithm when to
+buy (:mod:`signal_generator.scalper`); here both meet the clock, the account and the stream.
+Everything that must survive a crash is in ``state``, which the host writes in one transaction with
+the signals: an order that may live is never forgotten, and no id is given twice.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from logging import Logger
+from typing import Any, Protocol
+
+from signal_generator import scalp_signals
+from signal_generator.bars import Bar
+from signal_generator.executions import Execution
+from signal_generator.hosting import BrokerUnavailable, Session
+from signal_generator.scalp_account import AccountView, read_account
+from signal_generator.scalp_bars import SessionBars
+from signal_generator.scalp_machine import Kind, Machine, State, Trigger
+from signal_generator.scalp_signals import ScalpSettings
+from signal_generator.sessions import NEW_YORK
+from signal_generator.signals import Signal
+from signal_generator.strategy import Strategy
+
+_MINUTE = timedelta(minutes=1)
+
+
+class Algo(Protocol):
+    """When to buy one symbol."""
+
+    def buys_now(self, minutes: Sequence[Bar]) -> bool:
+        """Whether the last of the session's bars is a moment to buy."""
+
+
+class ScalpStrategy(Strategy):
+    """Buys each symbol on its algorithm's signal, sells it a cent dearer, is out before the close.
+
+    Args:
+        algo: makes a symbol's algorithm, from symbol, lot and logger.
+    """
+
+    name = "scalp"
+
+    def __init__(
+        self,
+        symbols: Sequence[str],
+        settings: ScalpSettings,
+        algo: Callable[[str, Decimal, Logger], Algo],
+    ) -> None:
+        super().__init__()
+        self.symbols = tuple(symbols)
+        self._settings = settings
+        self._make_algo = algo
+        self._session: Session | None = None
+        self._machines: dict[str, Machine] = {}
+        self._algos: dict[str, Algo] = {}
+        self._bars: dict[str, SessionBars] = {}
+        self._logs: dict[str, Logger] = {}
+        self._contradicted: dict[str, AccountView] = {}
+        self._written = self.state
+        self._latest = datetime.min.replace(tzinfo=UTC)
+
+    # --- what the host calls --------------------------------------------------------------
+
+    def on_start(self) -> list[Signal]:
+        """Take up the session: the kept state first, and the broker's word against it."""
+        clock = self.context.clock
+        session = clock.session()
+        if session is None or clock.now() >= session.closes:
+            self.context.log.info("the market has no session any more today: nothing to do")
+            self.context.ask_stop()
+            return []
+        self._session = session
+        for symbol in self.symbols:
+            log = self._logs[symbol] = self.context.log.getChild(symbol)
+            self._algos[symbol] = self._make_algo(symbol, self._settings.lot, log)
+            self._bars[symbol] = SessionBars(symbol, session, self.context.history)
+        self._take_up(session)
+        self._look(self.symbols, at_once=True)
+        for symbol, machine in self._machines.items():
+            self._logs[symbol].info("starts in state %s, %s held", machine.state, machine.held)
+        return self._kept(self._step(clock.now(), self.symbols))
+
+    def on_bar(self, symbol: str, bars: Sequence[Bar]) -> list[Signal]:
+        """Whatever is due, and then perhaps a purchase."""
+        bar = bars[-1]
+        ended = bar.timestamp + _MINUTE
+        if self._session is None or not self._session.opens <= bar.timestamp < self._session.closes:
+            return []
+        self._bars[symbol].add(bar)
+        now = self._now(ended)
+        if now - ended > self._settings.freshness:
+            # Of an outage, run through late: its signals would be too old at the service as well.
+            return []
+        self._resume()
+        signals = self._step(now, [symbol])
+        if not signals and self._buys(symbol, bar):
+            signals = self._act(symbol, Trigger.CROSS)
+        return self._kept(signals)
+
+    def on_execution(self, update: Execution) -> list[Signal]:
+        """What became of an order; a purchase that has come to its end is offered at once."""
+        self._resume()
+        symbol = self._symbol_of(update)
+        if symbol is None:
+            return []
+        machine, before = self._machines[symbol], self._machines[symbol].state
+        trigger = machine.told(update)
+        self._logs[symbol].info(
+            "%s%s: %s -> %s, %s held",
+            update.event,
+            f" ({update.reason}: {update.message})" if update.reason else "",
+            before,
+            machine.state,
+            machine.held,
+        )
+        return self._kept([] if trigger is None else self._act(symbol, trigger))
+
+    def checkup(self) -> list[Signal]:
+        """Every 30 s: our state against the broker's, and whatever is due without a bar."""
+        session = self._session
+        if session is None:
+            return []
+        now = self._now(self._latest)
+        if now < session.opens:
+            return []
+        self._resume()
+        self._look(self.symbols, at_once=False)
+        return self._kept(self._step(now, self.symbols))
+
+    # --- one step ---------------------------------------------------------------------------
+
+    def _step(self, now: datetime, symbols: Sequence[str]) -> list[Signal]:
+        """What is due by the clock: for these symbols, and for all when the day begins to close."""
+        session = self._session
+        if session is None or now < session.opens:
+            return []
+        if now >= session.closes:
+            self._end()
+            return []
+        if now >= session.closes - self._settings.liquidate_before:
+            beginning = [s for s, machine in self._machines.items() if not machine.closing]
+            for symbol in beginning:
+                self._machines[symbol].close_day()
+                self._logs[symbol].info("the session closes at %s: out", session.closes)
+            symbols = list(dict.fromkeys([*beginning, *symbols]))
+        return [signal for symbol in symbols for signal in self._tick(symbol)]
+
+    def _tick(self, symbol: str) -> list[Signal]:
+        machine = self._machines[symbol]
+        if machine.closing:
+            for key in machine.give_up_doubtful():
+                self._logs[symbol].error("%s was never found at the broker: given up", key)
+        if machine.recount:
+            self._look([symbol], at_once=True)
+        return self._act(symbol, Trigger.TICK)
+
+    def _act(self, symbol: str, trigger: Trigger) -> list[Signal]:
+        """The signal that the machine wishes for, if there is a price for it."""
+        machine = self._machines[symbol]
+        kind = machine.wish(trigger)
+        if kind is None:
+            return []
+        counters = self.state["n"]
+        number = counters.get(symbol, 0) + 1
+        signal_id = f"{self.name}:{symbol}:{self.state['session']}:{number}"
+        signal = self._signal(kind, symbol, signal_id)
+        if signal is None:
+            return []
+        counters[symbol] = number
+        qty = machine.held if kind is Kind.LIQUIDATE else Decimal(str(signal.qty))
+        machine.sent(signal_id, kind, qty)
+        self._logs[symbol].info(
+            "%s %s at %s (%s): now %s",
+            kind,
+            qty,
+            signal.limit_price or "the market",
+            signal_id,
+            machine.state,
+        )
+        return [signal]
+
+    def _signal(self, kind: Kind, symbol: str, signal_id: str) -> Signal | None:
+        machine = self._machines[symbol]
+        if kind is Kind.LIQUIDATE:
+            return scalp_signals.liquidate(symbol, signal_id)
+        last = self._last_trade(symbol)
+        if kind is Kind.SELL:
+            # Without a price the target alone still makes a good offer.
+            return scalp_signals.sell(
+                symbol, signal_id, machine.held, machine.entry, last or machine.entry
+            )
+        if last is None:
+            return None
+        signal = scalp_signals.buy(symbol, signal_id, last, self._settings)
+        if signal is None:
+            self._logs[symbol].warning(
+                "a lot of %s buys no share at %s: no purchase", self._settings.lot, last
+            )
+        return signal
+
+    def _last_trade(self, symbol: str) -> Decimal | None:
+        try:
+            return self.context.broker.last_trade(symbol)
+        except BrokerUnavailable as error:
+            self._logs[symbol].warning("no last trade: %s", error)
+            return None
+
+    def _buys(self, symbol: str, bar: Bar) -> bool:
+        """Ask the algorithm, in the one state in which it matters."""
+        if self._machines[symbol].wish(Trigger.CROSS) is None:
+            return False
+        minutes = self._bars[symbol].until(bar.timestamp)
+        if minutes is None:
+            return False
+        try:
+            return bool(self._algos[symbol].buys_now(minutes))
+        except Exception:  # noqa: BLE001  # the user's own code: whatever it does, sales go on
+            self._logs[symbol].exception("the buy signal failed on the bar of %s", bar.timestamp)
+            return False
+
+    # --- the account ------------------------------------------------------------------------
+
+    def _look(self, symbols: Sequence[str], *, at_once: bool) -> None:
+        """Compare with the broker; a contradiction counts when seen twice, or `at_once`.
+
+        Twice, because positions, orders and the news of them travel separately, and one look may
+        fall in between.
+        """
+        try:
+            views = read_account(self.context.broker, symbols)
+        except BrokerUnavailable as error:
+            self.context.log.warning("the account could not be read: %s", error)
+            if at_once:
+                for symbol in symbols:
+                    self._machines[symbol].recount = True
+            return
+        for symbol, view in views.items():
+            machine = self._machines[symbol]
+            before = self._contradicted.pop(symbol, None)
+            if machine.explains(view.held, view.resting):
+                continue
+            if not at_once and not machine.recount and view != before:
+                self._contradicted[symbol] = view
+                continue
+            for sentence in machine.believe(view.held, view.entry, view.resting):
+                self._logs[symbol].warning("%s; the broker's word counts", sentence)
+
+    def _take_up(self, session: Session) -> None:
+        """The machines as they were kept for this session, or new ones."""
+        day = session.opens.astimezone(NEW_YORK).date().isoformat()
+        kept = self.state if self.state.get("session") == day else {}
+        self._machines = {symbol: self._machine(kept, symbol) for symbol in self.symbols}
+        self._written = self.state = {"session": day, "n": dict(kept.get("n", {}))}
+
+    def _machine(self, kept: dict[str, Any], symbol: str) -> Machine:
+        found = kept.get("symbols", {}).get(symbol)
+        if found is None:
+            return Machine()
+        try:
+            return Machine.from_json(found)
+        except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+            self._logs[symbol].error("the kept state is not one: %r; the broker is asked", error)
+            return Machine()
+
+    # --- small things -----------------------------------------------------------------------
+
+    def _resume(self) -> None:
+        """Undo a callback that failed, as the host has done with the state it had written."""
+        if self.state is not self._written:
+            self._machines = {symbol: self._machine(self.state, symbol) for symbol in self.symbols}
+            self._written = self.state
+
+    def _kept(self, signals: list[Signal]) -> list[Signal]:
+        """Write the machines into the state: the host keeps both, or neither."""
+        self.state["symbols"] = {s: machine.as_json() for s, machine in self._machines.items()}
+        return signals
+
+    def _now(self, at_least: datetime) -> datetime:
+        """The market's time: never before a bar that has ended, and never back."""
+        try:
+            told = self.context.clock.now()
+        except BrokerUnavailable:
+            told = at_least
+        self._latest = max(self._latest, told, at_least)
+        return self._latest
+
+    def _symbol_of(self, update: Execution) -> str | None:
+        for symbol, machine in self._machines.items():
+            if update.signal_id in machine.orders or update.order_id in machine.orders:
+                return symbol
+        return update.ticker if update.ticker in self._machines else None
+
+    def _end(self) -> None:
+        for symbol, machine in self._machines.items():
+            if machine.flat:
+                self._logs[symbol].info("the session is over: %s", State.DONE)
+            else:
+                self._logs[symbol].error(
+                    "the session is over and %s are held, orders without an end: %s",
+                    machine.held,
+                    ", ".join(machine.orders) or "none",
+                )
+        self.context.ask_stop()
