@@ -1,29 +1,27 @@
-<<<<<<< HEAD
-"""Programs that publish trading signals to a Redis stream."""
-=======
 """Programs that publish trading signals to a Redis stream, and what strategies derive from."""
->>>>>>> scalper
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-<<<<<<< HEAD
     from signal_generator import state_store as state_store
     from signal_generator.bars import Bar as Bar
     from signal_generator.bars import Quote as Quote
     from signal_generator.executions import Execution as Execution
     from signal_generator.fleece import BaseStrategy as BaseStrategy
     from signal_generator.fleece import SignalEvent as SignalEvent
+    from signal_generator.scalper import ScalpAlgo as ScalpAlgo
     from signal_generator.signals import Signal as Signal
     from signal_generator.strategy import Strategy as Strategy
 
-#: Looked up when asked for: a generator at random needs none of them. ``state_store`` is a module.
+#: Imported when first asked for: a generator at random needs none of them. ``state_store`` is a
+#: module and needs no place here.
 _PLACES = {
     "Bar": "bars",
     "BaseStrategy": "fleece",
     "Execution": "executions",
     "Quote": "bars",
+    "ScalpAlgo": "scalper",
     "Signal": "signals",
     "SignalEvent": "fleece",
     "Strategy": "strategy",
@@ -38,17 +36,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *_PLACES, "state_store"})
-=======
-    from signal_generator.scalper import ScalpAlgo
-
-__all__ = ["ScalpAlgo"]
-
-#: Imported when first asked for: `import signal_generator` costs next to nothing.
-_WHERE = {"ScalpAlgo": "signal_generator.scalper"}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_WHERE[name]), name)
->>>>>>> scalper
