@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from signal_generator.bars import Timeframe
-from signal_generator.cli import parse_stream, parse_symbols, stream_options
+from signal_generator.cli import Number, parse_stream, parse_symbols, stream_options
 from signal_generator.loading import CannotLoad, load
 from signal_generator.running import HostOptions, run
 
@@ -72,7 +72,11 @@ def host_options(command: Callable[..., None]) -> Callable[..., None]:
             help="Stamp a bar's signals with the bar's end, by which their age is counted.",
         ),
         click.option(
-            "--broker-clock", is_flag=True, help="Go by the broker's clock, not this machine's."
+            "--broker-clock",
+            type=Number(min=0, max=3600),
+            metavar="SECONDS",
+            help="Go by the broker's clock instead of this machine's, and ask it this often;"
+            " 0 asks each time, for a clock that is moved by hand.",
         ),
     ]
     for option in reversed(options):

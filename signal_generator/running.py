@@ -45,6 +45,7 @@ class HostOptions:
         symbols: for strategies that name none themselves.
         bars: files or folders of recorded bars; none for the live market.
         publish: publish what recorded bars lead to.
+        broker_clock: how often to ask for the broker's time, in seconds; None for this machine's.
     """
 
     redis_url: str
@@ -60,7 +61,7 @@ class HostOptions:
     stamp: bool
     bars: Sequence[str]
     publish: bool
-    broker_clock: bool
+    broker_clock: float | None
 
 
 def run(strategies: Sequence[tuple[str, Strategy]], options: HostOptions) -> None:
@@ -247,7 +248,7 @@ class _Run:
 
 
 def _live(
-    environ: Mapping[str, str], *, broker_clock: bool, failed: Callable[[str], None]
+    environ: Mapping[str, str], *, broker_clock: float | None, failed: Callable[[str], None]
 ) -> Market:
     """Alpaca's, or what speaks like it."""
     from signal_generator.broker_reader import AccountReader
@@ -257,7 +258,10 @@ def _live(
 
     connection = Connection.from_env(environ)
     # Each is for one thread.
-    clock, other = (BrokerClock(connection) if broker_clock else WallClock() for _ in range(2))
+    clock, other = (
+        WallClock() if broker_clock is None else BrokerClock(connection, every=broker_clock)
+        for _ in range(2)
+    )
     source = LiveBars(connection, other, on_failure=failed)
     return Market(source, clock, AccountReader(connection))
 
