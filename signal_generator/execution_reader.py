@@ -84,6 +84,10 @@ class ExecutionReader:
             pass
         except PublishError as error:
             self._failed(error)
+        except Exception as error:
+            # A host that goes on without hearing of fills is worse than one that has ended.
+            self._failed(PublishError(f"reading {self._stream} failed: {error!r}"))
+            raise
         finally:
             self._client.close()
 

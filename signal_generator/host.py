@@ -248,11 +248,12 @@ class Host:
         """Keep what a callback led to: at once where it matters, else with the next that does."""
         if step is None:
             return
+        changed = step.kept != hosted.kept
         hosted.kept = step.kept
         if step.urgent:
             hosted.kept = self._store.commit(hosted.name, hosted.kept, step.signals)
             self._unkept.pop(hosted.name, None)
-        else:
+        elif changed:
             self._unkept[hosted.name] = hosted
             self._unkept_steps += 1
             if self._unkept_steps >= FLUSH_AFTER:

@@ -14,7 +14,7 @@ class BarClock:
 
     def __init__(self, timeframe: Timeframe) -> None:
         self._timeframe = timeframe
-        self._now = datetime.min.replace(tzinfo=UTC)
+        self._now = datetime.fromtimestamp(0, UTC)
 
     def bar(self, bar: Bar) -> None:
         """Time goes on to the bar's end."""

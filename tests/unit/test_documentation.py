@@ -40,6 +40,7 @@ CLAIM = (
 FOREIGN_NAMES = {
     "APCA_API_STREAM_URL",  # of Alpaca's old Python SDK
     "APCA_DATA_BASE_URL",  # of Alpaca's classic npm package
+    "BAR_TIMEFRAME",  # of generators
     "CERTIFICATE_REQUIRED",  # of OpenSSL
     "KEY_VALUES_MISMATCH",  # of OpenSSL
     "NODE_EXTRA_CA_CERTS",  # of Node.js
@@ -53,8 +54,11 @@ FOREIGN_NAMES = {
     "REQUIRE_REDIS_7",  # of the tests
     "SIGNAL_ID",  # of examples/publish/shell
     "SIGN_ONLY",  # of examples/signing
+    "SMA_FAST",  # of generators
+    "SMA_SLOW",  # of generators
     "SMOKE_SECONDS",  # of scripts/compose-smoke
     "SSL_CERT_FILE",  # of OpenSSL
+    "STREAM_FEED",  # of generators
     "UNKNOWN_CA",  # of OpenSSL
     "WAIT_SECONDS",  # of examples/publish/node
     "WEBHOOK_SECRET",  # of examples/webhook
