@@ -1,6 +1,5 @@
 """The instance's picture in Redis."""
 
-import io
 import json
 import logging
 from collections.abc import Iterator
@@ -9,7 +8,6 @@ from typing import Any
 import orjson
 import pytest
 import redis
-from rich.console import Console
 
 from solution.printable import visible
 from solution.redis_client import make_client
@@ -23,7 +21,9 @@ from solution.ui.snapshot import (
     read_plausible,
     who_sends_orders,
 )
-from solution.ui.terminal import screen, short_line, text_lines, update_line
+from solution.ui.terminal import screen
+from solution.ui.text import short_line, text_lines
+from solution.ui.updates import update_line
 from tests.helpers.hostile import HOSTILE
 from tests.helpers.redis_server import RedisServer
 
@@ -120,11 +120,9 @@ def test_no_snapshot_commands_the_terminal(client: "redis.Redis", text: str) -> 
     assert name.isprintable()
     lines = [*text_lines(snapshot), short_line(snapshot), update_line(snapshot["recent"][0])]
     assert all(line.isprintable() for line in lines)
-    console = Console(file=io.StringIO(), width=200, color_system=None)
-    console.print(screen([snapshot], notes=[visible(text)]))
-    drawn = console.file.getvalue()  # type: ignore[attr-defined]
-    assert all(line.isprintable() for line in drawn.splitlines())
-    assert visible(text)[:6] in drawn
+    drawn = [line.plain for line in screen([snapshot], width=200, height=30, notes=[text])]
+    assert all(line.isprintable() for line in drawn)
+    assert visible(text)[:6] in "".join(drawn)
 
 
 def test_a_lost_redis_is_outlived(redis_server: RedisServer, client: "redis.Redis") -> None:
