@@ -19,6 +19,7 @@ from tests.helpers.clocks import eventually
 
 WITHIN = 20.0
 
+_CLEAR = "\x1b[2J"
 _PIECE = re.compile(r"\x1b\[(?P<args>[?0-9;]*)(?P<command>[A-Za-z])|(?P<text>[^\x1b])")
 
 
@@ -66,6 +67,7 @@ class AtTerminal:
         self._master, slave = pty.openpty()
         if self._size:
             resize(self._master, *self._size)
+        self._modes = termios.tcgetattr(self._master)
         command: Sequence[str] = [sys.executable, "-m", "solution", *self._words]
         self.process = subprocess.Popen(
             command,
@@ -109,20 +111,29 @@ class AtTerminal:
         return self.text
 
     @property
-    def modes(self) -> list[object]:
-        """How the terminal treats keys: what a program must put back."""
-        return termios.tcgetattr(self._master)
+    def is_as_found(self) -> bool:
+        """Whether keys are read as before, the cursor is seen, and the screen is the first one."""
+        entered, left = self.text.rfind("\x1b[?1049h"), self.text.rfind("\x1b[?1049l")
+        shown = self.text.rfind("\x1b[?25h") >= self.text.rfind("\x1b[?25l")
+        return termios.tcgetattr(self._master) == self._modes and shown and left >= entered
 
-    def frame(self) -> list[str]:
-        """The screen that it has drawn last, at the size that the terminal has had throughout."""
+    def frame(self) -> str:
+        """The screen that it has drawn last."""
         assert self._size is not None
-        return frame(self.text.rpartition("\x1b[2J")[2], *self._size)
+        return "\n".join(frame(self.text.rpartition(_CLEAR)[2], *self._size))
+
+    def await_frame(self, words: str) -> str:
+        """Until the screen shows them."""
+        assert eventually(lambda: words in self.frame(), WITHIN), self.frame()
+        return self.frame()
 
     def resize(self, columns: int, rows: int) -> None:
-        """Another size of the window, and the signal that tells of it."""
+        """Another size of the window, and until it is drawn anew for that."""
+        before = self.text.count(_CLEAR)
         self._size = columns, rows
         resize(self._master, columns, rows)
         self.process.send_signal(signal.SIGWINCH)
+        assert eventually(lambda: self.text.count(_CLEAR) > before, WITHIN), self.text
 
     def type(self, line: str) -> None:
         """A line and the Enter key."""

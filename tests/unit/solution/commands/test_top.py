@@ -15,6 +15,7 @@ from solution.redis_client import make_client
 from solution.ui.canvas import Canvas
 from solution.ui.snapshot import key_of
 from tests.helpers.clocks import eventually
+from tests.helpers.redis_server import RedisServer
 from tests.helpers.snapshots import of_earlier_version, snapshot, updates
 from tests.unit.solution.commands.conftest import Shell
 
@@ -137,6 +138,17 @@ def test_the_watcher_reads_again_and_again(online: Shell, client: Any) -> None:
         assert watcher.latest() == ([], "no instance of group solution runs")
         client.set(key_of("solution", "a"), orjson.dumps({"instance": "a"}))
         assert eventually(lambda: watcher.latest() == ([{"instance": "a"}], ""), 20)
+
+
+def test_the_watcher_outlives_a_redis_that_goes_and_comes(
+    online: Shell, redis_server: RedisServer
+) -> None:
+    """It says so, and says again what instances there are."""
+    with top.Watcher(settings_at(online.env["REDIS_URL"]), 0.01) as watcher:
+        redis_server.stop()
+        assert eventually(lambda: "does not answer" in watcher.latest()[1], 20)
+        redis_server.start()
+        assert eventually(lambda: "no instance of group" in watcher.latest()[1], 20)
 
 
 def test_a_redis_that_hangs_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
