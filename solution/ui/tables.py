@@ -12,8 +12,8 @@ from solution.ui.updates import (
     FILLED,
     NOT_FILLED,
     ON_ITS_WAY,
+    briefly,
     mark_of,
-    outcome_of,
     price_of,
     updates_of,
 )
@@ -156,6 +156,6 @@ def updates(snapshot: Snapshot, most: int, width: int, height: int) -> list[Text
 def _update(row: Mapping[str, Any]) -> Row:
     mark = mark_of(row)
     texts = (*(word(row, name, "") for name in ("side", "qty", "symbol")), price_of(row))
-    cells = [Text(text, STYLES[mark]) for text in (time_of(row), *texts, outcome_of(row))]
+    cells = [Text(text, STYLES[mark]) for text in (time_of(row), *texts, briefly(row))]
     cells.insert(1, Text(mark, LOSS if mark == NOT_FILLED else STYLES[mark]))
     return cells

@@ -135,7 +135,7 @@ def _body(snapshot: Snapshot, width: int, height: int, most: int) -> list[Text]:
     left = height - len(lines)
     if wide:
         first = positions(snapshot, width // 2 - 1, left)
-        gap_width = 4
+        gap_width = 3
         taken = max((line.cell_len for line in first), default=0) + gap_width
         lines += beside(first, updates(snapshot, most, width - taken, left), gap=gap_width)
     else:

@@ -11,6 +11,7 @@ _FILLED = frozenset({"fill", "FILLED"})
 _ON_THEIR_WAY = frozenset({"SUBMITTING", "UNKNOWN", "OPEN", "EXPIRED_UNCONFIRMED"})
 _WAITING = frozenset({"pending_new", "accepted", "held", "pending_review"})
 """Statuses of an order just taken that no event of the same name tells."""
+_OUR_NO = frozenset({"refused", "dead_letter", "REFUSED", "DEAD_LETTER"})
 _ENDED_OTHERWISE = frozenset(
     {"canceled", "expired", "rejected", "replaced", "refused", "dead_letter", "dry_run"}
 )
@@ -63,6 +64,12 @@ def price_of(row: Mapping[str, Any]) -> str:
 def outcome_of(row: Mapping[str, Any]) -> str:
     """State and reason: ``refused · NOTHING_TO_SELL``."""
     return " · ".join(text for text in (state_of(row), word(row, "reason", "")) if text)
+
+
+def briefly(row: Mapping[str, Any]) -> str:
+    """The same in a narrow column: that it is our refusal is told by mark and reason."""
+    reason = word(row, "reason", "")
+    return reason if reason and state_of(row) in _OUR_NO else outcome_of(row)
 
 
 def update_line(row: Mapping[str, Any]) -> str:

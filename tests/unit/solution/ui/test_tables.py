@@ -95,7 +95,7 @@ def test_updates() -> None:
     lines = tables.updates(snapshot(), 15, 80, 9)
     assert plain(lines) == [
         "update side qty symbol price",
-        "15:00:04 ✗ sell AMD refused · NOPE",
+        "15:00:04 ✗ sell AMD NOPE",
         "15:00:03 ✓ buy 6 NVDA 135.20 fill",
         "15:00:02 ◌ buy 4 NVDA 135.20 partial_fill",
         "15:00:01 ◌ buy 10 NVDA new",

@@ -67,6 +67,21 @@ def test_an_instance_that_has_told_nothing_yet() -> None:
 
 
 @pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ({"event": "refused", "reason": "NOPE"}, "NOPE"),
+        ({"event": "refused"}, "refused"),
+        ({"state": "REFUSED", "reason": "NOPE"}, "NOPE"),
+        ({"event": "rejected", "reason": "REFUSED_BY_BROKER"}, "rejected · REFUSED_BY_BROKER"),
+        ({"event": "fill"}, "fill"),
+    ],
+)
+def test_our_refusal_is_told_by_its_reason(row: dict[str, Any], told: str) -> None:
+    """Where there is little room; what the broker did keeps its word."""
+    assert updates.briefly(row) == told
+
+
+@pytest.mark.parametrize(
     ("row", "line"),
     [
         (
