@@ -4,7 +4,18 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from solution.ui.reading import DASH, Snapshot, listed, money, number, part, signed, whole, word
+from solution.ui.reading import (
+    DASH,
+    Snapshot,
+    listed,
+    money,
+    number,
+    part,
+    signed,
+    trading_state,
+    whole,
+    word,
+)
 from solution.ui.troubles import dead_threads
 from solution.ui.updates import state_of
 
@@ -18,7 +29,7 @@ def facts(snapshot: Snapshot) -> list[tuple[str, str]]:
     """Everything but positions and orders, one line each."""
     return [
         ("account", account(snapshot)),
-        ("trading", trading(snapshot)),
+        ("trading", trading_state(snapshot)),
         ("day", day(snapshot)),
         ("breaker", breaker(snapshot)),
         ("flips", flips(snapshot)),
@@ -46,11 +57,6 @@ def account(snapshot: Snapshot) -> str:
         # Also what ended orders took, until the account was read again.
         shown += f" · {money(found.get('reserved_buying_power'))} reserved"
     return shown
-
-
-def trading(snapshot: Snapshot) -> str:
-    """The trading state in its word."""
-    return word(snapshot, "trading_state")
 
 
 def day(snapshot: Snapshot) -> str:
