@@ -17,7 +17,7 @@ from solution.redis_client import make_client
 from solution.ui.charset import in_ascii, needs_ascii
 from solution.ui.person import Pause, person
 from solution.ui.reading import Snapshot
-from solution.ui.snapshot import read_all
+from solution.ui.snapshot import Instances
 from solution.ui.text import short_line
 from solution.ui.updates import told_by, update_line
 
@@ -84,19 +84,22 @@ class Watcher:
 
     def _run(self) -> None:
         client = make_client(self._settings.redis.url)
+        instances = Instances(self._settings.redis.group)
         try:
             while not self._stop.is_set():
-                self._latest = read(client, self._settings)
+                self._latest = read(client, instances, self._settings)
                 self._first.set()
                 self._stop.wait(self._refresh)
         finally:
             client.close()
 
 
-def read(client: "redis.Redis", settings: Settings) -> tuple[Sequence[Snapshot], str]:
+def read(
+    client: "redis.Redis", instances: Instances, settings: Settings
+) -> tuple[Sequence[Snapshot], str]:
     """All snapshots; Redis being away is shown and outlived."""
     try:
-        found = read_all(client, settings.redis.group)
+        found = instances.read(client)
     except (redis.RedisError, OSError) as e:
         return (), redis_trouble(settings, e)
     note = "" if found else f"no instance of group {settings.redis.group} runs"

@@ -6,6 +6,7 @@ a reason may hold brackets.
 """
 
 from collections.abc import Callable, Sequence
+from textwrap import wrap
 
 from rich.cells import cell_len
 from rich.text import Text
@@ -25,6 +26,8 @@ TROUBLES_SHOWN = 4
 FACTS_FIRST, TABLES_FIRST = 5, 6
 """Lines that facts have before positions and updates get more, and those that these have before."""
 NAME_WIDTH = 8
+BETWEEN = 3
+"""Cells between positions and updates."""
 BAR_CELLS = 20
 
 ALARM = "bold white on red"
@@ -59,10 +62,10 @@ def screen(
     Args:
         updates: how many order updates of each instance, at most.
         notes: lines above everything.
-        alarm: another, in red.
+        alarm: another text, in red, on as many lines as it takes.
     """
     lines = [Text(visible(note)) for note in notes]
-    lines += [Text(f" ! {visible(alarm)} ", style=ALARM)] if alarm else []
+    lines += [Text(f" ! {line}", style=ALARM) for line in wrap(visible(alarm), max(1, width - 4))]
     lines = lines[: height if not snapshots else height // 2]
     room = height - len(lines)
     if len(snapshots) * FRAMED <= room or len(snapshots) == 1:
@@ -81,10 +84,10 @@ def _crowd(snapshots: Sequence[Snapshot], height: int) -> list[Text]:
     lines = []
     for snapshot in shown:
         found = troubles(snapshot)
-        line = (
-            Text().append(f"{word(snapshot, 'instance')} ", "bold").append_text(_badges(snapshot))
+        line = Text().append(f"{word(snapshot, 'instance')} ", "bold")
+        line.append_text(_badges(snapshot)).append(
+            f" ! {visible(found[0])} " if found else "", ALARM
         )
-        line.append(f" ! {visible(found[0])} " if found else "", ALARM)
         lines.append(line.append(f"  {visible(facts.account(snapshot))}"))
     if rest := len(snapshots) - len(shown):
         lines.append(Text(f"… {rest} more", style="dim"))
@@ -125,25 +128,27 @@ def _body(snapshot: Snapshot, width: int, height: int, most: int) -> list[Text]:
     """Head, troubles, facts, then positions and updates in what is left."""
     lines = [_head(snapshot, width), *_troubles(snapshot, max(1, min(TROUBLES_SHOWN, height - 3)))]
     left = height - len(lines)
-    wide = width >= WIDE
     needed = positions_height(snapshot), updates_height(snapshot, most)
-    tables = max(needed) if wide else sum(needed) + 1
-    shown = _facts(snapshot, width)[
-        : max(left - tables - 1, min(FACTS_FIRST, left - TABLES_FIRST), 0)
-    ]
-    lines += [*shown, *([Text()] if left - len(shown) > TABLES_FIRST else [])]
+    wanted = 1 + (max(needed) if width >= WIDE else sum(needed) + 1)
+    shown = max(0, left - wanted, min(FACTS_FIRST, left - TABLES_FIRST))
+    lines += _facts(snapshot, width)[:shown]
+    lines += [Text()] if height - len(lines) > TABLES_FIRST else []
     left = height - len(lines)
-    if wide:
-        first = positions(snapshot, width // 2 - 1, left)
-        gap_width = 3
-        taken = max((line.cell_len for line in first), default=0) + gap_width
-        lines += beside(first, updates(snapshot, most, width - taken, left), gap=gap_width)
+    if width >= WIDE:
+        lines += _side_by_side(snapshot, width, left, most)
     else:
         gap = left > TABLES_FIRST
         above = min(needed[0], max(left // 2, left - needed[1] - gap))
         lines += [*positions(snapshot, width, above), *([Text()] if gap else [])]
         lines += updates(snapshot, most, width, height - len(lines))
     return lines[:height]
+
+
+def _side_by_side(snapshot: Snapshot, width: int, height: int, most: int) -> list[Text]:
+    """Positions take what they need up to half of the width, updates the rest."""
+    left = positions(snapshot, width // 2 - 1, height)
+    taken = max((line.cell_len for line in left), default=0) + BETWEEN
+    return beside(left, updates(snapshot, most, width - taken, height), gap=BETWEEN)
 
 
 def _head(snapshot: Snapshot, width: int) -> Text:

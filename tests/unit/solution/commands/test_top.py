@@ -13,7 +13,7 @@ from solution.commands import top
 from solution.config import Settings, load_settings
 from solution.redis_client import make_client
 from solution.ui.canvas import Canvas
-from solution.ui.snapshot import key_of
+from solution.ui.snapshot import Instances, key_of
 from tests.helpers.clocks import eventually
 from tests.helpers.redis_server import RedisServer
 from tests.helpers.snapshots import of_earlier_version, snapshot, updates
@@ -116,16 +116,19 @@ def settings_at(url: str) -> Settings:
 def test_reading_snapshots(online: Shell, client: Any) -> None:
     """Sorted; with a note where there are none."""
     settings = settings_at(online.env["REDIS_URL"])
-    assert top.read(client, settings) == ([], "no instance of group solution runs")
-    client.set(key_of("solution", "a"), orjson.dumps({"instance": "a"}))
-    assert top.read(client, settings) == ([{"instance": "a"}], "")
+    instances = Instances("solution")
+    assert top.read(client, instances, settings) == ([], "no instance of group solution runs")
+    for name in "ba":
+        client.set(key_of("solution", name), orjson.dumps({"instance": name}))
+    found = top.read(client, Instances("solution"), settings)
+    assert found == ([{"instance": "a"}, {"instance": "b"}], "")
 
 
 def test_reading_without_redis() -> None:
     """A note instead of an exception."""
     url = "redis://:pass-word@127.0.0.1:1/0"
     lost = make_client(url)
-    snapshots, note = top.read(lost, settings_at(url))
+    snapshots, note = top.read(lost, Instances("solution"), settings_at(url))
     lost.close()
     assert list(snapshots) == []
     assert "does not answer" in note

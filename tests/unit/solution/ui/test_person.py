@@ -55,6 +55,16 @@ def test_keys_are_read_as_before_afterwards(keyboard: int) -> None:
     assert termios.tcgetattr(keyboard) == before
 
 
+def test_a_terminal_that_hangs_up_is_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is nothing to put in order any more, and that is no error."""
+    typed, program = pty.openpty()
+    with os.fdopen(program, "r") as stream:
+        monkeypatch.setattr(sys, "stdin", stream)
+        with person() as pause:
+            os.close(typed)
+            assert pause(SOON)
+
+
 def test_without_a_terminal_the_pause_only_waits(nobody: None) -> None:
     """The end of a pipe is no key."""
     with person() as pause:

@@ -15,6 +15,8 @@ from solution.runtime.service import Fatal
 from solution.security import MASK
 from solution.ui.snapshot import (
     EXPIRES_S,
+    NAMES_FOR,
+    Instances,
     StatusPublisher,
     key_of,
     read_all,
@@ -24,6 +26,7 @@ from solution.ui.snapshot import (
 from solution.ui.terminal import screen
 from solution.ui.text import short_line, text_lines
 from solution.ui.updates import update_line
+from tests.helpers.clocks import ManualClock
 from tests.helpers.hostile import HOSTILE
 from tests.helpers.redis_server import RedisServer
 
@@ -97,6 +100,30 @@ def test_what_is_no_snapshot_is_left_out(client: "redis.Redis") -> None:
         client.set(key_of("g", name), content.encode("latin-1"))
     client.xadd(key_of("g", "stream"), {"a": "b"})
     assert read_all(client, "g") == {"good": {}}
+
+
+def test_who_looks_many_times_a_second_does_not_search_each_time(client: "redis.Redis") -> None:
+    """Known instances are read anew, one that went is gone at once, a new one is found soon."""
+    clock, before = ManualClock(), scans(client)
+    instances = Instances("g", clock)
+    client.set(key_of("g", "a"), '{"n": 1}')
+    client.xadd(key_of("g", "stream"), {"a": "b"})
+    assert instances.read(client) == {"a": {"n": 1}}
+    client.set(key_of("g", "a"), '{"n": 2}')
+    client.set(key_of("g", "b"), '{"n": 3}')
+    client.set(key_of("other", "c"), "{}")
+    assert instances.read(client) == {"a": {"n": 2}}
+    client.delete(key_of("g", "a"))
+    assert instances.read(client) == {}
+    clock.advance(NAMES_FOR)
+    assert instances.read(client) == {"b": {"n": 3}}
+    assert scans(client) - before == 2
+
+
+def scans(client: "redis.Redis") -> int:
+    """How often Redis was searched."""
+    stats: Any = client.info("commandstats")
+    return int(stats.get("cmdstat_scan", {"calls": 0})["calls"])
 
 
 @pytest.mark.parametrize("text", HOSTILE)

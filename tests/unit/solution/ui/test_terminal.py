@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solution.ui.terminal import screen
@@ -122,6 +122,16 @@ def test_notes_and_an_alarm_stand_above() -> None:
     assert drawn(notes=["a", "b"], height=1).strip() == "a"
 
 
+def test_an_alarm_is_told_to_its_end() -> None:
+    """A long address must not hide why Redis does not answer."""
+    lines = drawn(alarm="Redis at a.very.long.name:6379 does not answer", width=30).splitlines()
+    assert [line.split("! ")[1].strip() for line in lines] == [
+        "Redis at",
+        "a.very.long.name:6379 does",
+        "not answer",
+    ]
+
+
 def test_as_many_updates_as_asked_for() -> None:
     """`--updates 1` shows the last one only."""
     text = drawn(snapshot(), updates=1)
@@ -136,6 +146,7 @@ def test_a_snapshot_of_an_earlier_version() -> None:
     assert "✗ sell AMD NOPE" in " ".join(text.split())
 
 
+@settings(max_examples=50)
 @given(
     changed=ODD,
     width=st.integers(1, 140),
