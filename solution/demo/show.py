@@ -17,6 +17,8 @@ Draw = Callable[[Sequence[str], Mapping[str, Any]], None]
 LINE_EVERY = 8
 """Draws per plain line."""
 UPDATES = 15
+ROOMY = 30
+"""Lines from which there is room for more than how far the demo is."""
 
 
 @contextmanager
@@ -39,7 +41,11 @@ def display(*, plain: bool = False) -> Iterator[Draw]:
                 shown = [snapshot] if snapshot else []
                 canvas.draw(
                     lambda width, height: screen(
-                        shown, width=width, height=height, updates=UPDATES, notes=notes
+                        shown,
+                        width=width,
+                        height=height,
+                        updates=UPDATES,
+                        notes=notes if height >= ROOMY else notes[-1:],
                     )
                 )
 

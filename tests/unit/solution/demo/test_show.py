@@ -15,7 +15,7 @@ SNAPSHOT = {"instance": "a", "at": "2026-11-20T15:00:01", "signals": {"read": 3,
 
 
 class Terminal(io.StringIO):
-    """80×24, and what was written to it."""
+    """80×30, and what was written to it."""
 
     encoding = "utf-8"
 
@@ -36,7 +36,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal]:
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("LC_ALL", raising=False)
     master, slave = pty.openpty()
-    resize(slave, 80, 24)
+    resize(slave, 80, 30)
     yield Terminal(slave)
     os.close(master)
     os.close(slave)
@@ -67,11 +67,24 @@ def test_a_live_screen(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> N
     with display() as draw:
         draw(["a fact", "1 of 3"], {})
         draw(["a fact", "2 of 3"], SNAPSHOT)
-        shown = frame(terminal.getvalue().rpartition("\x1b[2J")[2], 80, 24)
+        shown = frame(terminal.getvalue().rpartition("\x1b[2J")[2], 80, 30)
     assert shown[:2] == ["a fact", "2 of 3"]
     assert "─ a · – · 15:00:01 ─" in shown[2]
     assert "3 read" in shown[4]
     assert terminal.getvalue().endswith("\x1b[?1049la fact\n2 of 3\n")
+
+
+def test_a_short_terminal_shows_how_far_it_is(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Positions and updates need the lines more than what the demo is made of."""
+    monkeypatch.setattr(sys, "stdout", terminal)
+    resize(terminal.fileno(), 80, 24)
+    with display() as draw:
+        draw(["a fact", "2 of 3"], SNAPSHOT)
+        shown = frame(terminal.getvalue().rpartition("\x1b[2J")[2], 80, 24)
+    assert shown[0] == "2 of 3"
+    assert "─ a · – · 15:00:01 ─" in shown[1]
 
 
 def test_lines_on_a_terminal_that_asks_for_them(
