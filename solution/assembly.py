@@ -68,6 +68,7 @@ from solution.trading.watch import OrderWatch
 from solution.trading.work import Work
 from solution.trading.worker import worker
 from solution.ui.picture import Parts, picture
+from solution.ui.recent import LastTold
 from solution.ui.snapshot import StatusPublisher
 
 
@@ -199,7 +200,8 @@ class Assembly:
             stream=redis_settings.executions_stream,
             maxlen=redis_settings.executions_maxlen,
         )
-        self.writer = OutcomeWriter(self.ledger, self.publisher.publish, clock=self._clock)
+        self.last_told = LastTold(self.publisher.publish)
+        self.writer = OutcomeWriter(self.ledger, self.last_told.publish, clock=self._clock)
 
     def _build_tracking(self) -> None:
         broker = self._settings.broker
@@ -541,6 +543,7 @@ class Assembly:
                 portfolio=self.portfolio,
                 prices=self.prices,
                 tracker=self.tracker,
+                last_told=self.last_told,
                 listener=self.listener,
                 stream=self.stream,
                 publisher=self.publisher,
