@@ -9,12 +9,14 @@ import threading
 import urllib.request
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
+from signal_generator import Execution
 from tests.helpers.clocks import eventually
 from tests.helpers.service_process import KEY, ROOT, SECRET, World, world
 
@@ -22,6 +24,8 @@ START = "2026-03-06T14:30:00Z"
 MINUTES = 24
 SYMBOLS = ("AAPL", "F")
 FAST, SLOW = 1, 3
+#: The exchange's day is not today: a stamp of it would be a signal of another year.
+OF_THAT_DAY = ("--broker-clock", "0", "--no-stamp", "--take-over")
 OPTIONS = ("--stepped", "--seed", "7", "--start", START)
 
 
@@ -34,7 +38,7 @@ def made(redis_executable: str, tmp_path: Path) -> Iterator[World]:
         yield one
 
 
-def start_sma(made: World) -> "subprocess.Popen[str]":
+def start_sma(made: World, *options: str) -> "subprocess.Popen[str]":
     """As a user of alpaca-fleece starts it: by the environment."""
     kept = {n: v for n, v in os.environ.items() if not n.startswith(("ALPACA_", "APCA_", "REDIS_"))}
     own = {
@@ -53,8 +57,7 @@ def start_sma(made: World) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [
             *(sys.executable, "-m", "signal_generator", "sma"),
-            # The exchange's day is not today: a stamp of it would be a signal of another year.
-            *("--broker-clock", "0", "--no-stamp", "--take-over"),
+            *options,
         ],
         cwd=made.directory,
         env={**kept, **own},
@@ -112,10 +115,47 @@ def published(made: World) -> list[tuple[str, dict[str, str]]]:
     return [(i.decode(), {n.decode(): v.decode() for n, v in f.items()}) for i, f in rows]
 
 
+def heard_until(made: World) -> str:
+    """Where the strategy's memory of `executions` ends."""
+    found: Any = made.redis.hget("signal_generator:sma", "execution")
+    return str(found.decode())
+
+
+def last_told(made: World) -> str:
+    """The last entry of `executions`."""
+    found: Any = made.redis.xrevrange("executions", count=1)
+    return str(found[0][0].decode())
+
+
+def check_executions(made: World) -> None:
+    """What the service really tells is understood: whose it is, and in numbers."""
+    for event in made.events():
+        told_to_strategies = Execution.read(event)
+        assert told_to_strategies.strategy == "sma"
+        assert told_to_strategies.signal_id == event["signal_id"]
+        assert told_to_strategies.final == (event["final"] == "1")
+        assert told_to_strategies.at is not None
+        assert set(told_to_strategies.own) == {"sma_fast", "sma_slow", "close"}
+        if "filled_qty" in event:
+            assert told_to_strategies.filled_qty == Decimal(event["filled_qty"])
+
+
+def test_wrong_keys_end_it(redis_executable: str, tmp_path: Path) -> None:
+    """One sentence and exit code 1, and nothing is tried for ever."""
+    with world(tmp_path, "--keys", "OTHER:KEYS") as made:
+        made.directory.mkdir()
+        with start_sma(made) as sma:
+            _, told = sma.communicate(timeout=60)
+    assert sma.returncode == 1
+    assert told.splitlines()[-1].startswith("Error: ")
+    assert "unauthorized" in told.splitlines()[-1]
+    assert SECRET not in told
+
+
 def test_each_crossing_is_one_order(made: World) -> None:
     """Over two crashes of the strategy; crossings are those of pandas over the exchange's bars."""
     made.start()
-    sma = start_sma(made)
+    sma = start_sma(made, *OF_THAT_DAY)
     try:
         assert eventually(lambda: len(position(made)) == 2 or sma.poll() is not None)
         first = position(made)
@@ -124,11 +164,14 @@ def test_each_crossing_is_one_order(made: World) -> None:
             if minute in {8, 16}:
                 sma.kill()
                 sma.communicate()
-                sma = start_sma(made)
+                sma = start_sma(made, *OF_THAT_DAY)
             made.admin("clock", {"advance": 60})
             now = datetime.fromisoformat(made.admin("clock")["now"])
             wanted = f"{now - timedelta(minutes=1, seconds=now.second):%Y-%m-%dT%H:%M:00Z}"
             assert eventually(lambda start=wanted: reached(made, start)), sma.poll()  # type: ignore[misc]
+        made.await_ends([entry_id for entry_id, _ in published(made)])
+        # It has heard of everything that became of its signals.
+        assert eventually(lambda: heard_until(made) == last_told(made))
         sma.send_signal(signal.SIGTERM)
         _, told = sma.communicate(timeout=30)
     finally:
@@ -145,7 +188,7 @@ def test_each_crossing_is_one_order(made: World) -> None:
         assert found == [(datetime.fromisoformat(start), side) for start, side in by_pandas]
         assert found
     assert len(entries) > 4
-    made.await_ends([entry_id for entry_id, _ in entries])
+    check_executions(made)
     refused = [reason for _, reason, _ in made.unsent()]
     # A symbol's first crossing may be down: there is nothing to sell yet.
     assert len(refused) <= 2

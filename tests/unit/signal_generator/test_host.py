@@ -10,6 +10,7 @@ import pytest
 
 from signal_generator import Execution, Quote, Signal, Strategy
 from signal_generator.kept import Interrupted, Kept
+from signal_generator.market_history import HistoryRefused
 from tests.helpers.strategy_hosts import (
     OPEN,
     FakeClock,
@@ -252,6 +253,34 @@ def test_history_is_asked_for_until_it_answers(caplog: pytest.LogCaptureFixture)
     make_host([hosted(Every())], source, stop=Impatient()).run()
     assert len(source.asked) == 1
     assert caplog.text.count("the bars of before: no answer; trying again") == 2
+
+
+def test_history_that_is_refused_ends_the_start() -> None:
+    """Wrong keys are no outage."""
+
+    class Refusing(FakeSource):
+        def history(self, *_: Any, **__: Any) -> Any:
+            raise HistoryRefused("unauthorized")
+
+    store = FakeStore()
+    host = make_host([hosted(Every())], Refusing(), store)
+    with pytest.raises(HistoryRefused):
+        host.run()
+    host.close()
+    assert store.closed == ["Every"]
+
+
+def test_a_strategy_may_ask_for_bars_of_before() -> None:
+    """From its own thread, of any length."""
+
+    class Asks(Strategy):
+        def on_start(self) -> Any:
+            self.state["closes"] = [b.close for b in self.context.history("F", 2, OPEN)]
+
+    store = FakeStore()
+    source = FakeSource(past=[bar(-1, 3.0, "F"), bar(0, 4.0, "F"), bar(1, 5.0, "F")])
+    make_host([hosted(Asks())], source, store, live=False).run()
+    assert store.kept["Asks"].state == '{"closes": [3.0, 4.0]}'
 
 
 def test_history_that_never_answers_does_not_delay_a_stop() -> None:
