@@ -38,6 +38,7 @@ def test_a_ported_strategy() -> None:
     one = hosted(strategy, name=strategy.name)
     make_host([one], FakeSource(bars), store, live=False).run()
     one.execution("1-0", Execution(event_id=7, event="fill", strategy="ported", own={}))
+    one.close()
     assert [dict(fields) for fields in store.signals] == [
         {
             "ticker": "NVDA",
