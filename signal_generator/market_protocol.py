@@ -129,9 +129,12 @@ class MarketConversation:
     def _subscription(self, part: dict[str, Any], heard: Heard) -> None:
         """It lists everything subscribed to: what is missing in it will never come."""
         for name, symbols in self._wanted.items():
-            given = part.get(name) or []
-            missing = set(symbols) - set(given if isinstance(given, list) else [])
-            if missing and "*" not in given:
+            given = part.get(name)
+            confirmed = (
+                [one for one in given if isinstance(one, str)] if isinstance(given, list) else []
+            )
+            missing = set(symbols).difference(confirmed)
+            if missing and "*" not in confirmed:
                 text = f"it did not subscribe us to {name} of {', '.join(sorted(missing)[:5])}"
                 heard.trouble = Trouble(0, text, Next.AGAIN)
                 return
