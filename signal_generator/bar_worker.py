@@ -27,7 +27,6 @@ class Flow(Protocol):
     def ask(self, now: datetime) -> Ask | None: ...
     def told(self, ask: Ask, bars: Bars, *, last: bool) -> list[Bar]: ...
     def failed(self) -> None: ...
-    def settled(self, now: datetime) -> list[Bar]: ...
 
 
 class BarWorker:
@@ -106,10 +105,7 @@ class BarWorker:
     def _step(self) -> None:
         for bar in self._next_event()() or ():
             self._put(bar)
-        now = self._now()
-        for bar in self._flow.settled(now):
-            self._put(bar)
-        ask = self._flow.ask(now)
+        ask = self._flow.ask(self._now())
         if ask is not None:
             self._ask(ask)
 
