@@ -52,10 +52,15 @@ class SteppedExchange:
     def bars(self, symbol: str, timeframe: str, start: datetime, end: datetime) -> list[Bar]:
         """Its own list, from start to end."""
         route = "/v1beta3/crypto/us/bars" if is_crypto(symbol) else "/v2/stocks/bars"
-        asked = {"symbols": symbol, "timeframe": timeframe, "limit": 10_000}
+        asked = {"symbols": symbol, "timeframe": timeframe, "limit": "10000"}
         asked |= {"start": start.isoformat(), "end": end.isoformat()}
-        rows = self._call(f"{route}?{urlencode(asked)}")["bars"].get(symbol, [])
-        return [read_bar(symbol, row) for row in rows]
+        found: list[Bar] = []
+        while True:
+            page = self._call(f"{route}?{urlencode(asked)}")
+            found += [read_bar(symbol, row) for row in page["bars"].get(symbol, [])]
+            if not page["next_page_token"]:
+                return found
+            asked["page_token"] = page["next_page_token"]
 
     def _call(self, path: str, body: object = None, method: str | None = None) -> Any:
         headers = {"APCA-API-KEY-ID": "admin", "APCA-API-SECRET-KEY": "s"}
