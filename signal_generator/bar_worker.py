@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -10,6 +11,7 @@ from typing import Protocol
 
 from signal_generator.bar_flow import Ask
 from signal_generator.bars import Bar
+from signal_generator.hosting import BrokerUnavailable
 from signal_generator.market_history import Bars
 
 _QUIET, _BUSY = 1.0, 0.1
@@ -54,6 +56,8 @@ class BarWorker:
         #: Without a bound: a bar that found no room would be lost.
         self._events: SimpleQueue[Callable[[], Iterable[Bar] | None]] = SimpleQueue()
         self._stop = threading.Event()
+        self.market_time: datetime | None = None
+        """The market's time at this thread's last look, for those that may not ask the clock."""
         self._thread = threading.Thread(target=self._run, name="bars", daemon=True)
 
     def start(self) -> None:
@@ -72,7 +76,7 @@ class BarWorker:
 
     def subscribed(self, *, crypto: bool) -> None:
         """The time is taken when it is worked on: later than the subscription, never before."""
-        self._events.put(lambda: self._flow.subscribed(self._now(), crypto=crypto))
+        self._events.put(lambda: self._flow.subscribed(self._look(), crypto=crypto))
 
     def lost(self, *, crypto: bool) -> None:
         """See :class:`signal_generator.bar_flow.BarFlow`, as for all below."""
@@ -96,6 +100,7 @@ class BarWorker:
 
     def _run(self) -> None:
         try:
+            self._wait_for_clock()
             while not self._stop.is_set():
                 self._step()
         except Exception:  # a thread that ends silently looks like a quiet market
@@ -105,9 +110,24 @@ class BarWorker:
     def _step(self) -> None:
         for bar in self._next_event()() or ():
             self._put(bar)
-        ask = self._flow.ask(self._now())
+        ask = self._flow.ask(self._look())
         if ask is not None:
             self._ask(ask)
+
+    def _wait_for_clock(self) -> None:
+        """Nothing can be said about bars before the market's time is known."""
+        while self.market_time is None and not self._stop.is_set():
+            try:
+                self.market_time = self._now()
+            except BrokerUnavailable:
+                self._stop.wait(_QUIET)
+
+    def _look(self) -> datetime:
+        """The market's time, or that of the last look where the clock is out of reach."""
+        with suppress(BrokerUnavailable):
+            self.market_time = self._now()
+        assert self.market_time is not None  # noqa: S101  # _wait_for_clock saw to it
+        return self.market_time
 
     def _next_event(self) -> Callable[[], Iterable[Bar] | None]:
         try:

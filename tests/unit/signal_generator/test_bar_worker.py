@@ -7,6 +7,7 @@ import pytest
 from signal_generator.bar_flow import Ask, BarFlow
 from signal_generator.bar_worker import BarWorker
 from signal_generator.bars import Bar, Timeframe
+from signal_generator.hosting import BrokerUnavailable
 from tests.helpers.clocks import ManualClock, eventually
 
 START = datetime(2026, 3, 2, 14, 30, tzinfo=UTC)
@@ -63,3 +64,25 @@ def test_a_defect_is_told_and_not_only_a_silent_end(caplog: pytest.LogCaptureFix
     assert worker.join(5)
     assert told == ["a defect of the program ended the delivery of bars; the log has it"]
     assert "LookupError: a defect" in caplog.text
+
+
+def test_it_waits_for_a_clock_that_is_out_of_reach() -> None:
+    """At the beginning; later the time goes on from the last answer."""
+    answers = iter([BrokerUnavailable("away"), START, BrokerUnavailable("away again")])
+
+    def now() -> datetime:
+        answer = next(answers, START + MINUTE)
+        if isinstance(answer, BrokerUnavailable):
+            raise answer
+        return answer
+
+    asks: list[Ask] = []
+    flow = BarFlow(Timeframe.MINUTE, {"NVDA": START}, timedelta(seconds=5))
+    worker = BarWorker(flow, now, print, asks.append, print)
+    worker.start()
+    assert eventually(lambda: len(asks) == 1)
+    assert asks[0].asked_at == START
+    worker.failed()
+    assert eventually(lambda: worker.market_time == START + MINUTE)
+    worker.ask_stop()
+    assert worker.join(5)
