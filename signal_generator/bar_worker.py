@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime
@@ -16,6 +17,10 @@ from signal_generator.market_history import Bars
 
 _QUIET, _BUSY = 1.0, 0.1
 """Seconds between two looks at the clock, without and with something that waits for a time."""
+
+
+_ASK_EVERY = 0.25
+"""Seconds between two questions: the bars of a minute come one by one, those in doubt together."""
 
 
 class Flow(Protocol):
@@ -53,6 +58,7 @@ class BarWorker:
         self._put = put
         self._ask = ask
         self._crashed = crashed
+        self._asked_at = -_ASK_EVERY
         #: Without a bound: a bar that found no room would be lost.
         self._events: SimpleQueue[Callable[[], Iterable[Bar] | None]] = SimpleQueue()
         self._stop = threading.Event()
@@ -110,8 +116,9 @@ class BarWorker:
     def _step(self) -> None:
         for bar in self._next_event()() or ():
             self._put(bar)
-        ask = self._flow.ask(self._look())
-        if ask is not None:
+        now = self._look()
+        if time.monotonic() - self._asked_at >= _ASK_EVERY and (ask := self._flow.ask(now)):
+            self._asked_at = time.monotonic()
             self._ask(ask)
 
     def _wait_for_clock(self) -> None:
