@@ -55,6 +55,7 @@ FOREIGN_NAMES = {
     "SIGN_ONLY",  # of examples/signing
     "SMOKE_SECONDS",  # of scripts/compose-smoke
     "SSL_CERT_FILE",  # of OpenSSL
+    "STREAM_FEED",  # of the signal generator, as other bots call it
     "UNKNOWN_CA",  # of OpenSSL
     "WAIT_SECONDS",  # of examples/publish/node
     "WEBHOOK_SECRET",  # of examples/webhook
