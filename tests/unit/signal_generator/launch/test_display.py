@@ -14,7 +14,7 @@ from tests.unit.signal_generator.launch.conftest import FakeProgram, Programs
 
 @pytest.mark.parametrize(
     ("refresh", "updates", "words"),
-    [(0.5, 15, ["0.5", "15"]), (0, -1, ["0.1", "0"]), (1e9, 1000, ["60", "30"])],
+    [(0.5, 15, ["0.5", "15"]), (0, -1, ["0.05", "0"]), (1e9, 5000, ["60", "1000"])],
 )
 def test_it_follows_our_group(
     programs: Programs, refresh: float, updates: int, words: list[str]
