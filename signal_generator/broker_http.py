@@ -96,7 +96,7 @@ class BrokerHttp:
             # Its text may hold the address with whatever stands in it; its class says enough.
             raise BrokerUnavailable(f"{what}: no answer ({type(error).__name__})") from None
         if status != 200:
-            raise BrokerUnavailable(f"{what}: answered {status}: {self._clean(body)}")
+            raise BrokerUnavailable(f"{what}: answered {status}: {self._clean(body)}", status)
         try:
             return json.loads(body)
         except ValueError:

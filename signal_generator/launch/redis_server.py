@@ -1,5 +1,6 @@
 """The Redis that is there, or one of our own."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import redis
@@ -44,13 +45,13 @@ def start(spawn: Spawn, surroundings: Surroundings, folder: Path, *, real: bool)
     return spawn("Redis", words, surroundings.without_settings(), folder / "redis.out")
 
 
-def await_address(program: Program) -> str:
+def await_address(program: Program, within: Callable[[float], Deadline]) -> str:
     """Its address, with its password.
 
     Raises:
         LaunchError: it does not start.
     """
-    return program.await_line(r"redis listening on (\S+)", Deadline(START_WITHIN))
+    return program.await_line(r"redis listening on (\S+)", within(START_WITHIN))
 
 
 def _trouble(url: str) -> str:

@@ -7,6 +7,7 @@ import signal
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from subprocess import Popen
 from types import FrameType, TracebackType
@@ -22,6 +23,7 @@ from signal_generator.launch.deadline import Deadline
 from signal_generator.launch.options import Endpoints, LaunchError, StackOptions
 from signal_generator.launch.service_settings import Names
 from signal_generator.launch.surroundings import Surroundings
+from signal_generator.runtime import Stop
 
 STOP_WITHIN = 5.0
 _FOR_THE_REST = 1.0
@@ -36,15 +38,22 @@ class Stack:
     Args:
         options: see :class:`StackOptions`.
         report: is given one line at a time, for the user.
+        stop: ends a start that waits; for who turns Ctrl-C and SIGTERM into such a flag.
         spawn: how a program is started.
     """
 
     def __init__(
-        self, options: StackOptions, report: Callable[[str], None], spawn: Spawn = Child
+        self,
+        options: StackOptions,
+        report: Callable[[str], None],
+        *,
+        stop: Stop | None = None,
+        spawn: Spawn = Child,
     ) -> None:
         self._options = options
         self._report = report
         self._spawn = spawn
+        self._within = partial(Deadline, stop=stop)
         self._surroundings = Surroundings({})
         # Reentrant: a second Ctrl-C or SIGTERM may call stop() out of the middle of stop().
         self._mutex = threading.RLock()
@@ -117,7 +126,7 @@ class Stack:
     def _start(self) -> Endpoints:
         if self._options.use_alpaca:
             connection = self._alpaca()
-            account = accounts.ask(connection)
+            account = accounts.ask(connection, self._within, self._report)
             folder = folders.folder_of(self._surroundings, connection.trading_url, account)
             names = settings.names_for(self._surroundings, connection.trading_url, account)
             redis_url = self._redis(folder)
@@ -129,8 +138,8 @@ class Stack:
                 exchange.start(self._spawn, self._surroundings, folder, self._options.tickers)
             )
             redis_url = self._redis(folder)
-            connection = exchange.await_connection(self._programs["simulator"])
-            account = accounts.ask(connection)
+            connection = exchange.await_connection(self._programs["simulator"], self._within)
+            account = accounts.ask(connection, self._within, self._report)
         return self._serve(connection, account, folder, names, redis_url)
 
     def _alpaca(self) -> Connection:
@@ -154,7 +163,7 @@ class Stack:
             self._spawn, self._surroundings, folder, real=self._options.use_alpaca
         )
         self._add(program)
-        return redis_server.await_address(program)
+        return redis_server.await_address(program, self._within)
 
     def _serve(
         self,
@@ -167,7 +176,9 @@ class Stack:
         other = next(iter(service.find(redis_url, names.live_group)), None)
         if other is None:
             self._start_service(connection, folder, names, redis_url)
-            other = service.await_ready(self._programs["service"], redis_url, names, self._report)
+            other = service.await_ready(
+                self._programs["service"], redis_url, names, self._within, self._report
+            )
             if other is not None:  # as a standby behind it ours would wait for ever
                 self._end(("service",), Deadline(STOP_WITHIN))
         if other is not None:
