@@ -69,6 +69,22 @@ def _trouble(url: str) -> str:
     return ""
 
 
+def now_ms(url: str) -> int:
+    """Its clock, which makes the ids of the entries in its streams.
+
+    Raises:
+        LaunchError: it does not answer.
+    """
+    client = make_client(url)
+    try:
+        seconds, micros = client.time()
+    except (redis.RedisError, OSError) as error:
+        raise LaunchError(f"Redis does not answer: {error}") from None
+    finally:
+        client.close()
+    return int(seconds) * 1000 + int(micros) // 1000
+
+
 def forget(url: str, *keys: str) -> None:
     """Delete what one simulated run has left in a Redis that is not ours; never raises."""
     client = make_client(url)

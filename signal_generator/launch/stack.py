@@ -212,6 +212,7 @@ class Stack:
             redis_url=redis_url,
             names=names,
             folder=folder,
+            since_ms=redis_server.now_ms(redis_url),
         )
         self._report(settings.limits_line(self._surroundings))
         self._report(f"ledger and logs: {folder}; status: CONSUMER_GROUP={names.group}")

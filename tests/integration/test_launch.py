@@ -90,9 +90,11 @@ def orders_of(exchange: Running) -> list[str]:
 def test_two_runs_on_one_ledger_lose_nothing_and_send_nothing_twice(
     options: Options, exchange: Running, tmp_path: Path, redis_executable: str
 ) -> None:
-    """The first is stopped with orders under way; Redis, stream and ledger are kept for the second.
+    """The first is stopped with orders under way; the second tells how every one has ended.
 
-    No secret stands in what it prints, logs or shows as the words of a process.
+    What was sent is followed to its end. What waited is not sent by a run that did not ask for it,
+    and is told to be refused. No secret stands in what is printed, logged or shown as the words of
+    a process.
     """
     told: list[str] = []
     first = Stack(options(), told.append)
@@ -102,6 +104,7 @@ def test_two_runs_on_one_ledger_lose_nothing_and_send_nothing_twice(
     assert sorted(processes) == ["Redis", "service"]
     words = [Path(f"/proc/{p.pid}/cmdline").read_bytes() for p in processes.values()]
     entries = publish(at, 40)
+    assert eventually(lambda: bool(orders_of(exchange)), 20)
     assert first.trouble() == ""
     first.stop()
     first.stop()
@@ -110,10 +113,15 @@ def test_two_runs_on_one_ledger_lose_nothing_and_send_nothing_twice(
     assert "MAX_DAILY_LOSS_PCT=0.05" in " ".join(told)
 
     with Stack(options(), told.append) as at:
-        expected = Counter({(entry, "fill"): 1 for entry in entries})
-        assert eventually(lambda: finals(at) == expected, 30), finals(at)
+        entries += publish(at, 1)
+        assert eventually(lambda: {entry for entry, _ in finals(at)} == set(entries), 30)
+        ends = finals(at)
+    assert set(ends.values()) == {1}
+    assert ends[entries[-1], "fill"] == 1
+    fills = sum(event == "fill" for _, event in ends)
+    assert fills + sum(event == "refused" for _, event in ends) == len(entries)
     ids = orders_of(exchange)
-    assert len(ids) == len(set(ids)) == len(entries)
+    assert len(ids) == len(set(ids)) == fills
     [folder] = (tmp_path / "home/run_trading").iterdir()
     assert (folder / "ledger.db").is_file()
     assert folder.stat().st_mode & 0o077 == 0

@@ -7,7 +7,7 @@ import redis
 
 from signal_generator.launch import redis_server as module
 from signal_generator.launch.options import LaunchError
-from signal_generator.launch.redis_server import existing, forget, start
+from signal_generator.launch.redis_server import existing, forget, now_ms, start
 from signal_generator.launch.surroundings import Surroundings
 from tests.helpers.redis_server import RedisServer, free_port
 from tests.unit.signal_generator.launch.conftest import Programs
@@ -65,3 +65,13 @@ def test_what_a_simulated_run_leaves_is_deleted(redis_server: RedisServer) -> No
         assert not client.exists("a")
         assert client.exists("b")
     forget(nowhere(), "a")
+
+
+def test_time_is_that_of_the_streams_ids(redis_server: RedisServer) -> None:
+    """An entry that is added after it is not older."""
+    before = now_ms(redis_server.url)
+    with redis.Redis.from_url(redis_server.url, decode_responses=True) as client:
+        entry = str(client.xadd("stream", {"a": "1"}))
+    assert before <= int(entry.split("-", maxsplit=1)[0]) <= now_ms(redis_server.url)
+    with pytest.raises(LaunchError, match="Redis does not answer"):
+        now_ms(nowhere())

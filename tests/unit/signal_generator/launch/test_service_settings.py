@@ -57,6 +57,7 @@ def environment(
         redis_url="redis://127.0.0.1:1/0",
         names=NAMES,
         folder=Path("/somewhere"),
+        since_ms=1_795_203_598_442,
     )
 
 
@@ -75,6 +76,7 @@ def test_the_service_takes_all_of_it() -> None:
     assert settings.sizing.symbols == ("NVDA", "BTC/USD")
     assert settings.ages.max_queue_wait >= 7200.4
     assert settings.ages.max_signal_age == 60
+    assert settings.ages.not_before_ms == 1_795_203_598_442
     assert settings.ledger.path == Path("/somewhere/ledger.db")
     assert not [w for w in settings.warnings if "look like" not in w]  # keys of a test
 

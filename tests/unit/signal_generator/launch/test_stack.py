@@ -44,6 +44,7 @@ def make(
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     monkeypatch.setattr(accounts, "ask", lambda *_: Account("id-1", "PA1"))
     monkeypatch.setattr(redis_server, "existing", lambda _: "")
+    monkeypatch.setattr(redis_server, "now_ms", lambda _: 1_795_203_598_442)
 
     def find(_url: str, _group: str) -> list[Running]:
         ready = [Running("ours", READY)] if "service" in programs.made else []
