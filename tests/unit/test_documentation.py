@@ -51,6 +51,7 @@ FOREIGN_NAMES = {
     "REQUESTS_CA_BUNDLE",  # of requests
     "REQUIRE_BROWSER",  # of the tests
     "REQUIRE_REDIS_7",  # of the tests
+    "SIGNALPACA_HOME",  # where run_trading keeps its state
     "SIGNAL_ID",  # of examples/publish/shell
     "SIGN_ONLY",  # of examples/signing
     "SMOKE_SECONDS",  # of scripts/compose-smoke

@@ -102,6 +102,17 @@ def test_nobody_there(serve: Serve) -> None:
         ask(at)
 
 
+def test_a_proxy_is_not_asked_for_a_server_on_this_machine(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would not find it."""
+    for name in ("HTTP_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{free_port()}")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    assert ask(serve((200, '{"id": "u-1"}'))).id == "u-1"
+
+
 def test_which_servers_are_on_this_machine() -> None:
     """By name or by number, with a port or without."""
     assert is_loopback("http://localhost:1")

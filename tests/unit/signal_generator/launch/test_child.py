@@ -16,7 +16,7 @@ from tests.helpers.clocks import eventually
 @pytest.fixture
 def environ(tmp_path: Path) -> dict[str, str]:
     """Modules of this test are found."""
-    return {"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path)}
+    return {"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path), "NO_PROXY": "mine"}
 
 
 def module(folder: Path, code: str) -> list[str]:
@@ -25,16 +25,16 @@ def module(folder: Path, code: str) -> list[str]:
 
 
 def test_it_knows_whose_it_is_and_that_it_is_alone(tmp_path: Path, environ: dict[str, str]) -> None:
-    """Session of its own, no input, and nothing found beside the user's script by accident."""
+    """Session of its own, no input, no proxy to this machine, nothing of the user's folder."""
     words = module(
         tmp_path,
         "import os, sys\nprint(sys.argv[1:], os.getsid(0) == os.getpid(), sys.stdin.read(),"
-        " '' in sys.path, flush=True)\n",
+        " '' in sys.path, os.environ['NO_PROXY'], flush=True)\n",
     )
     log = tmp_path / "out"
     child = Child("program", words, environ, log)
     shown = child.await_line(r"(.+)\n", Deadline(20))
-    assert shown == f"['--parent', '{os.getpid()}', 'words'] True  False"
+    assert shown == f"['--parent', '{os.getpid()}', 'words'] True  False mine,127.0.0.1,localhost"
     assert child.end(Deadline(20))
     assert stat.S_IMODE(log.stat().st_mode) == 0o600
 
