@@ -188,4 +188,4 @@ def _transact(connection: Any, stream: str, signals: Sequence[Fields]) -> None:
 
 
 def _pack(*command: str) -> bytes:
-    return hiredis.pack_command(command)  # type: ignore[arg-type]  # declared as a tuple of one
+    return hiredis.pack_command(command)  # type: ignore[arg-type,no-any-return]  # declared as a tuple of one

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 import redis
 
@@ -32,6 +32,13 @@ from signal_generator.runtime import Stop
 log = logging.getLogger(__name__)
 
 
+class Stoppable(Stop, Protocol):
+    """A stop flag that a run may set itself."""
+
+    def set(self) -> None:
+        """Raise it."""
+
+
 def utc_now() -> datetime:
     """The wall clock."""
     return datetime.now(UTC)
@@ -46,6 +53,7 @@ class Surroundings:
         show: prints for the user.
         sign: completes signals where the service wants signatures.
         stop: ends the run early, in order.
+        trouble: one sentence when what executes the orders has ended; empty while all is well.
     """
 
     redis_url: str = field(repr=False)
@@ -55,7 +63,8 @@ class Surroundings:
     feed: QuoteFeed
     positions: Callable[[], Sequence[Position]]
     show: Callable[[str], None]
-    stop: Stop
+    stop: Stoppable
+    trouble: Callable[[], str] = lambda: ""
     sign: Callable[[Fields], Fields] = lambda fields: fields
     now: Callable[[], datetime] = utc_now
     monotonic: Callable[[], float] = time.monotonic
@@ -72,6 +81,8 @@ class Run:
         self._quotes = QuoteBoard(options.tickers, around.now)
         self._end = 0.0
         self._loop: StrategyLoop | None = None
+        self.trouble = ""
+        """Why the run had to end."""
 
     def __call__(self) -> dict[str, Any]:
         """Warm up, call the strategy until the time is over, close, and tell how it went.
@@ -120,7 +131,9 @@ class Run:
             sign=around.sign,
         )
         compared = Comparison(self._client(parts), around.group, self.book, around.positions)
-        tasks = [compared.step] if options.live_display else [compared.step, self._summarise]
+        tasks = [self._watch, compared.step]
+        if not options.live_display:
+            tasks.append(self._summarise)
         housekeeping = Housekeeping(tasks)
         housekeeping.start()
         parts.callback(housekeeping.stop)
@@ -148,12 +161,22 @@ class Run:
 
     def _close_session(self, trading: Trading, desk: OrderDesk, outbox: Outbox) -> None:
         options = self._options
+        if self.trouble:
+            log.error("nothing is closed, because nobody would execute it: %s", self.trouble)
+            return
         self._around.show(f"the session ends: {options.at_the_end}")
         end = SessionEnd(
             self.register, trading.positions, desk.submit, options.tickers, self._around.monotonic
         )
         end.run(options.at_the_end, options.custom_action, trading.context())
         outbox.drain(1.0)
+
+    def _watch(self) -> None:
+        """Without a service orders would only wait: better an early end that is told."""
+        if not self.trouble and (why := self._around.trouble()):
+            self.trouble = why
+            log.error("the run ends: %s", why)
+            self._around.stop.set()
 
     def _warn_of_holdings(self, trading: Trading) -> None:
         if self._options.at_the_end != "liquidate":
