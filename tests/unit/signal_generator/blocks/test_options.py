@@ -8,28 +8,9 @@ import pytest
 
 from signal_generator.blocks.durations import WrongParameter
 from signal_generator.blocks.options import Options, read_options
+from tests.helpers.run_trading_call import GIVEN
 
 NOW = datetime(2026, 3, 4, 15, 0, tzinfo=UTC)
-GIVEN: dict[str, Any] = {
-    "strategy_callable": lambda _context: None,
-    "trade_log_name": "mine",
-    "trade_log_path": "logs",
-    "api_key": "PKTEST",
-    "secret_key": "very-secret",
-    "tickers": ["AAPL", "msft", "AAPL"],
-    "frequency": 1,
-    "run_seconds": "1h",
-    "total_allowed_per_min": 190,
-    "refill_interval_sec": 60,
-    "num_workers": None,
-    "use_alpaca": True,
-    "eos_behavior": "liquidate",
-    "custom_shutdown_action": None,
-    "warm_up_period": 10,
-    "live_display": False,
-    "display_refresh_rate": 0.5,
-    "max_trade_updates": 15,
-}
 
 
 def read(**changes: Any) -> Options:
@@ -39,7 +20,7 @@ def read(**changes: Any) -> Options:
 
 def test_a_usual_call() -> None:
     """Durations are seconds, tickers are upper case and each there once."""
-    options = read()
+    options = read(run_seconds="1h")
     assert (options.frequency, options.run_seconds, options.warm_up) == (1.0, 3600.0, 10.0)
     assert options.tickers == ("AAPL", "MSFT")
     assert (options.per_minute, options.window_s, options.workers) == (190, 60.0, None)
