@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from signal_generator.blocks.book import PositionBook
@@ -32,15 +32,37 @@ class Journal:
 
     def take(self, update: Execution) -> None:
         """One event of the stream ``executions``, each once."""
-        # Position and order first: a full disk must cost neither.
-        record = self._register.take(update)
-        self._book.take(update, ours=record is not None)
-        if record is None and update.strategy != self._label:
+        # The position first: who waits for the order's end looks at it next. And the row last: a
+        # full disk must cost neither.
+        ours = self._register.has(update.signal_id)
+        self._book.take(update, ours=ours)
+        self._register.take(update)
+        if not ours and update.strategy != self._label:
             return
         with self._row_mutex:
             self._rows.update(update)
         if update.final:
             _tell(update)
+
+    def missed(self, written: int) -> Callable[[Execution], None]:
+        """What takes events from before this run: they have rows, and the account has their shares.
+
+        Args:
+            written: how many of them have their row already.
+        """
+        left = written
+
+        def take(update: Execution) -> None:
+            nonlocal left
+            if update.strategy != self._label:
+                return
+            if left:
+                left -= 1
+                return
+            with self._row_mutex:
+                self._rows.update(update)
+
+        return take
 
     def failed(self, records: Iterable[OrderRecord]) -> None:
         """Orders that did not get as far as the service."""

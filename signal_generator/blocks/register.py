@@ -92,6 +92,11 @@ class OrderRegister:
         with self._changed:
             self._records.update((record.signal_id, record) for record in records)
 
+    def has(self, signal_id: str) -> bool:
+        """Whether the order is one of this run."""
+        with self._changed:
+            return signal_id in self._records
+
     def gave_up(self, signal_ids: Iterable[str], why: str) -> list[OrderRecord]:
         """Their signals did not reach Redis, or nobody knows; returns those not heard of since."""
         with self._changed:

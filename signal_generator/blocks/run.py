@@ -24,12 +24,16 @@ from signal_generator.blocks.options import Options
 from signal_generator.blocks.outbox import Outbox
 from signal_generator.blocks.quotes import QuoteBoard, QuoteFeed
 from signal_generator.blocks.register import OrderRegister
+from signal_generator.blocks.row_cursor import RowCursor
 from signal_generator.blocks.trade_log import TradeLog, path_of
 from signal_generator.hosting import Position
 from signal_generator.publisher import make_client
 from signal_generator.runtime import Stop
 
 log = logging.getLogger(__name__)
+
+READINGS = 5
+"""How often the positions are read at the start while fills of others come between."""
 
 
 class Stoppable(Stop, Protocol):
@@ -106,17 +110,25 @@ class Run:
 
     def _start(self, parts: ExitStack) -> tuple[Trading, OrderDesk, Outbox]:
         options, around = self._options, self._around
-        rows = TradeLog(path_of(options.log_path, options.log_name), around.now)
+        path = path_of(options.log_path, options.log_name)
+        cursor = RowCursor(path, around.executions_stream)
+        known = cursor.read()
+        rows = TradeLog(path, around.now)
         journal = Journal(self.book, self.register, rows, options.label)
         parts.callback(journal.close)
         # Last in, first out: what is open is told when nothing can come any more.
         parts.callback(self._tell, journal)
         client = self._client(parts)
-        listener = ExecutionListener(self._client(parts), around.executions_stream, journal.take)
+        listener = ExecutionListener(
+            self._client(parts), around.executions_stream, journal.take, cursor.keep
+        )
+        if known is not None:
+            place, written = known
+            listener.catch_up(place.entry_id, place.event_id, journal.missed(written))
         # Before positions are read and anything is sent: no fill falls between.
         listener.start()
         parts.callback(listener.stop)
-        self.book.adopt(around.positions(), 0)
+        self._read_positions()
         around.feed.start(options.tickers, self._quotes.put)
         parts.callback(around.feed.stop)
         outbox = Outbox(client, around.stream, journal.gave_up, monotonic=around.monotonic)
@@ -138,6 +150,14 @@ class Run:
         housekeeping.start()
         parts.callback(housekeeping.stop)
         return Trading(self._quotes, self.book, self.register, desk), desk, outbox
+
+    def _read_positions(self) -> None:
+        """Until no fill, of whomever, comes between the question and the answer."""
+        for _ in range(READINGS):
+            version = self.book.version
+            if self.book.adopt(self._around.positions(), version):
+                return
+        log.warning("the account trades all the time: its positions are compared again soon")
 
     def _client(self, parts: ExitStack) -> "redis.Redis":
         client = make_client(self._around.redis_url)

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
 
-from signal_generator.blocks.register import UNTOLD, OrderRecord, status_of
+from signal_generator.blocks.register import ERROR, UNTOLD, WAITING, OrderRecord, status_of
 from signal_generator.executions import Execution
 
 COLUMNS = (
@@ -14,6 +14,8 @@ COLUMNS = (
     *("status", "side", "action", "timestamp", "raw_status"),
 )
 NO_ACTION = "order"
+WITHOUT_EVENT = frozenset({ERROR, WAITING})
+"""Types of rows that no event on the stream has made."""
 
 
 def path_of(directory: str, name: str) -> Path:
@@ -38,7 +40,10 @@ class TradeLog:
         self._writer = csv.DictWriter(self._file, COLUMNS)
         if self._file.tell() == 0:
             self._writer.writeheader()
-            self._file.flush()
+        elif not path.read_bytes().endswith(b"\n"):
+            # Whoever wrote the last row died over it; the next one must not be glued to it.
+            self._file.write("\r\n")
+        self._file.flush()
 
     def update(self, told: Execution) -> None:
         """One row for an event of the stream ``executions``."""

@@ -89,6 +89,16 @@ def test_an_earlier_runs_order_has_its_row(desk: Desk) -> None:
     assert desk.types() == ["execution"]
 
 
+def test_what_was_missed_has_its_row_and_moves_nothing(desk: Desk) -> None:
+    """The account's reading has its shares; one row of the two is written already."""
+    missed = desk.journal.missed(1)
+    for _ in range(2):
+        missed(told(signal_id="of-yesterday"))
+        missed(told(signal_id="theirs", strategy="other"))
+    assert desk.types() == ["execution"]
+    assert not desk.book.holdings()
+
+
 @pytest.mark.parametrize(
     ("event", "more", "level"),
     [

@@ -52,6 +52,24 @@ def test_only_what_comes_after_the_start_is_told(client: redis.Redis) -> None:
     assert told.ids == [3, 4, 5]
 
 
+def test_what_was_missed_is_told_apart(client: redis.Redis) -> None:
+    """From the entry that an earlier run ended with; what follows then comes live."""
+    missed, told, done = Told(), Told(), []
+    tell(client, 1, 2)
+    entries: Any = client.xrange("executions")
+    tell(client, 2, 3, 4)
+    listener = ExecutionListener(
+        client, "executions", told, lambda _entry_id, event_id: done.append(event_id)
+    )
+    listener.catch_up(entries[-1][0], 2, missed)
+    tell(client, 5)
+    listener.start()
+    assert eventually(lambda: told.ids == [5])
+    listener.stop()
+    assert missed.ids == [3, 4]
+    assert done[-1] == 5
+
+
 def test_one_bad_event_does_not_end_the_others(
     client: redis.Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -83,6 +101,7 @@ def test_after_a_failure_it_goes_on_where_it_was(
         return real(*args, **options)
 
     tell(client, 1)
+    listener._after = "0-0"
     assert listener.step() == 0.0
     monkeypatch.setattr(client, "xread", xread)
     tell(client, 2)

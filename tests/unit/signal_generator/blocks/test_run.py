@@ -198,6 +198,44 @@ def test_without_positions_a_run_does_not_begin(redis_server: RedisServer, tmp_p
     assert desk.shown == []
 
 
+def test_fills_during_the_reading_make_it_read_again(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    """Whether the answer holds them nobody can tell."""
+    desk = Desk(redis_server.url, tmp_path, strategy_callable=lambda _: None)
+    answers: list[Any] = []
+    real = desk.run.book.adopt
+
+    def adopt(read: Any, version: int) -> bool:
+        answers.append(real(read, version if answers else version + 1))
+        return answers[-1]
+
+    desk.run.book.adopt = adopt  # type: ignore[method-assign]
+    desk.run()
+    assert answers == [False, True]
+
+
+def test_the_next_run_writes_what_was_told_in_between(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    """An order that rested when the first ended; each event has one row, whoever writes it."""
+
+    def tell(event_id: int, client: Any, strategy: str = "mine") -> None:
+        fields = {"event_id": event_id, "event": "new", "strategy": strategy}
+        client.xadd("executions", {**fields, "client_order_id": f"sp-{event_id}"})
+
+    with service(redis_server.url) as client:
+        Desk(redis_server.url, tmp_path, strategy_callable=lambda _: None).run()
+        for event_id in (1, 2, 2, 3):
+            tell(event_id, client)
+        tell(4, client, "other")
+        desk = Desk(redis_server.url, tmp_path, strategy_callable=lambda _: None)
+        desk.run()
+        Desk(redis_server.url, tmp_path, strategy_callable=lambda _: None).run()
+    rows = desk.path.read_text().splitlines()[1:]
+    assert [row.split(",")[1] for row in rows] == ["sp-1", "sp-2", "sp-3"]
+
+
 def test_a_dead_service_ends_the_run(
     redis_server: RedisServer,
     tmp_path: Path,

@@ -115,3 +115,14 @@ def test_an_order_that_was_never_sent_has_a_row(path: Path) -> None:
     (row,) = rows(path)
     assert (row["type"], row["status"], row["ticker"]) == ("error", "error", "AAPL")
     assert row["raw_status"] == "MALFORMED: quantity: None"
+
+
+def test_a_torn_row_is_left_alone(path: Path) -> None:
+    """Of a process that died while it wrote: the next row is a line of its own."""
+    TradeLog(path, lambda: NOW).close()
+    with path.open("a") as file:
+        file.write("execution,sp-")
+    log = TradeLog(path, lambda: NOW)
+    log.update(told("new"))
+    log.close()
+    assert [row["client_order_id"] for row in rows(path)] == ["sp-", "sp-1"]
