@@ -95,10 +95,13 @@ def _run(options: Options, stop: Stoppable) -> dict[str, Any]:
     from signal_generator.launch.stack import Stack
 
     sign = signer(os.environ)
-    stack = Stack(stack_options(options), report=_show)
+    screen = Screen(click.echo)
+    stack = Stack(stack_options(options), report=screen.show)
     try:
         at = stack.start()
         reader = AccountReader(at.connection)
+        # The display draws over whatever is printed beside it.
+        screen.hold(options.live_display)
         around = Surroundings(
             redis_url=at.redis_url,
             stream=at.stream,
@@ -106,7 +109,7 @@ def _run(options: Options, stop: Stoppable) -> dict[str, Any]:
             group=at.group,
             feed=LiveQuotes(at.connection),
             positions=reader.positions,
-            show=_show,
+            show=screen.show,
             stop=stop,
             trouble=stack.trouble,
             sign=sign(at.stream),
@@ -119,6 +122,7 @@ def _run(options: Options, stop: Stoppable) -> dict[str, Any]:
         return {**result, **stack.processes}
     finally:
         stack.stop()
+        screen.hold(False)  # noqa: FBT003
 
 
 def stack_options(options: Options) -> "StackOptions":
@@ -153,5 +157,22 @@ def signer(environ: Mapping[str, str]) -> Callable[[str], Sign]:
     return lambda stream: Signer(key, stream, now_ms=lambda: time.time_ns() // 1_000_000)
 
 
-def _show(text: str) -> None:
-    click.echo(text)
+class Screen:
+    """Prints for the user, at once or, while something else has the terminal, afterwards."""
+
+    def __init__(self, echo: Callable[[str], None]) -> None:
+        self._echo = echo
+        self._held: list[str] | None = None
+
+    def show(self, text: str) -> None:
+        """Print it now or later."""
+        if self._held is None:
+            self._echo(text)
+        else:
+            self._held.append(text)
+
+    def hold(self, wanted: bool) -> None:
+        """Keep what is shown from now on, or print what was kept."""
+        held, self._held = self._held, [] if wanted else None
+        for text in held or ():
+            self._echo(text)
