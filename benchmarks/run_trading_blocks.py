@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from argparse import ArgumentParser
+from argparse import ArgumentParser, Namespace
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -129,20 +129,22 @@ def main() -> int:
     parser.add_argument("--blocks", type=int, default=300)
     parser.add_argument("--latency-ms", type=int, default=98, help="of each order's request")
     parser.add_argument("--workers", type=int)
+    parser.add_argument("--option", action="append", default=[], help="of the exchange, repeatable")
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     logging.basicConfig(level=logging.WARNING)
     with tempfile.TemporaryDirectory(prefix="signalpaca-blocks-") as folder, _in(Path(folder)):
-        found = _run(asked.blocks, asked.latency_ms, asked.workers, Path(folder))
+        found = _run(asked, Path(folder))
     result = {"machine": machine(), **found}
     print(json.dumps(found, indent=2))
     write("run-trading-blocks", result, asked.json)
     return 1 if found["problems"] or any(found["missing"].values()) else 0
 
 
-def _run(blocks: int, latency_ms: int, workers: int | None, folder: Path) -> dict[str, Any]:
-    fault = ("--fault", f"POST /v2/orders: latency ms={latency_ms}") if latency_ms else ()
-    options = ("--rate-limit", "0", "--cash", "100000000", *fault)
+def _run(asked: Namespace, folder: Path) -> dict[str, Any]:
+    options = ["--rate-limit", "0", "--cash", "100000000", *asked.option]
+    if asked.latency_ms:
+        options += ["--fault", f"POST /v2/orders: latency ms={asked.latency_ms}"]
     with RedisServer(folder / "redis") as server, running(*options) as exchange:
         os.environ |= {
             "SIGNALPACA_HOME": str(folder / "home"),
@@ -150,19 +152,19 @@ def _run(blocks: int, latency_ms: int, workers: int | None, folder: Path) -> dic
             "ALPACA_DATA_URL": exchange.url,
             "REDIS_URL": server.url,
         }
-        buyer = Buyer(blocks)
+        buyer = Buyer(asked.blocks)
         result = run_trading(
             *(buyer, "blocks", str(folder / "log"), KEY, SECRET, TICKERS, EVERY, 3600),
             total_allowed_per_min=1_000_000,
-            num_workers=workers,
+            num_workers=asked.workers,
             eos_behavior="hold",
             warm_up_period=1,
         )
         took = time.monotonic() - buyer.ended_at
         seen = Witnesses(result, folder / "log" / "blocks.csv", exchange.url, server.url)
         return {
-            "blocks": blocks,
-            "latency_ms": latency_ms,
+            "blocks": asked.blocks,
+            "latency_ms": asked.latency_ms,
             "orders": len(seen.orders),
             "looks": buyer.looks,
             "missing": {"quotes": 0, "positions": 0} | dict(buyer.missing),
@@ -170,7 +172,7 @@ def _run(blocks: int, latency_ms: int, workers: int | None, folder: Path) -> dic
             "events": len(seen.told),
             "statuses": dict(Counter(order["status"] for order in seen.orders)),
             "end_s": round(took, 2),
-            "problems": list(seen.problems(blocks * len(TICKERS)))[:20],
+            "problems": list(seen.problems(asked.blocks * len(TICKERS)))[:20],
         }
 
 
