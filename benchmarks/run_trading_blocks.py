@@ -99,13 +99,13 @@ class Witnesses:
         yield from self._stream_problems(expected)
 
     def _log_problems(self) -> Iterator[str]:
-        filled = Counter(r["client_order_id"] for r in self.rows if r["status"] == "filled")
+        fills = [row for row in self.rows if row["status"] == "filled"]
+        filled = Counter(row["client_order_id"] for row in fills)
         if filled != Counter(self.at_broker.keys()):
             yield f"the CSV has {filled.total()} fills of {len(self.at_broker)} orders"
         shares: dict[str, float] = defaultdict(float)
-        for row in self.rows:
-            if row["status"] == "filled":
-                shares[row["ticker"]] += float(row["executed_qty"])
+        for row in fills:
+            shares[row["ticker"]] += float(row["executed_qty"])
         if dict(shares) != self.held:
             yield f"the CSV adds up to {dict(shares)}, the broker holds {self.held}"
         if len(self.rows) != len(self.told):

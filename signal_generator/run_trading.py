@@ -96,7 +96,7 @@ def _run(options: Options, stop: Stoppable) -> dict[str, Any]:
 
     sign = signer(os.environ)
     screen = Screen(click.echo)
-    stack = Stack(stack_options(options), report=screen.show)
+    stack = Stack(stack_options(options), report=screen.show, stop=stop)
     try:
         at = stack.start()
         reader = AccountReader(at.connection)
@@ -112,6 +112,7 @@ def _run(options: Options, stop: Stoppable) -> dict[str, Any]:
             show=screen.show,
             stop=stop,
             trouble=stack.trouble,
+            no_more=stack.stop_service,
             sign=sign(at.stream),
         )
         with contextlib.closing(reader):

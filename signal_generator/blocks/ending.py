@@ -11,9 +11,7 @@ from signal_generator.blocks.register import OrderRecord, OrderRegister
 log = logging.getLogger(__name__)
 
 WAIT_S = 90.0
-"""For the orders of the end: longer than the minute after which a used-up rate limit is free."""
-SETTLE_S = 10.0
-"""For what the strategy ordered last, where nothing is closed."""
+"""For the last orders: longer than the minute after which a used-up rate limit is free."""
 ROUNDS = 3
 """How often is looked whether something came in while the rest was being closed."""
 
@@ -52,7 +50,7 @@ class SessionEnd:
         elif how == "custom" and action is not None:
             self._custom(action, context)
         else:
-            self._register.wait(settled, SETTLE_S)
+            self._register.wait(settled, WAIT_S)
 
     def _custom(self, action: Callback, context: dict[str, Any]) -> None:
         try:

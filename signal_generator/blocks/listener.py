@@ -71,7 +71,7 @@ class ExecutionListener:
             rows = self._client.xrange(self._stream, f"({self._after}", count=AT_ONCE)
 
     def stop(self, seconds: float = 2.5) -> None:
-        """End it."""
+        """Take what has been told until now, and end."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(seconds)
@@ -79,12 +79,14 @@ class ExecutionListener:
     def _run(self) -> None:
         while not self._stop.is_set():
             self._stop.wait(self.step())
+        # What was told while the last reading had just returned; it waits for nothing.
+        self.step(block_ms=1)
 
-    def step(self) -> float:
+    def step(self, block_ms: int = BLOCK_MS) -> float:
         """Read once; returns how long to pause."""
         try:
             answer: Any = self._client.xread(
-                {self._stream: self._after}, count=AT_ONCE, block=BLOCK_MS
+                {self._stream: self._after}, count=AT_ONCE, block=block_ms
             )
         except (redis.RedisError, OSError) as error:
             self._failures += 1

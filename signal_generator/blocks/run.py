@@ -58,6 +58,7 @@ class Surroundings:
         sign: completes signals where the service wants signatures.
         stop: ends the run early, in order.
         trouble: one sentence when what executes the orders has ended; empty while all is well.
+        no_more: ends what executes the orders, if it is ours; all that it did is told then.
     """
 
     redis_url: str = field(repr=False)
@@ -69,6 +70,7 @@ class Surroundings:
     show: Callable[[str], None]
     stop: Stoppable
     trouble: Callable[[], str] = lambda: ""
+    no_more: Callable[[], None] = lambda: None
     sign: Callable[[Fields], Fields] = lambda fields: fields
     now: Callable[[], datetime] = utc_now
     monotonic: Callable[[], float] = time.monotonic
@@ -128,6 +130,8 @@ class Run:
         # Before positions are read and anything is sent: no fill falls between.
         listener.start()
         parts.callback(listener.stop)
+        # While it ends the service still sends what it has in hand: that has its rows, too.
+        parts.callback(around.no_more)
         self._read_positions()
         around.feed.start(options.tickers, self._quotes.put)
         parts.callback(around.feed.stop)

@@ -16,6 +16,7 @@ COLUMNS = (
 NO_ACTION = "order"
 WITHOUT_EVENT = frozenset({ERROR, WAITING})
 """Types of rows that no event on the stream has made."""
+_OPEN = frozenset({"new", "accepted", "pending_new", "held", "accepted_for_bidding"})
 
 
 def path_of(directory: str, name: str) -> Path:
@@ -47,13 +48,16 @@ class TradeLog:
 
     def update(self, told: Execution) -> None:
         """One row for an event of the stream ``executions``."""
-        status = status_of(told)
+        status, price, filled = status_of(told), told.filled_avg_price, told.filled_qty
+        if told.event == "submitted" and status not in _OPEN:
+            # Its fill has a row of its own, and who adds up fills must not find it here as well.
+            status, price, filled = "accepted", None, None
         self._write(
             type=_type(told),
             client_order_id=told.client_order_id,
             ticker=told.ticker,
-            executed_price=float(told.filled_avg_price or 0),
-            executed_qty=float(told.filled_qty or 0),
+            executed_price=float(price or 0),
+            executed_qty=float(filled or 0),
             status=status,
             side={"b": "buy", "s": "sell"}.get(told.side, told.side),
             action=told.own.get("action", NO_ACTION),

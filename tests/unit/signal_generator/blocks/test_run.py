@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,6 @@ class Desk:
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody executes anything here."""
-    monkeypatch.setattr(ending, "SETTLE_S", 0.01)
     monkeypatch.setattr(ending, "WAIT_S", 0.05)
 
 
@@ -196,6 +196,25 @@ def test_without_positions_a_run_does_not_begin(redis_server: RedisServer, tmp_p
         desk.run()
     assert threads() == set()
     assert desk.shown == []
+
+
+def test_what_the_service_does_while_it_ends_has_its_row(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    """It is ended before anybody stops to listen."""
+    desk = Desk(redis_server.url, tmp_path, strategy_callable=lambda _: ORDER, frequency=10)
+
+    def no_more() -> None:
+        (order,) = desk.run.register.all()
+        end = {"event_id": 1, "event": "fill", "status": "filled", "final": "1"}
+        end |= {"signal_id": order.signal_id, "client_order_id": "sp-1"}
+        with service(redis_server.url) as client:
+            client.xadd("executions", end)
+
+    desk.run._around = replace(desk.run._around, no_more=no_more)
+    result = desk.run()
+    assert [order["status"] for order in result["orders"]()] == ["filled"]
+    assert "sp-1" in desk.path.read_text()
 
 
 def test_fills_during_the_reading_make_it_read_again(

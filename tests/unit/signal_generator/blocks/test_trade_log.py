@@ -95,6 +95,19 @@ def test_every_update_has_a_row(
     assert (row["action"], row["timestamp"]) == ("order", str(NOW.timestamp()))
 
 
+def test_a_fill_is_in_one_row_only(path: Path) -> None:
+    """An order found at the broker is filled already when it is told of for the first time."""
+    log = TradeLog(path, lambda: NOW)
+    facts = {"status": "filled", "filled_qty": Decimal(5), "filled_avg_price": Decimal(10)}
+    log.update(told("submitted", **facts))
+    log.update(told("fill", price=Decimal(10), **facts))
+    log.close()
+    assert [(r["type"], r["status"], r["executed_qty"]) for r in rows(path)] == [
+        ("submitted", "accepted", "0.0"),
+        ("execution", "filled", "5.0"),
+    ]
+
+
 def test_a_refusal_says_why(path: Path) -> None:
     """The reason where the broker's raw status would stand."""
     log = TradeLog(path, lambda: NOW)
