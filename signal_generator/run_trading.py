@@ -15,6 +15,7 @@ import click
 
 from signal_generator.blocks.options import Options, read_options
 from signal_generator.blocks.run import Run, Stoppable, Surroundings, utc_now
+from signal_generator.blocks.screen import Screen, warnings_on
 from signal_generator.runtime import stop_on_signals
 from signal_generator.signing import FILE_VARIABLE, Signer, find_key
 
@@ -99,9 +100,11 @@ def _run(options: Options, stop: Stoppable) -> dict[str, Any]:
     stack = Stack(stack_options(options), report=screen.show, stop=stop)
     try:
         at = stack.start()
+        processes = stack.processes
         reader = AccountReader(at.connection)
         # The display draws over whatever is printed beside it.
-        screen.hold(options.live_display)
+        if options.live_display:
+            screen.hold()
         around = Surroundings(
             redis_url=at.redis_url,
             stream=at.stream,
@@ -115,15 +118,15 @@ def _run(options: Options, stop: Stoppable) -> dict[str, Any]:
             no_more=stack.stop_service,
             sign=sign(at.stream),
         )
-        with contextlib.closing(reader):
+        with contextlib.closing(reader), warnings_on(screen, wanted=options.live_display):
             run = Run(options, around)
             result = run()
         if run.trouble:
             raise LaunchError(run.trouble)
-        return {**result, **stack.processes}
+        return {**result, **processes}
     finally:
         stack.stop()
-        screen.hold(False)  # noqa: FBT003
+        screen.release()
 
 
 def stack_options(options: Options) -> "StackOptions":
@@ -156,24 +159,3 @@ def signer(environ: Mapping[str, str]) -> Callable[[str], Sign]:
     if key is None:
         return lambda _stream: dict
     return lambda stream: Signer(key, stream, now_ms=lambda: time.time_ns() // 1_000_000)
-
-
-class Screen:
-    """Prints for the user, at once or, while something else has the terminal, afterwards."""
-
-    def __init__(self, echo: Callable[[str], None]) -> None:
-        self._echo = echo
-        self._held: list[str] | None = None
-
-    def show(self, text: str) -> None:
-        """Print it now or later."""
-        if self._held is None:
-            self._echo(text)
-        else:
-            self._held.append(text)
-
-    def hold(self, wanted: bool) -> None:
-        """Keep what is shown from now on, or print what was kept."""
-        held, self._held = self._held, [] if wanted else None
-        for text in held or ():
-            self._echo(text)

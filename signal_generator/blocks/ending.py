@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from signal_generator.blocks.book import key_of
 from signal_generator.blocks.options import AtTheEnd, Callback
 from signal_generator.blocks.register import OrderRecord, OrderRegister
 
@@ -74,16 +75,17 @@ class SessionEnd:
             log.error("still held at the end: %s", held)
 
     def _held(self) -> dict[str, float]:
-        ours = self._tickers | self._register.tickers()
+        ours = {key_of(ticker) for ticker in self._tickers | self._register.tickers()}
         rows = ((row["ticker"], row["quantity"]) for row in self._positions())
-        return {ticker: quantity for ticker, quantity in rows if ticker in ours}
+        return {ticker: quantity for ticker, quantity in rows if key_of(ticker) in ours}
 
     def _closing(self) -> list[dict[str, Any]]:
         """Orders without a quantity: the service closes what is held when they are sent, and first
         cancels what would open it again."""
         sides = {ticker: _SELL if qty > 0 else _BUY for ticker, qty in self._held().items()}
+        held = {key_of(ticker) for ticker in sides}
         for record in self._register.all():
-            if not record.final:
+            if not record.final and key_of(record.ticker) not in held:
                 sides.setdefault(record.ticker, _SELL if record.side == _BUY else _BUY)
         return [
             {"ticker": ticker, "side": side, "order_type": "market", "action": "liquidate"}

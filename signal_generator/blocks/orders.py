@@ -22,6 +22,7 @@ ACTIONS: Mapping[tuple[Side, str], str] = {
     ("sell", "liquidate"): "liquidate",
 }
 """Side and action of an order to the signal's ``action``; any other pair has none."""
+_QUOTED_IN = ("USD", "USDC", "USDT", "BTC")
 _LABEL = 64
 _MOST = 10**12
 """Beyond any order, and below what the service reads as a number."""
@@ -65,7 +66,7 @@ class Order:
             "direction": "b" if self.side == "buy" else "s",
             "order_type": self.order_type,
             # Alpaca takes no day order of a pair.
-            "time_in_force": "gtc" if "/" in self.ticker else "day",
+            "time_in_force": "gtc" if _is_pair(self.ticker) else "day",
             "signal_id": signal_id,
             **common,
         }
@@ -103,6 +104,11 @@ def _ticker(value: Any) -> str:
     if not isinstance(value, str) or not value.strip() or not value.isprintable():
         raise WrongOrder(f"ticker: {_shown(value)} is not a symbol such as AAPL")
     return value.strip().upper()
+
+
+def _is_pair(ticker: str) -> bool:
+    """As the service reads it: ``BTCUSD`` is ``BTC/USD``."""
+    return "/" in ticker or (len(ticker) >= 6 and ticker.endswith(_QUOTED_IN))
 
 
 def _side(value: Any) -> Side:

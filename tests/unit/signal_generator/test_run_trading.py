@@ -10,7 +10,7 @@ import pytest
 import signal_generator
 from signal_generator.blocks.options import read_options
 from signal_generator.blocks.run import utc_now
-from signal_generator.run_trading import Screen, run_trading, signer, stack_options
+from signal_generator.run_trading import run_trading, signer, stack_options
 from tests.helpers.run_trading_call import GIVEN
 
 
@@ -78,18 +78,3 @@ def test_signals_are_signed_where_a_key_is_set() -> None:
     assert signer({})("blocks")(fields) == fields
     with pytest.raises(ValueError, match="SIGNAL_HMAC_KEY"):
         signer({"SIGNAL_HMAC_KEY": "nonsense"})
-
-
-def test_the_screen_is_the_displays_while_it_runs() -> None:
-    """What was to be shown meanwhile is printed when it has gone, in order."""
-    printed: list[str] = []
-    screen = Screen(printed.append)
-    screen.show("limits")
-    screen.hold(True)
-    screen.show("the session ends")
-    screen.show("summary")
-    assert printed == ["limits"]
-    screen.hold(False)
-    assert printed == ["limits", "the session ends", "summary"]
-    screen.show("after")
-    assert printed[-1] == "after"

@@ -82,6 +82,16 @@ def test_liquidate_reaches_what_was_ordered_beyond_the_tickers() -> None:
     assert [(o["ticker"], o["side"]) for o in desk.submitted] == [("TSLA", "sell")]
 
 
+def test_a_pair_is_found_under_the_brokers_name() -> None:
+    """Ordered as BTC/USD, held as BTCUSD: one order closes it."""
+    held = {"BTCUSD": 0.5}
+    desk = Desk(held, closing(held))
+    desk.register.add([record_of(read_order({**LIMIT, "ticker": "BTC/USD"}), "resting")])
+    desk._then = lambda _: (held.clear(), desk.tell("resting", "canceled", final=True))[0]
+    desk.end.run("liquidate", None, {})
+    assert [(o["ticker"], o["side"]) for o in desk.submitted] == [("BTCUSD", "sell")]
+
+
 def test_what_came_in_meanwhile_is_closed_too() -> None:
     """The first round sells five; a waiting buy fills behind it."""
     held = {"AAPL": 5.0}

@@ -114,6 +114,7 @@ def test_orders_are_good_for_the_day() -> None:
     """As there; a pair cannot be, so it is good until cancelled."""
     assert fields()["time_in_force"] == "day"
     assert fields(ticker="BTC/USD")["time_in_force"] == "gtc"
+    assert fields(ticker="ETHUSDT")["time_in_force"] == "gtc"
 
 
 @pytest.mark.parametrize("kind", ["limit", "Limit", "stop", "whatever"])
