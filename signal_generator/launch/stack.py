@@ -61,6 +61,7 @@ class Stack:
         self._owner = 0
         self._before: signal.Handlers | Callable[..., object] | int | None = None
         self._temporary: Path | None = None
+        self._clean = True
         self._forget: tuple[str, ...] = ()
 
     @property
@@ -92,6 +93,12 @@ class Stack:
                 return f"the {program.name} has ended by itself: {program.last_words()}"
         return ""
 
+    def stop_service(self, seconds: float = STOP_WITHIN - _FOR_THE_REST) -> None:
+        """End the service and the display alone: what the service told last can still be read."""
+        if os.getpid() == self._owner:
+            with self._mutex:
+                self._clean &= self._end(("service", "display"), Deadline(seconds))
+
     def stop(self, seconds: float = STOP_WITHIN) -> None:
         """End what was started, the service first; may be called again, and from `atexit`.
 
@@ -102,12 +109,12 @@ class Stack:
         with self._mutex:
             deadline = Deadline(seconds)
             # While the service ends it still needs the broker and Redis: the ends of its orders.
-            clean = self._end(("service", "display"), Deadline(max(0.0, seconds - _FOR_THE_REST)))
+            self.stop_service(max(0.0, seconds - _FOR_THE_REST))
             self._end(("simulator", "Redis"), deadline)
             if self._forget:
                 redis_server.forget(*self._forget)
                 self._forget = ()
-            self._discard(clean=clean)
+            self._discard(clean=self._clean)
             self._forget_the_end()
 
     def __enter__(self) -> Endpoints:
