@@ -7,9 +7,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import TypeVar
 
 from signal_generator.strategy import Strategy
 
+_T = TypeVar("_T")
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,48}")
 
 
@@ -41,17 +43,28 @@ def load_one(target: str) -> Strategy:
     Raises:
         CannotLoad: as of `load`.
     """
+    made = find_class(target, Strategy)
+    try:
+        return made()
+    except Exception as error:  # the user's own code
+        raise CannotLoad(f"{target}: {made.__name__}() failed: {error!r}") from error
+
+
+def find_class(target: str, base: type[_T]) -> type[_T]:
+    """The class of that name, which has to derive from `base`.
+
+    Raises:
+        CannotLoad: as of `load`.
+    """
     place, colon, attribute = target.rpartition(":")
     if not colon or not place or not attribute:
         raise CannotLoad(f"{target!r} is neither module:Class nor path/to/file.py:Class")
     module = _file(target, Path(place)) if place.endswith(".py") else _module(target, place)
     made = getattr(module, attribute, None)
-    if not isinstance(made, type) or not issubclass(made, Strategy):
-        raise CannotLoad(f"{target}: {attribute} is no class there that derives from Strategy")
-    try:
-        return made()
-    except Exception as error:  # the user's own code
-        raise CannotLoad(f"{target}: {attribute}() failed: {error!r}") from error
+    if not isinstance(made, type) or not issubclass(made, base):
+        wanted = base.__name__
+        raise CannotLoad(f"{target}: {attribute} is no class there that derives from {wanted}")
+    return made
 
 
 def _module(target: str, name: str) -> ModuleType:

@@ -145,8 +145,8 @@ class Machine:
         """A signal goes out under this id."""
         self.orders[signal_id] = Order(kind, qty)
 
-    def told(self, update: Execution) -> Trigger | None:
-        """Take in what became of an order; says whether that was its end."""
+    def told(self, update: Execution) -> Kind | None:
+        """Take in what became of an order; says what that was for, if this was its end."""
         key = update.signal_id if update.signal_id in self.orders else update.order_id
         order = self.orders.get(key)
         if order is None:
@@ -161,7 +161,7 @@ class Machine:
         del self.orders[key]
         # A refused exit may mean that there is less than we believe.
         self.recount |= order.blurred or (order.kind is not Kind.BUY and not order.filled)
-        return Trigger.ENDED
+        return order.kind
 
     def close_day(self) -> None:
         """The liquidation's time has come."""
