@@ -10,7 +10,7 @@ import click
 
 from signal_generator.bars import Timeframe
 from signal_generator.cli import Number, parse_stream, parse_symbols, stream_options
-from signal_generator.loading import CannotLoad, find_class
+from signal_generator.loading import NAME, CannotLoad, find_class
 from signal_generator.running import HostOptions, run
 from signal_generator.scalp_signals import ScalpSettings
 from signal_generator.scalp_strategy import ScalpStrategy
@@ -27,6 +27,13 @@ def _symbols(ctx: click.Context, param: click.Parameter, given: tuple[str, ...])
         if "/" in symbol:
             raise click.BadParameter(f"{symbol}: the scalper trades shares, which have a session")
     return symbols
+
+
+def _label(_ctx: click.Context, _param: click.Parameter, name: str) -> str:
+    """What a strategy may be called."""
+    if not NAME.fullmatch(name):
+        raise click.BadParameter(f"{name!r} is not 1 to 48 of A-Z a-z 0-9 _ . -")
+    return name
 
 
 @click.command("scalp")
@@ -51,7 +58,11 @@ def _symbols(ctx: click.Context, param: click.Parameter, given: tuple[str, ...])
     help="Seconds a buy may rest.",
 )
 @click.option(
-    "--name", default="scalp", show_default=True, help="Label, of a second one on a Redis."
+    "--name",
+    default="scalp",
+    show_default=True,
+    callback=_label,
+    help="Label of its signals; another one for a second scalper on the same Redis.",
 )
 @click.option(
     "--executions",
@@ -113,4 +124,8 @@ def _log_to(file: str) -> None:
             handlers.append(logging.FileHandler(Path(file), encoding="utf-8"))
         except OSError as error:
             raise click.BadParameter(f"{file}: {error.strerror}", param_hint="--log-file") from None
-    logging.basicConfig(level=logging.INFO, format=LOG_FORMAT, handlers=handlers)
+    root = logging.getLogger()
+    root.setLevel(logging.INFO)
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter(LOG_FORMAT))
+        root.addHandler(handler)

@@ -12,7 +12,7 @@ from typing import TypeVar
 from signal_generator.strategy import Strategy
 
 _T = TypeVar("_T")
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,48}")
+NAME = re.compile(r"[A-Za-z0-9_.-]{1,48}")
 
 
 class CannotLoad(ValueError):
@@ -29,7 +29,7 @@ def load(targets: Sequence[str]) -> list[tuple[str, Strategy]]:
     for target in targets:
         strategy = load_one(target)
         name = strategy.name or type(strategy).__name__
-        if not _NAME.fullmatch(str(name)):
+        if not NAME.fullmatch(str(name)):
             raise CannotLoad(f"{target}: its name {name!r} is not 1 to 48 of A-Z a-z 0-9 _ . -")
         if name in found:
             raise CannotLoad(f"{target}: there is a strategy called {name} already; set its name")

@@ -25,8 +25,9 @@ from signal_generator.signals import Signal
 from signal_generator.strategy import Strategy
 
 _MINUTE = timedelta(minutes=1)
-GRACE = timedelta(seconds=5)
-"""An order's end and a bar that come within this are of one moment; which comes first is chance."""
+GRACE = timedelta(seconds=10)
+"""After a minute's end its bar and an order's end are of one moment: bars come up to five seconds
+late, and which of the two is heard first is chance."""
 
 
 class Algo(Protocol):
