@@ -108,12 +108,17 @@ def scalp_command(
     except CannotLoad as error:
         raise click.UsageError(str(error)) from error
     _log_to(log_file)
-    settings = ScalpSettings(lot=Decimal(str(lot)), cancel_after=Decimal(str(cancel_after)))
+    settings = ScalpSettings(lot=_exact(lot), cancel_after=_exact(cancel_after))
     strategy = ScalpStrategy(symbols, settings, made, name=name)
     hosting = HostOptions(
         symbols=symbols, timeframe=Timeframe.MINUTE, bars=(), publish=False, **options
     )
     run([(name, strategy)], hosting)
+
+
+def _exact(number: float) -> Decimal:
+    """As it was typed: 2000, not 2000.0."""
+    return Decimal(repr(number).removesuffix(".0"))
 
 
 def _log_to(file: str) -> None:

@@ -197,15 +197,16 @@ class Machine:
         for key in self._gone(resting):
             del self.orders[key]
             said.append(f"the order {key} found at the broker has ended")
+        mine = max(held, ZERO)
+        low, high = self._may_be_held()
+        if not low <= mine <= high:
+            said.append(f"the broker holds {mine}, not {self.held}")
         for found in self._strangers(resting):
             kind = Kind.BUY if found.side == "buy" else Kind.SELL
             self.orders[found.order_id] = Order(
                 kind, found.qty, found.filled_qty, found.order_id, adopted=True
             )
             said.append(f"an order to {kind} {found.qty} rests at the broker ({found.order_id})")
-        mine = max(held, ZERO)
-        if mine != self.held:
-            said.append(f"the broker holds {mine}, not {self.held}")
         self.held = mine
         if mine and entry > 0:
             self.entry = entry

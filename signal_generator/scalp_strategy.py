@@ -329,6 +329,7 @@ class ScalpStrategy(Strategy):
         return update.ticker if update.ticker in self._machines else None
 
     def _end(self) -> None:
+        self._session = None  # whatever comes now is too late
         for symbol, machine in self._machines.items():
             if machine.flat:
                 self._logs[symbol].info("the session is over: %s", State.DONE)

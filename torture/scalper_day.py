@@ -48,7 +48,8 @@ BUY_LIVES = timedelta(minutes=2)
 PATIENCE = 30.0
 """Seconds of real time for everything to come to rest, a restart included."""
 KEY, SECRET = "KEY-SCALPER-DAY", "SECRET-SCALPER-DAY"
-STREAM, GROUP = "scalp", "solution"
+BY_HAND = "by-hand"
+STREAM, GROUP, STATE = "scalp", "solution", "signal_generator:scalp"
 _OFF = dict.fromkeys(
     (
         *("MAX_POSITION_PCT", "MAX_ORDER_NOTIONAL", "MAX_GROSS_EXPOSURE_PCT", "MAX_TRADES_PER_DAY"),
@@ -85,12 +86,15 @@ class Plan:
 
     Args:
         algo: ``file.py:Class`` of the signal; the scalper's own where empty.
+        held: a symbol of which ten shares are held at the start, bought at twice their price: what
+            is asked for them nobody pays, so they are left to the liquidation.
         crashes: by the minute that the step ends.
     """
 
     begins: datetime = OPENS
     lot: int = 2000
     algo: str = ""
+    held: str = ""
     crashes: Mapping[datetime, Sequence[Crash]] = field(default_factory=dict)
 
     def steps(self) -> Iterator[datetime]:
@@ -153,6 +157,8 @@ class Day:
         """
         began = time.monotonic()
         try:
+            if self._plan.held:
+                self._buy_dearly(self._plan.held)
             self._start("service")
             self._start("scalper")
             self._await_start()
@@ -206,7 +212,7 @@ class Day:
         Read in the order in which work flows, and the scalper's position in `executions` again at
         the end: what it published with that position is then known to have been carried out.
         """
-        kept: Any = self._redis.hgetall("signal_generator:scalp")
+        kept: Any = self._redis.hgetall(STATE)
         bars = json.loads(kept.get("bars", "{}"))
         last = (at - MINUTE).isoformat()
         if [bars.get(f"{symbol}|1Min") for symbol in SYMBOLS] != [last] * len(SYMBOLS):
@@ -237,6 +243,8 @@ class Day:
         for _, event in rows:
             told[event.get("client_order_id", "")] = (event["final"], event.get("filled_qty", "0"))
         for order in self._admin("orders"):
+            if order["client_order_id"] == BY_HAND:
+                continue
             final, filled = told.get(order["client_order_id"], ("", "0"))
             over = order["status"] in {"filled", "canceled", "expired", "rejected"}
             if (final == "1") != over or Decimal(filled) != Decimal(order["filled_qty"]):
@@ -246,6 +254,19 @@ class Day:
     def _last_told(self) -> str:
         rows: Any = self._redis.xrevrange("executions", count=1)
         return str(rows[0][0]) if rows else "0-0"
+
+    def _buy_dearly(self, symbol: str) -> None:
+        last = self._http.get(
+            f"{self._exchange.url}/v2/stocks/trades/latest", params={"symbols": symbol}, timeout=10
+        ).json()["trades"][symbol]["p"]
+        self._admin("prices", {symbol: f"{2 * last:.2f}"})
+        order = {"symbol": symbol, "side": "buy", "qty": "10", "client_order_id": BY_HAND}
+        order |= {"type": "market", "time_in_force": "day"}
+        self._http.post(
+            f"{self._exchange.url}/v2/orders", json=order, timeout=10
+        ).raise_for_status()
+        self._admin("clock", {"advance": 1})
+        self._admin("prices", {symbol: f"{last:.2f}"})  # where it stays
 
     # --- processes --------------------------------------------------------------------------
 
@@ -293,8 +314,8 @@ class Day:
         self.kills += 1
 
     def _await_start(self) -> None:
-        self._await("start", lambda: self._redis.exists("signal_generator:scalp") == 1)
-        self._await("bars", lambda: "bars" in (self._redis.hgetall("signal_generator:scalp") or ()))
+        self._await("start", lambda: self._redis.exists(STATE) == 1)
+        self._await("bars", lambda: "bars" in (self._redis.hgetall(STATE) or ()))
 
     def _await_end(self) -> None:
         """The scalper ends by itself, flat and DONE; the service has nothing more to say."""
@@ -306,7 +327,7 @@ class Day:
         if code:
             raise NotTheSame(f"the scalper ended with {code}\n{self._tail()}")
         self._await("all told", self._all_told)
-        kept: Any = self._redis.hget("signal_generator:scalp", "state")
+        kept: Any = self._redis.hget(STATE, "state")
         machines = json.loads(kept)["symbols"]
         for symbol, machine in machines.items():
             if Decimal(machine["held"]) or machine["orders"] or not machine["closing"]:
@@ -346,7 +367,7 @@ class Day:
 
     def _tail(self) -> str:
         logs = sorted(self._directory.glob("*.log"))
-        kept: Any = self._redis.hgetall("signal_generator:scalp")
+        kept: Any = self._redis.hgetall(STATE)
         told = f"kept: {kept}\nall taken: {self._all_taken()}, all told: {self._all_told()}"
         told += f", last told: {self._last_told()}\n"
         return told + "\n".join(f"--- {log.name}\n{log.read_text()[-4000:]}" for log in logs)

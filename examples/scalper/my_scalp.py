@@ -1,4 +1,4 @@
-"""A scalper with a signal of its own: three rising closes above the session's average price."""
+"""A scalper with a signal of its own: three rising closes, the last on unusual volume."""
 
 from signal_generator import ScalpAlgo
 
@@ -10,8 +10,8 @@ class MyScalpAlgo(ScalpAlgo):
 
     def _calc_buy_signal(self) -> bool:
         bars = self._bars  # a pandas DataFrame: the session's minute bars so far
-        closes = bars["close"]
-        average = (closes * bars["volume"]).sum() / bars["volume"].sum()
-        buys = bool((closes.diff().iloc[-3:] > 0).all() and closes.iloc[-1] > average)
-        self._l.debug("%s: close %s, average %.3f", self._symbol, closes.iloc[-1], average)
-        return buys
+        rising = (bars["close"].diff().iloc[-3:] > 0).all()
+        usual, now = bars["volume"].median(), bars["volume"].iloc[-1]
+        if rising:
+            self._l.info("%s rises three times, volume %s (usually %s)", self._symbol, now, usual)
+        return bool(rising and now > usual)

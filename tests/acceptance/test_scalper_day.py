@@ -1,4 +1,4 @@
-"""The scalper's last half hour, replayed; ``python -m torture.scalper_day`` plays the whole day."""
+"""The scalper's last minutes, replayed; ``python -m torture.scalper_day`` plays the whole day."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,13 +8,17 @@ import pytest
 from torture.scalper_day import CLOSES, MINUTE, Crash, Plan, compare, play
 
 ROOT = Path(__file__).resolve().parents[2]
-BEGINS = CLOSES - 28 * MINUTE
+BEGINS = CLOSES - 20 * MINUTE
+KINDS = (
+    *("buy limit filled", "buy limit canceled", "sell limit filled"),
+    *("sell limit canceled", "sell market filled"),  # the liquidation
+)
 #: Before a step, in the midst of what follows it, and around the liquidation.
 CRASHES = {
     BEGINS + 3 * MINUTE: [Crash("service", None)],
     BEGINS + 5 * MINUTE: [Crash("scalper", None)],
     BEGINS + 9 * MINUTE: [Crash("scalper", 0.02), Crash("service", 0.0)],
-    BEGINS + 14 * MINUTE: [Crash("service", 0.01)],
+    BEGINS + 12 * MINUTE: [Crash("service", 0.01)],
     CLOSES - 5 * MINUTE: [Crash("scalper", 0.01), Crash("service", 0.02)],
 }
 
@@ -24,7 +28,7 @@ def test_a_day_leads_to_the_same_orders_whatever_dies_on_the_way(
     redis_executable: str, tmp_path: Path
 ) -> None:
     """Purchases, sales, cancels and a liquidation; undisturbed twice, and with kill -9."""
-    plan = Plan(begins=BEGINS)
+    plan = Plan(begins=BEGINS, held="F")
     first = play(tmp_path / "first", plan)
     assert min(first.counts[kind] for kind in KINDS) > 0, first.counts
     compare(first, play(tmp_path / "again", plan))
@@ -33,12 +37,9 @@ def test_a_day_leads_to_the_same_orders_whatever_dies_on_the_way(
     compare(first, crashed)
 
 
-KINDS = ("buy limit filled", "buy limit canceled", "sell limit filled", "sell market filled")
-
-
 @pytest.mark.timeout(120)
 def test_the_example_trades(redis_executable: str, tmp_path: Path) -> None:
     """examples/scalper/my_scalp.py, through everything."""
     algo = f"{ROOT / 'examples/scalper/my_scalp.py'}:MyScalpAlgo"
-    outcome = play(tmp_path / "example", Plan(begins=CLOSES - 12 * MINUTE, algo=algo))
+    outcome = play(tmp_path / "example", Plan(begins=CLOSES - 20 * MINUTE, algo=algo))
     assert outcome.counts["buy limit filled"] > 0, outcome.counts
