@@ -88,6 +88,8 @@ class Plan:
         algo: ``file.py:Class`` of the signal; the scalper's own where empty.
         held: a symbol of which ten shares are held at the start, bought at twice their price: what
             is asked for them nobody pays, so they are left to the liquidation.
+        cancel_after: seconds of real time after which the service cancels a buy, and we do not; an
+            old one is waited for. What is filled before that is then a matter of chance.
         crashes: by the minute that the step ends.
     """
 
@@ -95,6 +97,7 @@ class Plan:
     lot: int = 2000
     algo: str = ""
     held: str = ""
+    cancel_after: str = ""
     crashes: Mapping[datetime, Sequence[Crash]] = field(default_factory=dict)
 
     def steps(self) -> Iterator[datetime]:
@@ -190,21 +193,27 @@ class Day:
                 self._start(crash.who)
         if at < CLOSES:
             self._await("rest", lambda: self._at_rest(at))
-            if self._cancel_old_buys(at):
+            if old := self._old_buys(at):
+                if self._plan.cancel_after:
+                    self._await("cancel by the service", lambda: not self._old_buys(at))
+                else:
+                    self._cancel(old)
                 self._await("rest after cancels", lambda: self._at_rest(at))
 
-    def _cancel_old_buys(self, at: datetime) -> int:
-        old = [
-            order
+    def _old_buys(self, at: datetime) -> Sequence[str]:
+        """Ids of those that have rested for two minutes of the exchange's time."""
+        return [
+            str(order["id"])
             for order in self._admin("orders")
             if order["side"] == "buy"
             and order["status"] in {"new", "partially_filled"}
             and at + SETTLED - datetime.fromisoformat(order["submitted_at"]) >= BUY_LIVES
         ]
-        for order in old:
-            url = f"{self._exchange.url}/v2/orders/{order['id']}"
+
+    def _cancel(self, order_ids: Sequence[str]) -> None:
+        for order_id in order_ids:
+            url = f"{self._exchange.url}/v2/orders/{order_id}"
             self._http.delete(url, timeout=10).raise_for_status()
-        return len(old)
 
     def _at_rest(self, at: datetime) -> bool:
         """Nothing more will happen before the clock moves.
@@ -295,8 +304,10 @@ class Day:
             return ("solution", "-w", "2")
         options = ("--stream", STREAM, "--lot", str(self._plan.lot), "--no-stamp", "--take-over")
         clock = ("--broker-clock", "--clock-every", "0", "--log-file", "")
-        algo = ("--algo", self._plan.algo) if self._plan.algo else ()
-        return ("signal_generator", "scalp", *options, *clock, *algo, *SYMBOLS)
+        plan = self._plan
+        algo = ("--algo", plan.algo) if plan.algo else ()
+        cancel = ("--cancel-after", plan.cancel_after) if plan.cancel_after else ()
+        return ("signal_generator", "scalp", *options, *clock, *algo, *cancel, *SYMBOLS)
 
     def _settings(self) -> Mapping[str, str]:
         return {

@@ -38,8 +38,12 @@ def test_a_day_leads_to_the_same_orders_whatever_dies_on_the_way(
 
 
 @pytest.mark.timeout(120)
-def test_the_example_trades(redis_executable: str, tmp_path: Path) -> None:
-    """examples/scalper/my_scalp.py, through everything."""
+def test_the_example_trades_and_the_service_cancels_what_rests(
+    redis_executable: str, tmp_path: Path
+) -> None:
+    """examples/scalper/my_scalp.py, through everything; AAPL does not come back to its price."""
     algo = f"{ROOT / 'examples/scalper/my_scalp.py'}:MyScalpAlgo"
-    outcome = play(tmp_path / "example", Plan(begins=CLOSES - 20 * MINUTE, algo=algo))
-    assert outcome.counts["buy limit filled"] > 0, outcome.counts
+    plan = Plan(begins=CLOSES - 20 * MINUTE, algo=algo, cancel_after="3")
+    orders = play(tmp_path / "example", plan).orders
+    assert ("buy", "limit", "7", "258.96", "0", "canceled") in orders["AAPL"], orders
+    assert ("buy", "limit") in [order[:2] for order in orders["TSLA"]], orders
