@@ -303,7 +303,7 @@ class Day:
         if who == "service":
             return ("solution", "-w", "2")
         options = ("--stream", STREAM, "--lot", str(self._plan.lot), "--no-stamp", "--take-over")
-        clock = ("--broker-clock", "--clock-every", "0", "--log-file", "")
+        clock = ("--broker-clock", "0", "--log-file", "")
         plan = self._plan
         algo = ("--algo", plan.algo) if plan.algo else ()
         cancel = ("--cancel-after", plan.cancel_after) if plan.cancel_after else ()
