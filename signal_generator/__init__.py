@@ -1,6 +1,8 @@
 """Programs that publish trading signals to a Redis stream, and what strategies derive from."""
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -10,6 +12,7 @@ if TYPE_CHECKING:
     from signal_generator.executions import Execution as Execution
     from signal_generator.fleece import BaseStrategy as BaseStrategy
     from signal_generator.fleece import SignalEvent as SignalEvent
+    from signal_generator.run_trading import run_trading as run_trading
     from signal_generator.scalper import ScalpAlgo as ScalpAlgo
     from signal_generator.signals import Signal as Signal
     from signal_generator.strategy import Strategy as Strategy
@@ -35,4 +38,26 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_PLACES, "state_store"})
+    return sorted({*globals(), *_PLACES, "run_trading", "state_store"})
+
+
+class _Package(ModuleType):
+    """Has `run_trading` without importing what it needs before somebody asks for it.
+
+    A property and not `__getattr__`: the module of the same name, once imported, would be stored
+    here by the import system and hide the function.
+    """
+
+    @property
+    def run_trading(self) -> Any:
+        """The function :func:`signal_generator.run_trading.run_trading`."""
+        from signal_generator.run_trading import run_trading
+
+        return run_trading
+
+    @run_trading.setter
+    def run_trading(self, module: ModuleType) -> None:
+        """Only the import system assigns it, and what it assigns stands in sys.modules anyway."""
+
+
+sys.modules[__name__].__class__ = _Package

@@ -1,5 +1,6 @@
 """Bars of 5 minutes, a quarter or an hour out of minute bars; no I/O and no clock of its own."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from signal_generator.bar_times import ONE_MINUTE, floor
@@ -10,8 +11,8 @@ class BarAggregate:
     """Minute bars in, longer ones out, per symbol in order.
 
     A bar is over when its last minute is in, when a minute of a later one arrives, or when
-    :meth:`settle` is told a time well behind its end: of an illiquid symbol the last minute, and
-    the next, may never come.
+    :meth:`settle` is told that all minutes up to its end are in: of an illiquid symbol the last
+    one, and the next, may never come.
 
     Attributes:
         late: minutes that came for a bar that was over already.
@@ -40,14 +41,18 @@ class BarAggregate:
             done.append(self._finish(minute.symbol))
         return done
 
-    def settle(self, now: datetime, but: frozenset[str] = frozenset()) -> list[Bar]:
-        """The bars that are over by the clock, except those of symbols with something missing."""
-        due = [
+    def settle(self, until: datetime, symbols: Collection[str] | None = None) -> list[Bar]:
+        """The bars, of these symbols or of all, that end by a time up to which all is in."""
+        due = [symbol for symbol in self.unfinished(until) if symbols is None or symbol in symbols]
+        return [self._finish(symbol) for symbol in due]
+
+    def unfinished(self, until: datetime) -> list[str]:
+        """The symbols whose bar should be over by this time, and is not."""
+        return [
             symbol
             for symbol, parts in self._parts.items()
-            if symbol not in but and floor(parts[0].timestamp, self._length) + self._length <= now
+            if floor(parts[0].timestamp, self._length) + self._length <= until
         ]
-        return [self._finish(symbol) for symbol in due]
 
     def finish(self) -> list[Bar]:
         """Whatever is there, at the end of a file."""

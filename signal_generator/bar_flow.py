@@ -5,6 +5,9 @@ was over before the subscription comes from history alone, one that ends after i
 between lies what history may not know yet, so a gap is only closed by a question asked a while
 (``2 * settle``) after the subscription, and history's newest bars are taken once they are
 ``settle`` old: that also covers clocks which disagree by as much.
+
+A longer bar of a symbol that is traded rarely is over by the clock alone. But silence may as well
+be a connection that died without a word: history is asked before such a bar is said to be over.
 """
 
 from collections import Counter
@@ -68,7 +71,7 @@ class BarFlow:
         return self._sequence.updated
 
     def whole(self) -> bool:
-        """Whether nothing is missing and nothing is to be settled by the clock."""
+        """Whether nothing is missing, and nothing may be over by the clock alone."""
         return self._aggregate is None and not self._sequence.gaps()
 
     def subscribed(self, now: datetime, *, crypto: bool) -> None:
@@ -98,6 +101,7 @@ class BarFlow:
 
     def ask(self, now: datetime) -> Ask | None:
         """The question to be asked now, if any: there is one at a time."""
+        self._doubt(now)
         gaps = self._sequence.gaps()
         if self._outstanding is not None or not any(self._is_due(one, now) for one in gaps):
             return None
@@ -120,6 +124,8 @@ class BarFlow:
             done += self._longer(self._sequence.fetched(symbol, over, closes=last and same))
         if last:
             self._outstanding = None
+            if self._aggregate is not None:
+                done += self._aggregate.settle(ask.asked_at - 2 * self._settle, ask.after)
         return sorted(done, key=lambda bar: bar.timestamp)
 
     def failed(self) -> None:
@@ -128,12 +134,6 @@ class BarFlow:
             for symbol in self._outstanding.after:
                 self._asked.pop(symbol, None)
             self._outstanding = None
-
-    def settled(self, now: datetime) -> list[Bar]:
-        """The longer bars that are over by the clock."""
-        if self._aggregate is None:
-            return []
-        return self._aggregate.settle(now - self._settle, frozenset(self._sequence.gaps()))
 
     def _is_due(self, symbol: str, now: datetime) -> bool:
         """Never asked, or to be closed, or there is a minute more that history may know of.
@@ -147,6 +147,15 @@ class BarFlow:
         if since is not None and asked < since + 2 * self._settle <= now:
             return True
         return floor(now - self._settle, ONE_MINUTE) > floor(asked - self._settle, ONE_MINUTE)
+
+    def _doubt(self, now: datetime) -> None:
+        """Longer bars that should be over by now, and of which the last minute has not come."""
+        if self._aggregate is None:
+            return
+        for symbol in self._aggregate.unfinished(now - 2 * self._settle):
+            if not self._sequence.has_gap(symbol):
+                self._sequence.open_gap([symbol])
+                self._asked.pop(symbol, None)
 
     def _may_close(self, symbol: str, now: datetime) -> bool:
         since = self._live_since[is_crypto(symbol)]

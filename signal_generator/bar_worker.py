@@ -2,7 +2,9 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -10,10 +12,15 @@ from typing import Protocol
 
 from signal_generator.bar_flow import Ask
 from signal_generator.bars import Bar
+from signal_generator.hosting import BrokerUnavailable
 from signal_generator.market_history import Bars
 
 _QUIET, _BUSY = 1.0, 0.1
 """Seconds between two looks at the clock, without and with something that waits for a time."""
+
+
+_ASK_EVERY = 0.25
+"""Seconds between two questions: the bars of a minute come one by one, those in doubt together."""
 
 
 class Flow(Protocol):
@@ -27,7 +34,6 @@ class Flow(Protocol):
     def ask(self, now: datetime) -> Ask | None: ...
     def told(self, ask: Ask, bars: Bars, *, last: bool) -> list[Bar]: ...
     def failed(self) -> None: ...
-    def settled(self, now: datetime) -> list[Bar]: ...
 
 
 class BarWorker:
@@ -52,9 +58,12 @@ class BarWorker:
         self._put = put
         self._ask = ask
         self._crashed = crashed
+        self._asked_at = -_ASK_EVERY
         #: Without a bound: a bar that found no room would be lost.
         self._events: SimpleQueue[Callable[[], Iterable[Bar] | None]] = SimpleQueue()
         self._stop = threading.Event()
+        self.market_time: datetime | None = None
+        """The market's time at this thread's last look, for those that may not ask the clock."""
         self._thread = threading.Thread(target=self._run, name="bars", daemon=True)
 
     def start(self) -> None:
@@ -73,7 +82,7 @@ class BarWorker:
 
     def subscribed(self, *, crypto: bool) -> None:
         """The time is taken when it is worked on: later than the subscription, never before."""
-        self._events.put(lambda: self._flow.subscribed(self._now(), crypto=crypto))
+        self._events.put(lambda: self._flow.subscribed(self._look(), crypto=crypto))
 
     def lost(self, *, crypto: bool) -> None:
         """See :class:`signal_generator.bar_flow.BarFlow`, as for all below."""
@@ -97,6 +106,7 @@ class BarWorker:
 
     def _run(self) -> None:
         try:
+            self._wait_for_clock()
             while not self._stop.is_set():
                 self._step()
         except Exception:  # a thread that ends silently looks like a quiet market
@@ -106,12 +116,25 @@ class BarWorker:
     def _step(self) -> None:
         for bar in self._next_event()() or ():
             self._put(bar)
-        now = self._now()
-        for bar in self._flow.settled(now):
-            self._put(bar)
-        ask = self._flow.ask(now)
-        if ask is not None:
+        now = self._look()
+        if time.monotonic() - self._asked_at >= _ASK_EVERY and (ask := self._flow.ask(now)):
+            self._asked_at = time.monotonic()
             self._ask(ask)
+
+    def _wait_for_clock(self) -> None:
+        """Nothing can be said about bars before the market's time is known."""
+        while self.market_time is None and not self._stop.is_set():
+            try:
+                self.market_time = self._now()
+            except BrokerUnavailable:
+                self._stop.wait(_QUIET)
+
+    def _look(self) -> datetime:
+        """The market's time, or that of the last look where the clock is out of reach."""
+        with suppress(BrokerUnavailable):
+            self.market_time = self._now()
+        assert self.market_time is not None  # noqa: S101  # _wait_for_clock saw to it
+        return self.market_time
 
     def _next_event(self) -> Callable[[], Iterable[Bar] | None]:
         try:

@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 
@@ -66,6 +67,7 @@ class BrokerHttp:
                 f"{base}{path}",
                 params=params,
                 timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
+                proxies=_past_proxies(base),
                 allow_redirects=False,
                 stream=True,
             ) as answer:
@@ -75,7 +77,7 @@ class BrokerHttp:
             # Its text may hold the address with whatever stands in it; its class says enough.
             raise BrokerUnavailable(f"{what}: no answer ({type(error).__name__})") from None
         if status != 200:
-            raise BrokerUnavailable(f"{what}: answered {status}: {self._clean(body)}")
+            raise BrokerUnavailable(f"{what}: answered {status}: {self._clean(body)}", status)
         try:
             return json.loads(body)
         except ValueError:
@@ -101,6 +103,12 @@ class BrokerHttp:
         for secret in self._secrets:
             text = text.replace(secret, "***")
         return "".join(c if c.isprintable() else " " for c in text[:_SHOWN])
+
+
+def _past_proxies(base: str) -> dict[str, str] | None:
+    """A server on this machine, such as a simulator, is none of a proxy's."""
+    host = urlsplit(base).hostname
+    return {"no_proxy": host} if host in {"127.0.0.1", "localhost"} else None
 
 
 def _unchanged(request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -45,7 +45,11 @@ def parse_stream(_ctx: click.Context, _param: click.Parameter, text: str) -> str
 
 
 #: Commands that are imported when they are called: `random` must not wait for what they need.
-LAZY = {"run": "cli_run:run_command", "sma": "cli_sma:sma_command"}
+LAZY = {
+    "run": "cli_run:run_command",
+    "scalp": "cli_scalp:scalp_command",
+    "sma": "cli_sma:sma_command",
+}
 
 
 class LazyGroup(click.Group):

@@ -77,11 +77,6 @@ class DayFlow:
         self._outstanding = False
         self._due = None
 
-    def settled(self, now: datetime) -> list[Bar]:
-        """Nothing is settled by the clock alone."""
-        del now
-        return []
-
     def _looks(self, now: datetime) -> list[datetime]:
         ends: set[datetime] = set()
         today = now.astimezone(NEW_YORK).date()

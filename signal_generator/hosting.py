@@ -70,7 +70,15 @@ class BrokerReader(Protocol):
 
 
 class BrokerUnavailable(Exception):
-    """The broker could not be asked; asking again later is safe."""
+    """The broker could not be asked; asking again later is safe.
+
+    Args:
+        status: HTTP's, where it answered with another one than 200.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class BarSource(Protocol):

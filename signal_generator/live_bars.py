@@ -34,7 +34,9 @@ class LiveBars:
     alone, some seconds late.
 
     Args:
-        clock: the market's; an exchange of one's own may have another time than this machine.
+        clock: the market's; an exchange of one's own may have another time than this machine. This
+            source needs one for itself: until `follow` it is asked in the caller's thread, from
+            then on in this source's.
         on_failure: told in words when keys, plan or symbols are refused for good: called from a
             thread of this source, and only enqueues.
         patience: how long silence in an open market is borne before a connection is given up.
@@ -78,7 +80,8 @@ class LiveBars:
         Raises:
             HistoryUnavailable: no answer; asking again later is safe.
         """
-        now = self._clock.now()
+        now = self._worker.market_time if self._worker else None
+        now = now or self._clock.now()
         return self._history.last(symbols, timeframe, count, until=until or now, now=now)
 
     def quotes(self, symbols: Sequence[str], put: Callable[[Quote], None]) -> None:
@@ -153,22 +156,23 @@ class LiveBars:
             (connection.key, connection.secret),
             wanted,
             _Ear(worker, self._put_quote, self._fail, crypto=crypto),
-            is_open=(lambda: True) if crypto else self._is_open,
+            is_open=(lambda: True) if crypto else (lambda: _is_open(worker.market_time)),
             log=self._log.getChild("crypto" if crypto else "shares"),
             patience=self._patience,
         )
-
-    def _is_open(self) -> bool:
-        """Whether shares are being traded; outside of the core session silence means nothing."""
-        try:
-            return is_open(self._clock.now())
-        except OutsideTableError:
-            return False
 
     def _fail(self, why: str) -> None:
         if not self.failure:
             self.failure = why
             self._on_failure(why)
+
+
+def _is_open(market_time: datetime | None) -> bool:
+    """Whether shares are being traded; outside of the core session silence means nothing."""
+    try:
+        return market_time is not None and is_open(market_time)
+    except OutsideTableError:
+        return False
 
 
 class _Ear:

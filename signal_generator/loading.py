@@ -7,10 +7,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import TypeVar
 
 from signal_generator.strategy import Strategy
 
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,48}")
+_T = TypeVar("_T")
+NAME = re.compile(r"[A-Za-z0-9_.-]{1,48}")
 
 
 class CannotLoad(ValueError):
@@ -27,7 +29,7 @@ def load(targets: Sequence[str]) -> list[tuple[str, Strategy]]:
     for target in targets:
         strategy = load_one(target)
         name = strategy.name or type(strategy).__name__
-        if not _NAME.fullmatch(str(name)):
+        if not NAME.fullmatch(str(name)):
             raise CannotLoad(f"{target}: its name {name!r} is not 1 to 48 of A-Z a-z 0-9 _ . -")
         if name in found:
             raise CannotLoad(f"{target}: there is a strategy called {name} already; set its name")
@@ -41,17 +43,28 @@ def load_one(target: str) -> Strategy:
     Raises:
         CannotLoad: as of `load`.
     """
+    made = find_class(target, Strategy)
+    try:
+        return made()
+    except Exception as error:  # the user's own code
+        raise CannotLoad(f"{target}: {made.__name__}() failed: {error!r}") from error
+
+
+def find_class(target: str, base: type[_T]) -> type[_T]:
+    """The class of that name, which has to derive from `base`.
+
+    Raises:
+        CannotLoad: as of `load`.
+    """
     place, colon, attribute = target.rpartition(":")
     if not colon or not place or not attribute:
         raise CannotLoad(f"{target!r} is neither module:Class nor path/to/file.py:Class")
     module = _file(target, Path(place)) if place.endswith(".py") else _module(target, place)
     made = getattr(module, attribute, None)
-    if not isinstance(made, type) or not issubclass(made, Strategy):
-        raise CannotLoad(f"{target}: {attribute} is no class there that derives from Strategy")
-    try:
-        return made()
-    except Exception as error:  # the user's own code
-        raise CannotLoad(f"{target}: {attribute}() failed: {error!r}") from error
+    if not isinstance(made, type) or not issubclass(made, base):
+        wanted = base.__name__
+        raise CannotLoad(f"{target}: {attribute} is no class there that derives from {wanted}")
+    return made
 
 
 def _module(target: str, name: str) -> ModuleType:

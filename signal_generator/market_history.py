@@ -6,6 +6,7 @@ is the caller's decision. They are not made for several threads: an instance bel
 """
 
 import contextlib
+import importlib.util
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -57,9 +58,16 @@ class MarketHistory:
 
     Args:
         settle: a bar is complete when it has been over for this long.
+
+    Raises:
+        ModuleNotFoundError: alpaca-py is not installed; said before the first bar is needed.
     """
 
     def __init__(self, connection: Connection, settle: timedelta) -> None:
+        if importlib.util.find_spec("alpaca") is None:
+            raise ModuleNotFoundError(
+                "live bars need alpaca-py: pip install 'signalpaca[strategies]'", name="alpaca"
+            )
         self._connection = connection
         self._settle = settle
         self._clients: dict[bool, Any] = {}
@@ -154,13 +162,9 @@ class MarketHistory:
 
 
 def _make_client(connection: Connection, *, crypto: bool) -> Any:
-    try:
-        from alpaca.data.historical.crypto import CryptoHistoricalDataClient
-        from alpaca.data.historical.stock import StockHistoricalDataClient
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "live bars need alpaca-py: pip install 'signalpaca[strategies]'", name=error.name
-        ) from None
+    from alpaca.data.historical.crypto import CryptoHistoricalDataClient
+    from alpaca.data.historical.stock import StockHistoricalDataClient
+
     client = (CryptoHistoricalDataClient if crypto else StockHistoricalDataClient)(
         connection.key, connection.secret, raw_data=True, url_override=connection.data_url
     )

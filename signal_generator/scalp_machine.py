@@ -145,8 +145,8 @@ class Machine:
         """A signal goes out under this id."""
         self.orders[signal_id] = Order(kind, qty)
 
-    def told(self, update: Execution) -> Trigger | None:
-        """Take in what became of an order; says whether that was its end."""
+    def told(self, update: Execution) -> Kind | None:
+        """Take in what became of an order; says what that was for, if this was its end."""
         key = update.signal_id if update.signal_id in self.orders else update.order_id
         order = self.orders.get(key)
         if order is None:
@@ -161,7 +161,7 @@ class Machine:
         del self.orders[key]
         # A refused exit may mean that there is less than we believe.
         self.recount |= order.blurred or (order.kind is not Kind.BUY and not order.filled)
-        return Trigger.ENDED
+        return order.kind
 
     def close_day(self) -> None:
         """The liquidation's time has come."""
@@ -197,15 +197,16 @@ class Machine:
         for key in self._gone(resting):
             del self.orders[key]
             said.append(f"the order {key} found at the broker has ended")
+        mine = max(held, ZERO)
+        low, high = self._may_be_held()
+        if not low <= mine <= high:
+            said.append(f"the broker holds {mine}, not {self.held}")
         for found in self._strangers(resting):
             kind = Kind.BUY if found.side == "buy" else Kind.SELL
             self.orders[found.order_id] = Order(
                 kind, found.qty, found.filled_qty, found.order_id, adopted=True
             )
             said.append(f"an order to {kind} {found.qty} rests at the broker ({found.order_id})")
-        mine = max(held, ZERO)
-        if mine != self.held:
-            said.append(f"the broker holds {mine}, not {self.held}")
         self.held = mine
         if mine and entry > 0:
             self.entry = entry

@@ -25,6 +25,9 @@ from signal_generator.signals import Signal
 from signal_generator.strategy import Strategy
 
 _MINUTE = timedelta(minutes=1)
+GRACE = timedelta(seconds=10)
+"""After a minute's end its bar and an order's end are of one moment: bars come up to five seconds
+late, and which of the two is heard first is chance."""
 
 
 class Algo(Protocol):
@@ -39,17 +42,19 @@ class ScalpStrategy(Strategy):
 
     Args:
         algo: makes a symbol's algorithm, from symbol, lot and logger.
+        name: label of its signals and of its state.
     """
-
-    name = "scalp"
 
     def __init__(
         self,
         symbols: Sequence[str],
         settings: ScalpSettings,
         algo: Callable[[str, Decimal, Logger], Algo],
+        *,
+        name: str = "scalp",
     ) -> None:
         super().__init__()
+        self.name = name
         self.symbols = tuple(symbols)
         self._settings = settings
         self._make_algo = algo
@@ -95,10 +100,7 @@ class ScalpStrategy(Strategy):
             # Of an outage, run through late: its signals would be too old at the service as well.
             return []
         self._resume()
-        signals = self._step(now, [symbol])
-        if not signals and self._buys(symbol, bar):
-            signals = self._act(symbol, Trigger.CROSS)
-        return self._kept(signals)
+        return self._kept(self._step(now, [symbol]) or self._ask(symbol, bar.timestamp))
 
     def on_execution(self, update: Execution) -> list[Signal]:
         """What became of an order; a purchase that has come to its end is offered at once."""
@@ -106,8 +108,9 @@ class ScalpStrategy(Strategy):
         symbol = self._symbol_of(update)
         if symbol is None:
             return []
-        machine, before = self._machines[symbol], self._machines[symbol].state
-        trigger = machine.told(update)
+        machine = self._machines[symbol]
+        before = machine.state
+        ended = machine.told(update)
         self._logs[symbol].info(
             "%s%s: %s -> %s, %s held",
             update.event,
@@ -116,7 +119,7 @@ class ScalpStrategy(Strategy):
             machine.state,
             machine.held,
         )
-        return self._kept([] if trigger is None else self._act(symbol, trigger))
+        return self._kept([] if ended is None else self._after_end(symbol, ended))
 
     def checkup(self) -> list[Signal]:
         """Every 30 s: our state against the broker's, and whatever is due without a bar."""
@@ -140,13 +143,38 @@ class ScalpStrategy(Strategy):
         if now >= session.closes:
             self._end()
             return []
-        if now >= session.closes - self._settings.liquidate_before:
-            beginning = [s for s, machine in self._machines.items() if not machine.closing]
-            for symbol in beginning:
-                self._machines[symbol].close_day()
-                self._logs[symbol].info("the session closes at %s: out", session.closes)
-            symbols = list(dict.fromkeys([*beginning, *symbols]))
+        symbols = list(dict.fromkeys([*self._begin_closing(now), *symbols]))
         return [signal for symbol in symbols for signal in self._tick(symbol)]
+
+    def _begin_closing(self, now: datetime) -> list[str]:
+        """The symbols whose day begins to close now."""
+        session = self._session
+        if session is None or now < session.closes - self._settings.liquidate_before:
+            return []
+        beginning = [s for s, machine in self._machines.items() if not machine.closing]
+        for symbol in beginning:
+            self._machines[symbol].close_day()
+            self._logs[symbol].info("the session closes at %s: out", session.closes)
+        return beginning
+
+    def _after_end(self, symbol: str, ended: Kind) -> list[Signal]:
+        """An order has ended: what follows must not depend on whether a bar came before it.
+
+        So the closing counts from its moment on, whoever notices it first, and a sale that ends
+        just after a bar leaves that bar's signal open, as if it had ended just before.
+        """
+        now = self._now(self._latest)
+        closing = self._begin_closing(now)
+        signals = []
+        if not self._machines[symbol].closing:
+            signals = self._act(symbol, Trigger.ENDED)
+        elif ended is not Kind.LIQUIDATE:  # which is repeated at a bar's pace, not the network's
+            signals = self._tick(symbol)
+        signals += [one for other in closing if other != symbol for one in self._tick(other)]
+        start = now.replace(second=0, microsecond=0) - _MINUTE
+        if not signals and now - start - _MINUTE <= GRACE:
+            signals = self._ask(symbol, start)
+        return signals
 
     def _tick(self, symbol: str) -> list[Signal]:
         machine = self._machines[symbol]
@@ -208,18 +236,21 @@ class ScalpStrategy(Strategy):
             self._logs[symbol].warning("no last trade: %s", error)
             return None
 
-    def _buys(self, symbol: str, bar: Bar) -> bool:
-        """Ask the algorithm, in the one state in which it matters."""
+    def _ask(self, symbol: str, start: datetime) -> list[Signal]:
+        """Ask the algorithm about this bar, once, in the one state in which it matters."""
+        asked = self.state["asked"]
         if self._machines[symbol].wish(Trigger.CROSS) is None:
-            return False
-        minutes = self._bars[symbol].until(bar.timestamp)
-        if minutes is None:
-            return False
+            return []
+        minutes = self._bars[symbol].until(start)
+        if not minutes or minutes[-1].timestamp != start or asked.get(symbol) == start.isoformat():
+            return []
+        asked[symbol] = start.isoformat()
         try:
-            return bool(self._algos[symbol].buys_now(minutes))
+            buys = bool(self._algos[symbol].buys_now(minutes))
         except Exception:  # noqa: BLE001  # the user's own code: whatever it does, sales go on
-            self._logs[symbol].exception("the buy signal failed on the bar of %s", bar.timestamp)
-            return False
+            self._logs[symbol].exception("the buy signal failed on the bar of %s", start)
+            return []
+        return self._act(symbol, Trigger.CROSS) if buys else []
 
     # --- the account ------------------------------------------------------------------------
 
@@ -253,7 +284,11 @@ class ScalpStrategy(Strategy):
         day = session.opens.astimezone(NEW_YORK).date().isoformat()
         kept = self.state if self.state.get("session") == day else {}
         self._machines = {symbol: self._machine(kept, symbol) for symbol in self.symbols}
-        self._written = self.state = {"session": day, "n": dict(kept.get("n", {}))}
+        self._written = self.state = {
+            "session": day,
+            "n": dict(kept.get("n", {})),
+            "asked": dict(kept.get("asked", {})),
+        }
 
     def _machine(self, kept: dict[str, Any], symbol: str) -> Machine:
         found = kept.get("symbols", {}).get(symbol)
@@ -294,6 +329,7 @@ class ScalpStrategy(Strategy):
         return update.ticker if update.ticker in self._machines else None
 
     def _end(self) -> None:
+        self._session = None  # whatever comes now is too late
         for symbol, machine in self._machines.items():
             if machine.flat:
                 self._logs[symbol].info("the session is over: %s", State.DONE)

@@ -220,6 +220,12 @@ class Options(SafetyOptions):
     max_signal_age: Annotated[float, rule.seconds("0.1", "604800")] = option(
         "60", "Ages", "Seconds after which a signal no longer trades."
     )
+    signals_not_before: Annotated[int, rule.whole(0, 10**14)] = option(
+        "0",
+        "Ages",
+        "Epoch milliseconds; a signal published before that is never sent, however young it is. "
+        "0 = its age alone counts.",
+    )
     max_queue_wait: Annotated[float, rule.seconds("0", "604800")] = option(
         "600", "Ages", "Seconds a fresh signal may wait for rate budget."
     )

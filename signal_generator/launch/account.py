@@ -1,13 +1,18 @@
 """Whose account it is: asked before anything is started, so that a wrong key costs no time."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
 from signal_generator.connection import Connection
+from signal_generator.hosting import BrokerUnavailable
+from signal_generator.launch.deadline import Deadline
 from signal_generator.launch.options import LaunchError
 
-TIMEOUT = (3.0, 10.0)
-"""Seconds to connect, and for the answer."""
+WINDOW = 70.0
+"""Seconds after which all of a used-up rate limit is free again."""
+PAUSE = 2.0
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -29,37 +34,42 @@ def is_loopback(url: str) -> bool:
     return host_of(url) in _LOOPBACK
 
 
-def ask(connection: Connection) -> Account:
+def ask(
+    connection: Connection,
+    within: Callable[[float], Deadline] = Deadline,
+    report: Callable[[str], None] = lambda _: None,
+) -> Account:
     """The account behind the keys.
+
+    A run that ended a moment ago may have used up the rate limit: then it is asked again.
 
     Raises:
         LaunchError: no answer, or one without an account.
     """
-    import requests
+    from signal_generator.broker_http import BrokerHttp
 
-    url = connection.trading_url
-    with requests.Session() as session:
-        # A proxy is for the outside.
-        session.trust_env = not is_loopback(url)
-        try:
-            answer = session.get(
-                f"{url}/v2/account",
-                headers={
-                    "APCA-API-KEY-ID": connection.key,
-                    "APCA-API-SECRET-KEY": connection.secret,
-                },
-                timeout=TIMEOUT,
-                allow_redirects=False,  # the keys are for this host alone
-            )
-        except requests.RequestException as error:
-            # Its text may repeat headers; its type says what went wrong.
-            raise LaunchError(f"{url} does not answer ({type(error).__name__})") from None
-    if answer.status_code in {401, 403}:
-        raise LaunchError(f"{url} does not accept api_key and secret_key")
+    deadline, told = within(WINDOW), False
+    http = BrokerHttp(connection)
     try:
-        found = answer.json() if answer.ok else {}
-    except ValueError:
-        found = {}
+        while True:
+            try:
+                found = http.get(connection.trading_url, "/v2/account")
+                break
+            except BrokerUnavailable as error:
+                if error.status != HTTPStatus.TOO_MANY_REQUESTS or deadline.passed():
+                    raise LaunchError(_refusal(connection.trading_url, error)) from None
+            if not told:
+                report("the account's rate limit is used up: waiting up to a minute")
+                told = True
+            deadline.pause(PAUSE)
+    finally:
+        http.close()
     if not (isinstance(found, dict) and found.get("id")):
-        raise LaunchError(f"{url} does not answer as a broker (status {answer.status_code})")
+        raise LaunchError(f"{connection.trading_url} does not answer as a broker")
     return Account(str(found["id"]), str(found.get("account_number") or found["id"]))
+
+
+def _refusal(url: str, error: BrokerUnavailable) -> str:
+    if error.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        return f"{url} does not accept api_key and secret_key"
+    return f"the account at {url} cannot be read: {error}"

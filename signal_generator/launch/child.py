@@ -15,6 +15,7 @@ from signal_generator.launch.options import LaunchError
 
 LOOK_EVERY = 0.02
 _ROOT = str(Path(__file__).resolve().parents[2])
+_HERE = "127.0.0.1,localhost"
 _PREFIXES = ("configuration: ", "signalpaca stops: ", "Error: ", "redis: ")
 
 
@@ -147,4 +148,8 @@ def _private(path: Path) -> int:
 
 def _findable(environ: Mapping[str, str]) -> dict[str, str]:
     paths = [_ROOT, *filter(None, environ.get("PYTHONPATH", "").split(os.pathsep))]
-    return {**environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+    out = {**environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+    # A proxy is for the outside.
+    for name in ("NO_PROXY", "no_proxy"):
+        out[name] = ",".join(filter(None, [out.get(name, ""), _HERE]))
+    return out

@@ -3,13 +3,20 @@
 import threading
 import time
 
+from signal_generator.launch.options import LaunchError
+from signal_generator.runtime import Stop
+
 
 class Deadline:
-    """`seconds` from now, by the monotonic clock."""
+    """`seconds` from now, by the monotonic clock.
 
-    def __init__(self, seconds: float) -> None:
+    Args:
+        stop: ends every pause at once, and the start that it belongs to.
+    """
+
+    def __init__(self, seconds: float, stop: Stop | None = None) -> None:
         self._at = time.monotonic() + seconds
-        self._tick = threading.Event()
+        self._stop: Stop = stop or threading.Event()
 
     def left(self) -> float:
         """Seconds left, never negative."""
@@ -20,5 +27,10 @@ class Deadline:
         return not self.left()
 
     def pause(self, seconds: float) -> None:
-        """Wait, though not beyond the deadline; a signal's handler may end it by raising."""
-        self._tick.wait(min(seconds, self.left()))
+        """Wait, though not beyond the deadline.
+
+        Raises:
+            LaunchError: the user wants no more.
+        """
+        if self._stop.wait(min(seconds, self.left())):
+            raise LaunchError("stopped before everything had started")

@@ -8,8 +8,8 @@ from signal_generator.launch.options import StackOptions
 from signal_generator.launch.service_settings import Names
 from signal_generator.launch.surroundings import Surroundings
 
-FASTEST, SLOWEST = 0.1, 60.0
-MOST_UPDATES = 30
+FASTEST, SLOWEST = 0.05, 60.0
+MOST_UPDATES = 1000
 """What `top` takes."""
 _LEAVE = "\x1b[?1049l\x1b[?25h\x1b[0m"
 """The usual screen, a cursor, no colour."""

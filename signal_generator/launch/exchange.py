@@ -1,6 +1,6 @@
 """The simulator: an exchange on this machine that fills at the ask and at the bid, at once."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from signal_generator.connection import Connection
@@ -22,13 +22,13 @@ def start(
     return spawn("simulator", words, surroundings.without_settings(), folder / "exchange.out")
 
 
-def await_connection(program: Program) -> Connection:
+def await_connection(program: Program, within: Callable[[float], Deadline]) -> Connection:
     """How it is reached; any keys are an account there.
 
     Raises:
         LaunchError: it does not start.
     """
-    url = program.await_line(r"listening on (http://\S+)", Deadline(START_WITHIN))
+    url = program.await_line(r"listening on (http://\S+)", within(START_WITHIN))
     return Connection(
         key=_KEY,
         secret=_KEY,

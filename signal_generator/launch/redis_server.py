@@ -1,5 +1,6 @@
 """The Redis that is there, or one of our own."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import redis
@@ -44,13 +45,13 @@ def start(spawn: Spawn, surroundings: Surroundings, folder: Path, *, real: bool)
     return spawn("Redis", words, surroundings.without_settings(), folder / "redis.out")
 
 
-def await_address(program: Program) -> str:
+def await_address(program: Program, within: Callable[[float], Deadline]) -> str:
     """Its address, with its password.
 
     Raises:
         LaunchError: it does not start.
     """
-    return program.await_line(r"redis listening on (\S+)", Deadline(START_WITHIN))
+    return program.await_line(r"redis listening on (\S+)", within(START_WITHIN))
 
 
 def _trouble(url: str) -> str:
@@ -66,6 +67,22 @@ def _trouble(url: str) -> str:
     finally:
         client.close()
     return ""
+
+
+def now_ms(url: str) -> int:
+    """Its clock, which makes the ids of the entries in its streams.
+
+    Raises:
+        LaunchError: it does not answer.
+    """
+    client = make_client(url)
+    try:
+        seconds, micros = client.time()
+    except (redis.RedisError, OSError) as error:
+        raise LaunchError(f"Redis does not answer: {error}") from None
+    finally:
+        client.close()
+    return int(seconds) * 1000 + int(micros) // 1000
 
 
 def forget(url: str, *keys: str) -> None:

@@ -90,7 +90,11 @@ def check(one: Running, names: Names, trading_url: str, account: Account) -> Non
 
 
 def await_ready(
-    program: Program, url: str, names: Names, report: Callable[[str], None]
+    program: Program,
+    url: str,
+    names: Names,
+    within: Callable[[float], Deadline],
+    report: Callable[[str], None],
 ) -> Running | None:
     """Wait until ours reads signals.
 
@@ -100,7 +104,7 @@ def await_ready(
     Raises:
         LaunchError: it refused to start, or does not in time.
     """
-    deadline, patience = Deadline(START_WITHIN), Deadline(PATIENCE)
+    deadline, patience = within(START_WITHIN), within(PATIENCE)
     told = False
     while True:
         if program.code is not None:

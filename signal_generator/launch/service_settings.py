@@ -96,8 +96,14 @@ def service_environment(
     redis_url: str,
     names: Names,
     folder: Path,
+    since_ms: int,
 ) -> dict[str, str]:
-    """The environment of `python -m solution`; what is not named here is the user's to set."""
+    """The environment of `python -m solution`; what is not named here is the user's to set.
+
+    Args:
+        since_ms: when this run began, by Redis's clock. What an earlier one has left waiting ends
+            unsent, with a reason: after its end positions may have been closed.
+    """
     settings = {
         "ALPACA_API_KEY": connection.key,
         "ALPACA_SECRET_KEY": connection.secret,
@@ -109,6 +115,7 @@ def service_environment(
         "EXECUTIONS_STREAM": names.executions,
         "LEDGER_URL": f"sqlite:///{folder / 'ledger.db'}",
         "LOG_DIR": str(folder / "logs"),
+        "SIGNALS_NOT_BEFORE": str(since_ms),
         "SYMBOLS": ",".join(options.tickers),
         "MAX_QUEUE_WAIT": str(min(LONGEST_WAIT, math.ceil(max(options.session_seconds, 0)) + 600)),
         **rate_limits(options, connection.trading_url),

@@ -7,6 +7,7 @@ import signal
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from subprocess import Popen
 from types import FrameType, TracebackType
@@ -22,6 +23,7 @@ from signal_generator.launch.deadline import Deadline
 from signal_generator.launch.options import Endpoints, LaunchError, StackOptions
 from signal_generator.launch.service_settings import Names
 from signal_generator.launch.surroundings import Surroundings
+from signal_generator.runtime import Stop
 
 STOP_WITHIN = 5.0
 _FOR_THE_REST = 1.0
@@ -36,15 +38,22 @@ class Stack:
     Args:
         options: see :class:`StackOptions`.
         report: is given one line at a time, for the user.
+        stop: ends a start that waits; for who turns Ctrl-C and SIGTERM into such a flag.
         spawn: how a program is started.
     """
 
     def __init__(
-        self, options: StackOptions, report: Callable[[str], None], spawn: Spawn = Child
+        self,
+        options: StackOptions,
+        report: Callable[[str], None],
+        *,
+        stop: Stop | None = None,
+        spawn: Spawn = Child,
     ) -> None:
         self._options = options
         self._report = report
         self._spawn = spawn
+        self._within = partial(Deadline, stop=stop)
         self._surroundings = Surroundings({})
         # Reentrant: a second Ctrl-C or SIGTERM may call stop() out of the middle of stop().
         self._mutex = threading.RLock()
@@ -52,6 +61,7 @@ class Stack:
         self._owner = 0
         self._before: signal.Handlers | Callable[..., object] | int | None = None
         self._temporary: Path | None = None
+        self._clean = True
         self._forget: tuple[str, ...] = ()
 
     @property
@@ -83,6 +93,12 @@ class Stack:
                 return f"the {program.name} has ended by itself: {program.last_words()}"
         return ""
 
+    def stop_service(self, seconds: float = STOP_WITHIN - _FOR_THE_REST) -> None:
+        """End the service and the display alone: what the service told last can still be read."""
+        if os.getpid() == self._owner:
+            with self._mutex:
+                self._clean &= self._end(("service", "display"), Deadline(seconds))
+
     def stop(self, seconds: float = STOP_WITHIN) -> None:
         """End what was started, the service first; may be called again, and from `atexit`.
 
@@ -93,12 +109,12 @@ class Stack:
         with self._mutex:
             deadline = Deadline(seconds)
             # While the service ends it still needs the broker and Redis: the ends of its orders.
-            clean = self._end(("service", "display"), Deadline(max(0.0, seconds - _FOR_THE_REST)))
+            self.stop_service(max(0.0, seconds - _FOR_THE_REST))
             self._end(("simulator", "Redis"), deadline)
             if self._forget:
                 redis_server.forget(*self._forget)
                 self._forget = ()
-            self._discard(clean=clean)
+            self._discard(clean=self._clean)
             self._forget_the_end()
 
     def __enter__(self) -> Endpoints:
@@ -117,7 +133,7 @@ class Stack:
     def _start(self) -> Endpoints:
         if self._options.use_alpaca:
             connection = self._alpaca()
-            account = accounts.ask(connection)
+            account = accounts.ask(connection, self._within, self._report)
             folder = folders.folder_of(self._surroundings, connection.trading_url, account)
             names = settings.names_for(self._surroundings, connection.trading_url, account)
             redis_url = self._redis(folder)
@@ -129,8 +145,8 @@ class Stack:
                 exchange.start(self._spawn, self._surroundings, folder, self._options.tickers)
             )
             redis_url = self._redis(folder)
-            connection = exchange.await_connection(self._programs["simulator"])
-            account = accounts.ask(connection)
+            connection = exchange.await_connection(self._programs["simulator"], self._within)
+            account = accounts.ask(connection, self._within, self._report)
         return self._serve(connection, account, folder, names, redis_url)
 
     def _alpaca(self) -> Connection:
@@ -154,7 +170,7 @@ class Stack:
             self._spawn, self._surroundings, folder, real=self._options.use_alpaca
         )
         self._add(program)
-        return redis_server.await_address(program)
+        return redis_server.await_address(program, self._within)
 
     def _serve(
         self,
@@ -167,7 +183,9 @@ class Stack:
         other = next(iter(service.find(redis_url, names.live_group)), None)
         if other is None:
             self._start_service(connection, folder, names, redis_url)
-            other = service.await_ready(self._programs["service"], redis_url, names, self._report)
+            other = service.await_ready(
+                self._programs["service"], redis_url, names, self._within, self._report
+            )
             if other is not None:  # as a standby behind it ours would wait for ever
                 self._end(("service",), Deadline(STOP_WITHIN))
         if other is not None:
@@ -201,6 +219,7 @@ class Stack:
             redis_url=redis_url,
             names=names,
             folder=folder,
+            since_ms=redis_server.now_ms(redis_url),
         )
         self._report(settings.limits_line(self._surroundings))
         self._report(f"ledger and logs: {folder}; status: CONSUMER_GROUP={names.group}")

@@ -1,7 +1,6 @@
 """The root command: without a sub-command it runs the service."""
 
 import importlib
-import signal
 
 import click
 
@@ -91,16 +90,10 @@ def main(
         overrides["ORDERING"] = ordering
     ctx.obj = overrides
     if parent_pid is not None:
-        _end_with(parent_pid, ctx.invoked_subcommand)
+        # The service needs its Redis until it has ended.
+        helps = ctx.invoked_subcommand in FOR_PROGRAMS
+        parent.end_with(parent_pid, grace=GRACE if helps else 0.0)
     if ctx.invoked_subcommand is None:
         from solution.commands.run import exit_with, run_service
 
         exit_with(run_service(overrides))
-
-
-def _end_with(pid: int, command: str | None) -> None:
-    if command is not None:
-        # As Ctrl-C, so that `top` leaves the terminal as it was; the service has its own way.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-    # The service needs its Redis until it has ended.
-    parent.end_with(pid, grace=GRACE if command in FOR_PROGRAMS else 0.0)

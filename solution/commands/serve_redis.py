@@ -73,7 +73,10 @@ def _own(directory: Path, stop: threading.Event) -> Iterator[int]:
                 break
             except BlockingIOError:
                 if deadline.passed() or stop.wait(LOOK_EVERY):
-                    raise DemoError(f"{directory} is in use by another program's") from None
+                    raise DemoError(
+                        f"another program's Redis works in {directory}: end that program, or give "
+                        "both one Redis by REDIS_URL"
+                    ) from None
         yield lock
     finally:
         os.close(lock)

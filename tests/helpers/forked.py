@@ -1,8 +1,9 @@
 """``python -m solution …`` without half a second of imports: forked from a process that did them.
 
-One process per run of the tests, the stock, imports the program and waits. For each start it forks
-a child that goes on as ``python -m solution`` would: session, directory, environment and output of
-its own, and ``__main__`` is run. What stands between (the keeper) tells how the child ended.
+One process per run of the tests, the stock, imports the programs (the service, and the exchange)
+and waits. For each start it forks a child that goes on as ``python -m`` would: session, directory,
+environment and output of its own, and ``__main__`` is run. What stands between (the keeper) tells
+how the child ended.
 
 What a process has only by being started anew (its command line in ``/proc``, what Python reads from
 the environment before the program) needs a real start.
@@ -24,9 +25,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
+
+from paper_exchange.testing import Running
 
 ROOT = Path(__file__).resolve().parents[2]
 _NUMBER = 8
@@ -40,6 +43,7 @@ class Forked:
         words: behind ``python -m solution``.
         env: its whole environment.
         out, err: where it writes.
+        module: another program.
     """
 
     def __init__(
@@ -50,11 +54,13 @@ class Forked:
         cwd: Path,
         out: IO[bytes],
         err: IO[bytes],
+        module: str = "solution",
     ) -> None:
+        self._module = module
         self.returncode: int | None = None
         self._told, theirs = socket.socketpair()
         with theirs:
-            request = {"words": list(words), "env": dict(env), "cwd": str(cwd)}
+            request = {"module": module, "words": list(words), "env": dict(env), "cwd": str(cwd)}
             _stock().fork(request, [theirs.fileno(), out.fileno(), err.fileno()])
         self._told.settimeout(_START_WITHIN)
         self.pid = _number(self._told)
@@ -77,7 +83,7 @@ class Forked:
             try:
                 self.returncode = _number(self._told)
             except (TimeoutError, BlockingIOError):
-                raise subprocess.TimeoutExpired("solution", timeout or 0.0) from None
+                raise subprocess.TimeoutExpired(self._module, timeout or 0.0) from None
             self._told.close()
         return self.returncode
 
@@ -114,6 +120,31 @@ def run(
         err.seek(0)
         said, wrong = out.read().decode(), err.read().decode()
     return subprocess.CompletedProcess(["signalpaca", *words], code, said, wrong)
+
+
+@contextlib.contextmanager
+def exchange(directory: Path, *options: str) -> Iterator[Running]:
+    """Like :func:`paper_exchange.testing.running`; what it says of errors is in the directory."""
+    directory.mkdir(parents=True, exist_ok=True)
+    reads, writes = os.pipe()
+    with os.fdopen(reads) as told, os.fdopen(writes, "wb") as out:
+        with (directory / "exchange.log").open("wb") as err:
+            words, env = ("--port", "0", *options), os.environ
+            process: Any = Forked(
+                words, env=env, cwd=ROOT, out=out, err=err, module="paper_exchange"
+            )
+        out.close()
+        try:
+            url = told.readline().partition(" listening on ")[2].strip()
+            assert url, (directory / "exchange.log").read_text()
+            yield Running(url, process)
+        finally:
+            process.terminate()
+            try:
+                process.wait(5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 # --- the stock, seen from the tests ---------------------------------------------------------------
@@ -174,7 +205,8 @@ def _prepare() -> None:
     commands = importlib.import_module("solution.commands")
     for module in pkgutil.iter_modules(commands.__path__, "solution.commands."):
         importlib.import_module(module.name)
-    for name in ("solution.app", "solution.ledger.sqlite", "solution.ledger.postgres"):
+    ledgers = ("solution.ledger.sqlite", "solution.ledger.postgres")
+    for name in ("solution.app", *ledgers, "paper_exchange.cli", "paper_exchange.server"):
         importlib.import_module(name)
     gc.collect()
     gc.freeze()  # or the children's collections would copy every page
@@ -232,8 +264,8 @@ def _become(request: Mapping[str, Any]) -> None:
     os.environ.update(request["env"])
     time.tzset()
     sys.path[:] = [request["cwd"], *(path for path in sys.path if path != request["cwd"])]
-    sys.argv = ["solution", *request["words"]]
-    runpy.run_module("solution", run_name="__main__", alter_sys=True)
+    sys.argv = [request["module"], *request["words"]]
+    runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from typing import Any
 
 import redis
 
-from paper_exchange.testing import Running, running
+from paper_exchange.testing import Running
 from solution.domain.orders import client_order_id, deployment_id
 from solution.domain.records import TERMINAL, Intent
 from solution.ledger import open_reader
@@ -339,7 +339,9 @@ def world(
     """
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(RedisServer(directory / "redis", aof=aof))
-        exchange = stack.enter_context(running("--rate-limit", "0", *options))
+        exchange = stack.enter_context(
+            forked.exchange(directory / "exchange", "--rate-limit", "0", *options)
+        )
         before = stack.enter_context(proxy(exchange.url)) if proxy else None
         url = before.url if before else exchange.url
         made = World(server, exchange, directory / "service", url, settings, before)

@@ -16,6 +16,7 @@ import pytest
 
 from paper_exchange.cli import main as exchange
 from signal_generator.cli import main as generator
+from signal_generator.scalp_machine import State as ScalpState
 from solution.commands.cli import main as signalpaca
 from solution.config import describe
 from solution.domain.reasons import Reason, RedisFault
@@ -52,6 +53,7 @@ FOREIGN_NAMES = {
     "REQUESTS_CA_BUNDLE",  # of requests
     "REQUIRE_BROWSER",  # of the tests
     "REQUIRE_REDIS_7",  # of the tests
+    "SIGNALPACA_HOME",  # where run_trading keeps its state
     "SIGNAL_ID",  # of examples/publish/shell
     "SIGN_ONLY",  # of examples/signing
     "SMA_FAST",  # of generators
@@ -268,7 +270,8 @@ def test_every_name_in_capitals_is_known(page: Path) -> None:
     """A setting, the file of a secret, a reason code, a state, or listed above."""
     settings = {name for option in describe() for name in option.names}
     secrets = {f"{name}_FILE" for option in describe() if option.secret for name in option.names}
-    known = settings | secrets | FOREIGN_NAMES | {*Reason, *RedisFault} | {*State}
+    states = {*State} | {*ScalpState}
+    known = settings | secrets | FOREIGN_NAMES | {*Reason, *RedisFault} | states
     shown = set(re.findall(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b", text_of(page)))
     assert shown - known == set()
 

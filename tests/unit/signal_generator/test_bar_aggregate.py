@@ -41,13 +41,15 @@ def test_it_is_over_when_a_later_one_begins() -> None:
     ]
 
 
-def test_the_clock_ends_it_too() -> None:
-    """But not of a symbol of which something is missing; a minute that comes later is counted."""
+def test_it_is_over_when_all_is_known_to_be_in() -> None:
+    """Of these symbols, up to this time; a minute that comes later is counted."""
     aggregate = BarAggregate(Timeframe.FIVE_MINUTES)
     aggregate.add(minute(1))
     aggregate.add(minute(1, "AAPL"))
     assert aggregate.settle(START + timedelta(minutes=4, seconds=59)) == []
-    over = aggregate.settle(START + timedelta(minutes=5), but=frozenset({"AAPL"}))
+    end = START + timedelta(minutes=5)
+    assert aggregate.unfinished(end) == ["NVDA", "AAPL"]
+    over = aggregate.settle(end, ["NVDA", "KO"])
     assert [bar.symbol for bar in over] == ["NVDA"]
     assert aggregate.add(minute(3)) == []
     assert aggregate.late == 1

@@ -1,11 +1,13 @@
 """Live bars and history, joined: when a gap may be closed."""
 
-from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from signal_generator.bar_aggregate import BarAggregate
 from signal_generator.bar_flow import Ask, BarFlow
 from signal_generator.bars import Bar, Timeframe
 
@@ -125,21 +127,31 @@ def test_longer_bars_are_whole_from_the_first_one_on() -> None:
     flow = BarFlow(Timeframe.FIVE_MINUTES, {"NVDA": START + 2 * MINUTE}, SETTLE)
     flow.subscribed(START, crypto=False)
     minutes = [bar(n) for n in range(12)]
-    (five,) = answer(flow, asked(flow, START + 20 * MINUTE), *minutes)
+    five, last = answer(flow, asked(flow, START + 20 * MINUTE), *minutes)
     assert (five.timestamp, five.volume) == (START + 5 * MINUTE, 500)
-    assert flow.settled(START + 15 * MINUTE) == []
-    (last,) = flow.settled(START + 15 * MINUTE + SETTLE)
     assert (last.timestamp, last.volume) == (START + 10 * MINUTE, 200)
-    assert flow.live(bar(13)) == []
-    assert flow.live(bar(12)) == []
 
 
-def test_the_clock_settles_nothing_of_which_something_is_missing() -> None:
-    """Its last minutes may be just those."""
+def test_a_longer_bar_is_not_over_by_the_clock_before_history_says_so() -> None:
+    """Its last minutes were not traded, or the connection died without a word."""
     flow = flowing(Timeframe.FIVE_MINUTES)
     assert flow.live(bar(1)) == []
+    end = START + 5 * MINUTE
+    assert flow.ask(end + 2 * SETTLE - SECOND) is None
+    ask = asked(flow, end + 2 * SETTLE)
+    (five,) = answer(flow, ask, bar(1), bar(3))
+    assert (five.timestamp, five.volume) == (START, 300)
+    assert flow.ask(end + MINUTE) is None
+
+
+def test_without_a_websocket_longer_bars_are_settled_by_history_too() -> None:
+    """As far as it can know by then."""
+    flow = flowing(Timeframe.FIVE_MINUTES)
     flow.lost(crypto=False)
-    assert flow.settled(START + 6 * MINUTE) == []
+    end = START + 5 * MINUTE
+    assert answer(flow, asked(flow, end + SETTLE), bar(1)) == []
+    (five,) = answer(flow, asked(flow, end + MINUTE + SETTLE), bar(1))
+    assert (five.timestamp, five.volume) == (START, 200)
 
 
 def test_what_is_dropped_is_counted() -> None:
@@ -150,67 +162,84 @@ def test_what_is_dropped_is_counted() -> None:
     assert (flow.repeated, flow.updated) == (1, 1)
 
 
-class Market:
-    """A server whose history lags and whose clock is not ours."""
+def in_fives(bars: list[Bar]) -> list[Bar]:
+    aggregate = BarAggregate(Timeframe.FIVE_MINUTES)
+    return [five for one in bars for five in aggregate.add(one)] + aggregate.finish()
 
-    def __init__(self, traded: Iterable[int], lag: timedelta, skew: timedelta) -> None:
-        self.bars = [bar(minute) for minute in sorted(traded)]
-        self._lag = lag
-        self._skew = skew
-        self.now = START
 
-    def ours(self) -> datetime:
-        """Our idea of the time."""
-        return self.now + self._skew
+@dataclass
+class World:
+    """A server whose history lags and thinks, a clock that is not ours, and the flow."""
 
-    def history(self) -> list[Bar]:
+    flow: BarFlow
+    traded: set[int]
+    swallowed: set[int]
+    failing: set[int]
+    lag: int
+    skew: int
+    thinking: int
+
+    def __post_init__(self) -> None:
+        self.bars = [bar(minute) for minute in sorted(self.traded)]
+        self.delivered: list[Bar] = []
+        self.connected = False
+        self.question: tuple[Ask, int, list[Bar]] | None = None
+
+    def second(self, second: int, *, changes: bool) -> None:
+        """Let one pass; the connection may come or go at its beginning."""
+        ours = START + (second + self.skew) * SECOND
+        if changes:
+            self.connected = not self.connected
+            if self.connected:
+                self.flow.subscribed(ours, crypto=False)
+            else:
+                self.flow.lost(crypto=False)
+        ended = second // 60 - 1
+        if self.connected and second % 60 == 0 and ended in self.traded - self.swallowed:
+            self.delivered += self.flow.live(bar(ended))
+        if self.question is not None and second >= self.question[1]:
+            self._hear(second)
+        ask = self.flow.ask(ours)
+        if ask is not None:
+            self.question = (ask, second + self.thinking, self._history(second))
+
+    def _hear(self, second: int) -> None:
+        assert self.question is not None
+        if second in self.failing:
+            self.flow.failed()
+        else:
+            self.delivered += answer(self.flow, self.question[0], *self.question[2])
+        self.question = None
+
+    def _history(self, second: int) -> list[Bar]:
         """With a bar of the running minute, as Alpaca's has."""
-        known = [one for one in self.bars if one.timestamp + MINUTE + self._lag <= self.now]
-        running = [one for one in self.bars if one.timestamp <= self.now < one.timestamp + MINUTE]
-        return known + [Bar("NVDA", one.timestamp, 1, 1, 1, 1, 1) for one in running]
+        known = [bar(minute) for minute in self.traded if (minute + 1) * 60 + self.lag <= second]
+        running = [Bar("NVDA", bar(second // 60).timestamp, 1, 1, 1, 1, 1)]
+        return known + (running if second // 60 in self.traded else [])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
+    timeframe=st.sampled_from([Timeframe.MINUTE, Timeframe.FIVE_MINUTES]),
     traded=st.sets(st.integers(1, 14), max_size=14),
+    swallowed=st.sets(st.integers(1, 13), max_size=3),
+    failing=st.sets(st.integers(0, 900), max_size=30),
+    changes=st.sets(st.integers(0, 900), max_size=8),
     lag=st.integers(0, 5),
     skew=st.integers(-4, 4),
-    data=st.data(),
+    thinking=st.integers(0, 20),
 )
 def test_whatever_happens_each_bar_comes_once_and_in_order(
-    traded: set[int], lag: int, skew: int, data: st.DataObject
+    *, timeframe: Timeframe, changes: set[int], **how: Any
 ) -> None:
     """Second by second: connections come and go, history is slow, fails and lags."""
-    market = Market(traded, lag * SECOND, skew * SECOND)
-    flow = BarFlow(Timeframe.MINUTE, {"NVDA": START}, SETTLE)
-    changes = data.draw(st.lists(st.integers(0, 900), max_size=8))
-    swallowed = data.draw(st.sets(st.integers(1, 13), max_size=3))
-    thinking = data.draw(st.integers(0, 20))
-    failing = data.draw(st.sets(st.integers(0, 900), max_size=30))
-    delivered: list[Bar] = []
-    question: tuple[Ask, datetime, list[Bar]] | None = None
-    connected = False
-    for second in range(1200):
-        market.now = START + second * SECOND
-        if second in changes or (second == 901 and not connected):
-            connected = not connected
-            if connected:
-                flow.subscribed(market.ours(), crypto=False)
-            else:
-                flow.lost(crypto=False)
-        number = second // 60 - 1
-        if connected and second % 60 == 0 and number in traded and number not in swallowed:
-            delivered += flow.live(bar(number))
-        if question is not None and market.now >= question[1]:
-            if second in failing:
-                flow.failed()
-            else:
-                delivered += answer(flow, question[0], *question[2])
-            question = None
-        ask = flow.ask(market.ours())
-        if ask is not None:
-            question = (ask, market.now + thinking * SECOND, market.history())
-    # A message that the server swallowed is only missed when a later one comes.
-    assert delivered == market.bars[: len(delivered)]
-    last = max(traded - swallowed, default=0)
-    assert len(delivered) >= sum(minute <= last for minute in traded)
+    flow = BarFlow(timeframe, {"NVDA": START - timeframe.length}, SETTLE)
+    world = World(flow, **how)
+    for second in range(1140):
+        stays_away = second == 901 and not world.connected
+        world.second(second, changes=second in changes or stays_away)
+    wanted = world.bars if timeframe is Timeframe.MINUTE else in_fives(world.bars)
+    assert world.delivered == wanted[: len(world.delivered)]
+    # A message that the server itself swallowed is missed only when a later one comes.
+    last = bar(max(world.traded - world.swallowed, default=-9)).timestamp
+    assert len(world.delivered) >= sum(one.timestamp <= last for one in wanted)

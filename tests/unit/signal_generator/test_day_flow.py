@@ -75,5 +75,4 @@ def test_minutes_and_websockets_do_not_matter() -> None:
     flow.lost(crypto=False)
     flow.correction(day(HALF))
     assert flow.live(day(HALF)) == []
-    assert flow.settled(CLOSE) == []
     assert flow.whole()

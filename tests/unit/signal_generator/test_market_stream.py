@@ -199,9 +199,9 @@ def test_a_server_that_never_lets_us_subscribe_is_given_up() -> None:
         listening(server.url, patience) as (ear, _),
     ):
         assert eventually(lambda: len(server.visits) == 1)
-        clock.advance(11)
-        assert eventually(lambda: clock.advance(11) is None and bool(ear.bars))
-        assert ear.told == ["lost", "subscribed"]
+        assert eventually(lambda: clock.advance(11) is None and "lost" in ear.told)
+        assert eventually(lambda: bool(ear.bars))
+        assert ear.told[-1] == "subscribed"
 
 
 def test_garbage_is_counted_and_passed_over(caplog: pytest.LogCaptureFixture) -> None:
