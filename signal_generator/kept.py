@@ -27,7 +27,8 @@ class Kept:
         bars: of each ``SYMBOL|TIMEFRAME``, the start of the last bar that was run through.
         execution: id of the last entry of ``executions`` that was looked at.
         seen: the last executions that were handed on, for entries that come twice.
-        counter: signals so far from callbacks other than ``on_bar``; a part of their ids.
+        counter: grows with each signal of callbacks other than ``on_bar``; a part of their ids.
+            In Redis it begins at the time of the first start, in milliseconds.
     """
 
     version: int = 0

@@ -116,7 +116,12 @@ class RedisStore:
         pipe: Any = self._client.pipeline()
         with pipe:
             pipe.watch(key)
-            kept = _read(pipe.hgetall(key))
+            found = pipe.hgetall(key)
+            # Not from 0: where Redis has lost its memory, the ids of before must not come again
+            # for other wishes; the consumer refuses those.
+            seconds, micros = pipe.time()
+            found.setdefault("counter", str(int(seconds) * 1000 + int(micros) // 1000))
+            kept = _read(found)
             kept = replace(kept, version=kept.version + 1)
             pipe.multi()
             pipe.hset(key, mapping={"writer": self._owner, "version": str(kept.version)})

@@ -99,9 +99,12 @@ def test_what_is_kept_comes_back(hosts: Hosts, client: Any) -> None:
     ]
 
 
-def test_nothing_is_kept_at_first(hosts: Hosts) -> None:
-    """A first start."""
-    assert hosts.store("a").open("s") == Kept(version=1)
+def test_nothing_is_kept_at_first(hosts: Hosts, client: Any) -> None:
+    """But a counter that no start before can have reached, should Redis have lost its memory."""
+    kept = hosts.store("a").open("s")
+    assert kept == Kept(version=1, counter=kept.counter)
+    client.flushall()
+    assert hosts.store("b").open("s").counter > kept.counter > 1_700_000_000_000
 
 
 def test_a_second_host_is_refused(hosts: Hosts) -> None:
@@ -175,7 +178,7 @@ def test_a_stream_that_is_none_leaves_nothing_behind(hosts: Hosts, client: Any) 
     client.set("nvda", "text")
     with pytest.raises(Refused, match="WRONGTYPE"):
         store.commit("s", replace(kept, counter=9), [SIGNAL])
-    assert client.hmget(KEY, "version", "counter", "writer") == ["1", "0", "a"]
+    assert client.hmget(KEY, "version", "counter", "writer") == ["1", str(kept.counter), "a"]
     client.delete("nvda")
     store.commit("s", kept, [SIGNAL])
     assert stream(client) == [SIGNAL]
