@@ -17,6 +17,8 @@ from signal_generator.market_history import (
 from signal_generator.market_stream import REPORT_AFTER, Pauses
 
 _ONE_SECOND = timedelta(seconds=1)
+_CLOCK_ERROR = 4.0
+"""Seconds; the delivery of bars bears five."""
 
 
 class Backfill:
@@ -41,6 +43,7 @@ class Backfill:
         self._refused = refused
         self._log = log
         self._pauses = Pauses(draw)
+        self._clock_told = False
         self._asks: SimpleQueue[Ask | None] = SimpleQueue()
         self._stop = threading.Event()
         #: Daemon: a request under way ends by its timeouts, later than a stop may take.
@@ -71,6 +74,9 @@ class Backfill:
                 self._answer(ask)
             except HistoryUnavailable as error:
                 self._excuse(error)
+            except Exception as error:  # whatever alpaca-py may throw: nobody else closes gaps
+                self._log.exception("backfill_failed")
+                self._excuse(HistoryUnavailable(f"{type(error).__name__}: {error}"))
             else:
                 self._pauses.forget()
 
@@ -80,7 +86,19 @@ class Backfill:
             if self._stop.is_set():
                 return
             self._told(ask, part, False)  # noqa: FBT003  # named above
+        self._look_at_clock()
         self._told(ask, {}, True)  # noqa: FBT003
+
+    def _look_at_clock(self) -> None:
+        """A clock that is ahead takes bars for completed that are not: say so, once."""
+        error = self._history.clock_error()
+        if abs(error) > _CLOCK_ERROR and not self._clock_told:
+            self._clock_told = True
+            self._log.error(
+                "this machine's clock is %.0f s %s the server's: bars may be wrong, set it by NTP",
+                abs(error),
+                "behind" if error > 0 else "ahead of",
+            )
 
     def _excuse(self, error: HistoryUnavailable) -> None:
         pause = self._pauses.next()
