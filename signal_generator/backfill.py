@@ -74,7 +74,7 @@ class Backfill:
                 self._answer(ask)
             except HistoryUnavailable as error:
                 self._excuse(error)
-            except Exception as error:  # whatever alpaca-py may throw: nobody else closes gaps
+            except Exception as error:  # noqa: BLE001  # of any kind: nobody else closes gaps
                 self._log.exception("backfill_failed")
                 self._excuse(HistoryUnavailable(f"{type(error).__name__}: {error}"))
             else:

@@ -160,7 +160,7 @@ class MarketStream:
         try:
             while not self._stop.is_set() and (pause := self._step()) is not None:
                 self._stop.wait(pause)
-        except Exception:  # a thread that ends silently looks like a quiet market
+        except Exception:  # noqa: BLE001  # a thread that ends silently looks like a quiet market
             self._log.exception("market_stream_failed")
             self._listener.lost()
             self._listener.refused("a defect of the program ended the stream; the log has it")
