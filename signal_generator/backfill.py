@@ -17,6 +17,8 @@ from signal_generator.market_history import (
 from signal_generator.market_stream import REPORT_AFTER, Pauses
 
 _ONE_SECOND = timedelta(seconds=1)
+_REFUSALS = 3
+"""Failures in a row: a gateway in front of the server refuses by mistake now and then."""
 _CLOCK_ERROR = 4.0
 """Seconds; the delivery of bars bears five."""
 
@@ -26,7 +28,7 @@ class Backfill:
 
     Args:
         history: this thread's own.
-        refused: called with the reason, where asking again will not help.
+        refused: called with the reason, where asking again has not helped and will not.
     """
 
     def __init__(
@@ -102,7 +104,7 @@ class Backfill:
 
     def _excuse(self, error: HistoryUnavailable) -> None:
         pause = self._pauses.next()
-        if isinstance(error, HistoryRefused):
+        if isinstance(error, HistoryRefused) and self._pauses.failures >= _REFUSALS:
             self._refused(str(error))
         serious = self._pauses.failures % REPORT_AFTER == 0 or isinstance(error, HistoryRefused)
         level = logging.ERROR if serious else logging.WARNING

@@ -97,6 +97,9 @@ def test_reconnects_in_the_middle_of_the_day() -> None:
         end = exchange.now().replace(second=0, microsecond=0)
         assert eventually(lambda: pass_until(exchange, diary, end, SYMBOLS))
         source.stop()
+        tally = source.tally()
+        assert tally["repeated"] > 0
+        assert (tally["corrected"], tally["malformed"]) == (0, 0)
         for symbol in SYMBOLS:
             wanted = exchange.bars(symbol, "1Min", after[symbol] + timedelta(seconds=1), end)
             assert len(wanted) >= 30
