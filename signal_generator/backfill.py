@@ -17,6 +17,10 @@ from signal_generator.market_history import (
 from signal_generator.market_stream import REPORT_AFTER, Pauses
 
 _ONE_SECOND = timedelta(seconds=1)
+_REFUSALS = 3
+"""Failures in a row: a gateway in front of the server refuses by mistake now and then."""
+_CLOCK_ERROR = 4.0
+"""Seconds; the delivery of bars bears five."""
 
 
 class Backfill:
@@ -24,7 +28,7 @@ class Backfill:
 
     Args:
         history: this thread's own.
-        refused: called with the reason, where asking again will not help.
+        refused: called with the reason, where asking again has not helped and will not.
     """
 
     def __init__(
@@ -41,6 +45,7 @@ class Backfill:
         self._refused = refused
         self._log = log
         self._pauses = Pauses(draw)
+        self._clock_told = False
         self._asks: SimpleQueue[Ask | None] = SimpleQueue()
         self._stop = threading.Event()
         #: Daemon: a request under way ends by its timeouts, later than a stop may take.
@@ -71,6 +76,9 @@ class Backfill:
                 self._answer(ask)
             except HistoryUnavailable as error:
                 self._excuse(error)
+            except Exception as error:  # noqa: BLE001  # of any kind: nobody else closes gaps
+                self._log.exception("backfill_failed")
+                self._excuse(HistoryUnavailable(f"{type(error).__name__}: {error}"))
             else:
                 self._pauses.forget()
 
@@ -80,11 +88,23 @@ class Backfill:
             if self._stop.is_set():
                 return
             self._told(ask, part, False)  # noqa: FBT003  # named above
+        self._look_at_clock()
         self._told(ask, {}, True)  # noqa: FBT003
+
+    def _look_at_clock(self) -> None:
+        """A clock that is ahead takes bars for completed that are not: say so, once."""
+        error = self._history.clock_error()
+        if abs(error) > _CLOCK_ERROR and not self._clock_told:
+            self._clock_told = True
+            self._log.error(
+                "this machine's clock is %.0f s %s the server's: bars may be wrong, set it by NTP",
+                abs(error),
+                "behind" if error > 0 else "ahead of",
+            )
 
     def _excuse(self, error: HistoryUnavailable) -> None:
         pause = self._pauses.next()
-        if isinstance(error, HistoryRefused):
+        if isinstance(error, HistoryRefused) and self._pauses.failures >= _REFUSALS:
             self._refused(str(error))
         serious = self._pauses.failures % REPORT_AFTER == 0 or isinstance(error, HistoryRefused)
         level = logging.ERROR if serious else logging.WARNING

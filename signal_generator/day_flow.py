@@ -24,14 +24,21 @@ class DayFlow:
         settle: how far clocks may disagree.
     """
 
-    repeated = 0
-    updated = 0
-
     def __init__(self, after: Mapping[str, datetime], settle: timedelta) -> None:
         self._last = dict(after)
         self._settle = settle
         self._due: datetime | None = None
         self._outstanding = False
+
+    @property
+    def repeated(self) -> int:
+        """History repeats itself with every answer; that is not counted."""
+        return 0
+
+    @property
+    def updated(self) -> int:
+        """A day is told once."""
+        return 0
 
     def whole(self) -> bool:
         """Always: a second more or less does not matter."""

@@ -62,6 +62,7 @@ class LiveBars:
         self._history = MarketHistory(connection, settle)
         self._quote_symbols: Sequence[str] = ()
         self._put_quote: Callable[[Quote], None] = lambda _quote: None
+        self._flow: Flow | None = None
         self._worker: BarWorker | None = None
         self._backfill: Backfill | None = None
         self._streams: list[MarketStream] = []
@@ -107,7 +108,7 @@ class LiveBars:
             draw=self._patience.draw,
         )
         worker = BarWorker(flow, self._clock.now, put, backfill.ask, self._fail)
-        self._worker, self._backfill = worker, backfill
+        self._flow, self._worker, self._backfill = flow, worker, backfill
         self._streams = self._make_streams(() if timeframe is Timeframe.DAY else after, worker)
         backfill.start(told=worker.told, failed=worker.failed)
         worker.start()
@@ -117,6 +118,15 @@ class LiveBars:
     def exhausted(self) -> bool:
         """Never: markets go on."""
         return False
+
+    def tally(self) -> Mapping[str, int]:
+        """What was heard and not delivered, by kind, since `follow`."""
+        flow = self._flow
+        return {
+            "repeated": flow.repeated if flow else 0,
+            "corrected": flow.updated if flow else 0,
+            "malformed": sum(stream.malformed for stream in self._streams),
+        }
 
     def stop(self) -> None:
         """End within 2 seconds; a request or a handshake under way is left to its own timeouts."""

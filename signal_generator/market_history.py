@@ -7,8 +7,10 @@ is the caller's decision. They are not made for several threads: an instance bel
 
 import contextlib
 import importlib.util
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import requests
@@ -42,7 +44,11 @@ class _ComeAgain(requests.RequestException):
 
 
 class _Adapter(HTTPAdapter):
-    """Gives every request a timeout, as alpaca-py does not."""
+    """Gives every request a timeout, as alpaca-py does not, and looks at the server's clock."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.behind = 0.0
 
     def send(self, request: Any, **options: Any) -> Any:  # type: ignore[override]  # names only
         options["timeout"] = (_CONNECT_SECONDS, _READ_SECONDS)
@@ -50,6 +56,9 @@ class _Adapter(HTTPAdapter):
         if response.status_code in _COME_AGAIN:
             response.close()
             raise _ComeAgain(f"HTTP {response.status_code}")
+        with contextlib.suppress(KeyError, ValueError):
+            told = parsedate_to_datetime(response.headers["Date"])
+            self.behind = told.timestamp() - time.time()
         return response
 
 
@@ -71,6 +80,7 @@ class MarketHistory:
         self._connection = connection
         self._settle = settle
         self._clients: dict[bool, Any] = {}
+        self._adapters: list[_Adapter] = []
 
     def last(
         self,
@@ -124,6 +134,10 @@ class MarketHistory:
                         found[symbol] = [read_bar(symbol, row) for row in rows.get(symbol) or ()]
         return found
 
+    def clock_error(self) -> float:
+        """By how many seconds the server's clock was ahead of this machine's, to about one."""
+        return max((adapter.behind for adapter in self._adapters), key=abs, default=0.0)
+
     def _ask(
         self,
         symbols: list[str],
@@ -154,14 +168,17 @@ class MarketHistory:
 
     def _client(self, *, crypto: bool) -> Any:
         if crypto not in self._clients:
-            self._clients[crypto] = _make_client(self._connection, crypto=crypto)
+            self._adapters.append(_Adapter())
+            self._clients[crypto] = _make_client(
+                self._connection, self._adapters[-1], crypto=crypto
+            )
         return self._clients[crypto]
 
     def _is_over(self, bar: Bar, timeframe: Timeframe, now: datetime) -> bool:
         return bar_end(bar.symbol, bar.timestamp, timeframe) + self._settle <= now
 
 
-def _make_client(connection: Connection, *, crypto: bool) -> Any:
+def _make_client(connection: Connection, adapter: _Adapter, *, crypto: bool) -> Any:
     from alpaca.data.historical.crypto import CryptoHistoricalDataClient
     from alpaca.data.historical.stock import StockHistoricalDataClient
 
@@ -170,8 +187,8 @@ def _make_client(connection: Connection, *, crypto: bool) -> Any:
     )
     # Private, and the only way in; the tests ask a silent server whether it still is.
     session = client._session
-    session.mount("https://", _Adapter())
-    session.mount("http://", _Adapter())
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
     return client
 
 

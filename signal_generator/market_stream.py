@@ -157,11 +157,13 @@ class MarketStream:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        while not self._stop.is_set():
-            pause = self._step()
-            if pause is None:
-                return
-            self._stop.wait(pause)
+        try:
+            while not self._stop.is_set() and (pause := self._step()) is not None:
+                self._stop.wait(pause)
+        except Exception:  # noqa: BLE001  # a thread that ends silently looks like a quiet market
+            self._log.exception("market_stream_failed")
+            self._listener.lost()
+            self._listener.refused("a defect of the program ended the stream; the log has it")
 
     def _step(self) -> float | None:
         """One connection from beginning to end; the seconds to wait, None to end for good."""

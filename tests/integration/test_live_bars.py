@@ -86,6 +86,8 @@ def test_reconnects_in_the_middle_of_the_day() -> None:
         history = source.history(SYMBOLS, Timeframe.MINUTE, 5)
         after, diary = last_starts(history), Diary()
         source.follow(Timeframe.MINUTE, after, diary.put)
+        exchange.fault("data: duplicate event=b next=1")
+        assert eventually(lambda: exchange.advance(5) is None and source.tally()["repeated"] > 0)
         for step in range(30):
             for text in TROUBLE.get(step, []):
                 exchange.fault(text)
@@ -97,6 +99,7 @@ def test_reconnects_in_the_middle_of_the_day() -> None:
         end = exchange.now().replace(second=0, microsecond=0)
         assert eventually(lambda: pass_until(exchange, diary, end, SYMBOLS))
         source.stop()
+        assert source.tally()["malformed"] == 0
         for symbol in SYMBOLS:
             wanted = exchange.bars(symbol, "1Min", after[symbol] + timedelta(seconds=1), end)
             assert len(wanted) >= 30

@@ -1,8 +1,10 @@
 """Bars of the past: a real exchange's, and answers that cannot be used."""
 
 import sys
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from email.utils import formatdate
 
 import pytest
 
@@ -152,6 +154,17 @@ def test_the_feed_is_always_said() -> None:
         assert "feed=sip" in server.seen[0].path
         assert "timeframe=1Hour" in server.seen[0].path
     assert found["NVDA"][0].timestamp == datetime(2026, 3, 2, 14, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(("told", "error"), [(60, 60), (-60, -60), (None, 0)])
+def test_the_servers_clock_is_compared_with_ours(told: int | None, error: int) -> None:
+    """By the header that every HTTP server sends; a few seconds of slack for this test."""
+    headers = {} if told is None else {"Date": formatdate(time.time() + told, usegmt=True)}
+    rows = answer({"bars": {}, "next_page_token": None}, headers=headers)
+    with FaultHTTPServer(default=rows) as server:
+        history = MarketHistory(Connection(key="k", secret="s", data_url=server.url), SETTLE)
+        history.between(["NVDA"], Timeframe.MINUTE, NOW, NOW)
+    assert abs(history.clock_error() - error) < 20
 
 
 def test_without_alpaca_py_the_sentence_says_what_to_install(

@@ -250,6 +250,31 @@ def test_a_stream_that_never_began_is_stopped() -> None:
     assert stream.join(1)
 
 
+def test_a_defect_is_told_and_not_only_a_silent_end(caplog: pytest.LogCaptureFixture) -> None:
+    """What may be missing from then on comes from history."""
+
+    class Broken(Ear):
+        def bar(self, bar: Bar) -> None:
+            raise LookupError("a defect")
+
+    ear = Broken()
+    with market_server(steady) as server:
+        stream = MarketStream(
+            server.url,
+            ("key", "secret"),
+            Wanted(["NVDA"], []),
+            ear,
+            is_open=lambda: True,
+            log=logging.getLogger("test.stream"),
+            patience=Patience(),
+        )
+        stream.start()
+        assert stream.join(20)
+    assert ear.told[:2] == ["subscribed", "lost"]
+    assert ear.told[2].startswith("refused: a defect")
+    assert "LookupError: a defect" in caplog.text
+
+
 def test_pauses_double_with_some_chance_up_to_a_minute() -> None:
     """And begin anew when it works again."""
     pauses = Pauses(draw=lambda: 0.5)
