@@ -76,6 +76,18 @@ def test_the_service_ends_before_what_it_needs(make: Make, programs: Programs) -
     ]
 
 
+def test_the_service_alone_can_be_ended(make: Make, programs: Programs) -> None:
+    """What it told last is read from Redis, which is stopped with the rest. That is no trouble."""
+    stack = make(use_alpaca=False)
+    stack.start()
+    stack.stop_service()
+    assert programs.diary[-1] == "end service"
+    assert set(stack.processes) == {"simulator", "Redis"}
+    assert stack.trouble() == ""
+    stack.stop()
+    assert programs.diary[-1] == "end Redis"
+
+
 def test_a_second_stop_does_nothing(make: Make, programs: Programs) -> None:
     """As after a context that was left, when the interpreter ends."""
     stack = make()
