@@ -32,7 +32,7 @@ def _holding(market: Market | None = None) -> World:
     world.start()
     world.bar(cross=True)
     world.market.submit()
-    world.market.fill("scalp:TSLA:2026-03-06:1")
+    world.market.fill(next(iter(world.market.orders)))
     return world
 
 
@@ -308,3 +308,76 @@ def test_news_of_another_symbol_is_nobodys(world: World) -> None:
     update = world.market.news.popleft()
     assert world.strategy.on_execution(replace(update, ticker="AAPL")) == []
     assert world.machine.flat
+
+
+def test_a_memory_that_was_lost_gives_no_id_twice() -> None:
+    """A start in the middle of the day begins beyond what the day can have used."""
+    world = World(Market(at=OPENS + 90 * MINUTE, held=TEN))
+    (sale,) = world.start()
+    assert sale["signal_id"] == "scalp:TSLA:2026-03-06:5401"
+
+
+@pytest.mark.parametrize("bar_first", [True, False])
+@pytest.mark.parametrize("seconds", [0, 10])
+def test_a_sale_and_a_bar_of_one_moment_may_come_in_either_order(
+    bar_first: bool, seconds: int
+) -> None:
+    """The bar says buy: it is bought either way, and asked for once."""
+    world = _offered()
+    world.crosses = True
+    world.market.at += timedelta(seconds=seconds)
+    steps = [lambda: _bar_of_the_last_minute(world), world.deliver]
+    published = [one for step in (steps if bar_first else steps[::-1]) for one in step()]
+    assert [(one["direction"], one["signal_id"]) for one in published] == [
+        ("b", "scalp:TSLA:2026-03-06:3")
+    ]
+    world.market.turn_down()
+    assert world.deliver() == []  # it was asked already
+
+
+def _offered() -> World:
+    """The sale is filled, and not told yet, when the next bar ends."""
+    world = _holding()
+    world.deliver()
+    world.market.submit()
+    world.deliver()
+    world.market.fill("scalp:TSLA:2026-03-06:2")
+    world.market.at += MINUTE
+    return world
+
+
+def _bar_of_the_last_minute(world: World) -> list[dict[str, str]]:
+    bar = _at(world.market.at.replace(second=0) - MINUTE)
+    world.bars.append(bar)
+    return world._do(lambda: world.strategy.on_bar("TSLA", [bar]))
+
+
+def test_a_sale_that_ends_later_leaves_the_bar_alone() -> None:
+    """The next bar decides."""
+    world = _offered()
+    world.crosses = True
+    _bar_of_the_last_minute(world)
+    world.market.at += timedelta(seconds=11)
+    assert world.deliver() == []
+
+
+@pytest.mark.parametrize("news_first", [True, False])
+def test_the_closing_begins_at_its_moment_whoever_notices(news_first: bool) -> None:
+    """A purchase that fills in the last minute before is liquidated, and not offered first."""
+    world = _holding(Market(at=CLOSES - 7 * MINUTE))
+    world.market.at = CLOSES - 5 * MINUTE
+    steps = [world.deliver, lambda: _bar_of_the_last_minute(world)]
+    published = [one for step in (steps if news_first else steps[::-1]) for one in step()]
+    assert [one["action"] for one in published] == ["liquidate"]
+
+
+def test_a_refused_liquidation_is_repeated_at_a_bars_pace() -> None:
+    """Not at the network's."""
+    world = _holding()
+    world.deliver()
+    world.market.submit()
+    world.market.at = CLOSES - 5 * MINUTE
+    world.checkup()
+    world.market.turn_down()
+    assert world.deliver() == []
+    assert [one["action"] for one in world.bar()] == ["liquidate"]
