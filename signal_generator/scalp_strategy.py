@@ -216,10 +216,7 @@ class ScalpStrategy(Strategy):
             return scalp_signals.liquidate(symbol, signal_id)
         last = self._last_trade(symbol)
         if kind is Kind.SELL:
-            # Without a price the target alone still makes a good offer.
-            return scalp_signals.sell(
-                symbol, signal_id, machine.held, machine.entry, last or machine.entry
-            )
+            return scalp_signals.sell(symbol, signal_id, machine.held, machine.entry, last)
         if last is None:
             return None
         signal = scalp_signals.buy(symbol, signal_id, last, self._settings)

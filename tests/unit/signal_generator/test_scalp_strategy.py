@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from signal_generator.bars import Bar
-from signal_generator.hosting import BrokerUnavailable, Session
+from signal_generator.hosting import BrokerUnavailable, Position, Session
 from signal_generator.scalp_machine import State
 from signal_generator.scalper import ScalpAlgo
 from tests.helpers.scalp_world import CLOSES, MINUTE, OPENS, ZERO, Market, World
@@ -117,7 +117,9 @@ def test_the_algorithm_sees_the_session_from_its_open(world: World) -> None:
 
     late = World(Market(at=OPENS + 30 * MINUTE), algo=Algo)
     late.bars = [
-        Bar("TSLA", OPENS + n * MINUTE, 1.0, 1.0, 1.0, float(n), 1.0) for n in range(-5, 30)
+        Bar("TSLA", OPENS + n * MINUTE, 1.0, 1.0, 1.0, float(n), 1.0)
+        for n in range(-5, 30)
+        if n != 7  # a minute without a trade has no bar
     ]
     late.start()
     late.market.silent = True
@@ -126,7 +128,7 @@ def test_the_algorithm_sees_the_session_from_its_open(world: World) -> None:
     late.market.silent = False
     late.bar()
     late.bar()
-    assert [len(minutes) for minutes in seen] == [32, 33]
+    assert [len(minutes) for minutes in seen] == [31, 32]
     assert seen[0][0].timestamp == OPENS
 
 
@@ -185,13 +187,54 @@ def test_it_is_out_five_minutes_before_the_real_close(closes: datetime) -> None:
 
 
 def test_what_is_left_at_the_close_is_an_error(caplog: pytest.LogCaptureFixture) -> None:
-    """The service was away: nobody sold."""
+    """The service was away: nobody sold. It is told once."""
     world = _holding()
     world.deliver()
     world.market.at = CLOSES
     world.checkup()
+    world.checkup()
     assert world.stopped
+    assert caplog.text.count("the session is over") == 1
     assert "the session is over and 10 are held, orders without an end: scalp:" in caplog.text
+
+
+def test_all_symbols_are_out_when_one_of_them_notices() -> None:
+    """By its news, or by its bar; the others' own may come half a minute later."""
+    market = Market(other_positions=[Position("AAPL", Decimal(5), Decimal(200))])
+    world = World(market, others=["AAPL"])
+    (sale,) = world.start()
+    assert (sale["ticker"], sale["qty"], sale["limit_price"]) == ("AAPL", "5", "200.01")
+    market.inbox.clear()
+    world.bar(cross=True)
+    market.submit()
+    market.fill(next(iter(market.orders)))
+    market.at = CLOSES - 5 * MINUTE
+    out = world.deliver()
+    assert [(one["ticker"], one["action"]) for one in out] == [
+        ("TSLA", "liquidate"),
+        ("AAPL", "liquidate"),
+    ]
+
+
+def test_a_sale_that_somebody_cancelled_is_offered_again_with_the_next_bar() -> None:
+    """After a look at the account, as a limit."""
+    world = _holding()
+    world.deliver()
+    world.market.submit()
+    world.market.end("scalp:TSLA:2026-03-06:2", "canceled")
+    assert world.deliver() == []
+    (sale,) = world.bar()
+    assert (sale["order_type"], sale["qty"]) == ("limit", "10")
+
+
+def test_an_order_that_rests_at_the_start_is_waited_for() -> None:
+    """No second purchase beside it, whoever made it."""
+    market = Market()
+    market.place({"signal_id": "by-hand", "direction": "b", "qty": "2", "limit_price": "1"})
+    world = World(market)
+    world.start()
+    assert world.machine.state is State.BUY_SUBMITTED
+    assert world.bar(cross=True) == []
 
 
 @pytest.mark.parametrize("session", [None, Session(OPENS - 9 * MINUTE, OPENS)])
@@ -331,6 +374,7 @@ def test_a_sale_and_a_bar_of_one_moment_may_come_in_either_order(
     assert [(one["direction"], one["signal_id"]) for one in published] == [
         ("b", "scalp:TSLA:2026-03-06:3")
     ]
+    assert world.asked[1:] == [OPENS + MINUTE]
     world.market.turn_down()
     assert world.deliver() == []  # it was asked already
 
