@@ -50,15 +50,19 @@ def buy(symbol: str, signal_id: str, last: Decimal, settings: ScalpSettings) -> 
     )
 
 
-def sell(symbol: str, signal_id: str, qty: Decimal, entry: Decimal, last: Decimal) -> Signal:
-    """All that is held, a cent above its cost or at the last trade, whichever is more."""
+def sell(symbol: str, signal_id: str, qty: Decimal, entry: Decimal, last: Decimal | None) -> Signal:
+    """All that is held, a cent above its cost or at the last trade, whichever is more.
+
+    Without a last trade the target alone still makes a good offer.
+    """
+    target = entry + CENT
     return Signal(
         symbol=symbol,
         side="sell",
         action="sell_long",
         qty=qty,
         order_type="limit",
-        limit_price=round_up(max(last, entry + CENT)),
+        limit_price=round_up(target if last is None else max(last, target)),
         time_in_force="day",
         signal_id=signal_id,
     )

@@ -192,7 +192,7 @@ class ScalpStrategy(Strategy):
         if kind is None:
             return []
         counters = self.state["n"]
-        number = counters.get(symbol, 0) + 1
+        number = counters[symbol] + 1
         signal_id = f"{self.name}:{symbol}:{self.state['session']}:{number}"
         signal = self._signal(kind, symbol, signal_id)
         if signal is None:
@@ -216,10 +216,7 @@ class ScalpStrategy(Strategy):
             return scalp_signals.liquidate(symbol, signal_id)
         last = self._last_trade(symbol)
         if kind is Kind.SELL:
-            # Without a price the target alone still makes a good offer.
-            return scalp_signals.sell(
-                symbol, signal_id, machine.held, machine.entry, last or machine.entry
-            )
+            return scalp_signals.sell(symbol, signal_id, machine.held, machine.entry, last)
         if last is None:
             return None
         signal = scalp_signals.buy(symbol, signal_id, last, self._settings)
@@ -284,9 +281,12 @@ class ScalpStrategy(Strategy):
         day = session.opens.astimezone(NEW_YORK).date().isoformat()
         kept = self.state if self.state.get("session") == day else {}
         self._machines = {symbol: self._machine(kept, symbol) for symbol in self.symbols}
+        # In the middle of a session without a memory, Redis may have lost it: ids given before
+        # were fewer than the seconds, and one that comes again would be nobody's order.
+        seconds = max(0, int((self.context.clock.now() - session.opens).total_seconds()))
         self._written = self.state = {
             "session": day,
-            "n": dict(kept.get("n", {})),
+            "n": dict.fromkeys(self.symbols, seconds) | kept.get("n", {}),
             "asked": dict(kept.get("asked", {})),
         }
 

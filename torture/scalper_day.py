@@ -45,7 +45,7 @@ MINUTE = timedelta(minutes=1)
 SETTLED = timedelta(seconds=6)
 """After a minute's end the clock stops: from five seconds on, history counts as knowing its bar."""
 BUY_LIVES = timedelta(minutes=2)
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds of real time for everything to come to rest, a restart included."""
 KEY, SECRET = "KEY-SCALPER-DAY", "SECRET-SCALPER-DAY"
 BY_HAND = "by-hand"
@@ -390,6 +390,7 @@ def _exchange(plan: Plan, seed: int) -> Iterator[Running]:
         *("--stepped", "--start", (plan.begins + SETTLED).isoformat(), "--session", "nyse"),
         *("--replay", str(BARS), "--replay-times", "recorded"),
         *("--seed", str(seed), "--rate-limit", "0"),
+        start_within=PATIENCE,
     ) as made:
         yield made
 

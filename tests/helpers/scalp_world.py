@@ -50,6 +50,7 @@ class Market:
     price: Decimal = Decimal("100.00")
     held: Decimal = ZERO
     silent: bool = False
+    other_positions: Sequence[Position] = ()
     inbox: deque[dict[str, str]] = field(default_factory=deque)
     orders: dict[str, Order] = field(default_factory=dict)
     lost: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -67,7 +68,8 @@ class Market:
 
     def positions(self) -> Sequence[Position]:
         self._ask()
-        return [Position(self.symbol, self.held, self.price)] if self.held else []
+        mine = [Position(self.symbol, self.held, self.price)] if self.held else []
+        return [*mine, *self.other_positions]
 
     def open_orders(self) -> Sequence[OpenOrder]:
         self._ask()
@@ -224,7 +226,7 @@ class World:
     """The market and the process that scalps there, which may die at any time.
 
     Args:
-        settings: of the scalper.
+        settings: of the scalper. others: symbols that it has besides the market's.
         algo: whether to buy is set by the test where it is None.
     """
 
@@ -233,10 +235,13 @@ class World:
         market: Market | None = None,
         settings: ScalpSettings | None = None,
         algo: Callable[..., Any] | None = None,
+        others: Sequence[str] = (),
     ) -> None:
         self.market = market or Market()
         self.settings = settings or ScalpSettings(lot=Decimal(1000))
         self.algo = algo
+        self.symbols = [self.market.symbol, *others]
+        self.asked: list[datetime] = []
         self.crosses = False
         self.stopped = False
         self.state = "{}"
@@ -245,10 +250,11 @@ class World:
         self.strategy = self._make()
 
     def buys_now(self, minutes: Sequence[Bar]) -> bool:
+        self.asked.append(minutes[-1].timestamp)
         return self.crosses
 
     def _make(self) -> ScalpStrategy:
-        made = ScalpStrategy([self.market.symbol], self.settings, self.algo or self._itself)
+        made = ScalpStrategy(self.symbols, self.settings, self.algo or self._itself)
         made.state = json.loads(self.state)
         made.context = Context(
             self.market,

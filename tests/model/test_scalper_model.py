@@ -1,5 +1,6 @@
 """Any day of the scalper, with any service and broker: what must never happen, and how it ends."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -95,8 +96,12 @@ OTHERS: dict[str, Any] = {
 OFTEN = ["a cross", "submit", "all news", "fill"] * 5
 
 
-def _finish(world: World) -> None:
-    """The last minutes, with a service and a broker that work."""
+LATE = ["appear filled", "appear half", "appear empty", "absent", "crash"]
+
+
+def _finish(world: World, late: Sequence[str] = ()) -> None:
+    """The last minutes, with a service and a broker that work; lost orders may still appear."""
+    left = list(late)
     market = world.market
     market.silent = False
     if BY_HAND in market.orders:
@@ -104,6 +109,8 @@ def _finish(world: World) -> None:
     market.at = max(market.at, CLOSES - 6 * MINUTE)
     while not world.stopped and market.at < CLOSES:
         world.bar()
+        if left and market.at < CLOSES - 2 * MINUTE:
+            ACTIONS[left.pop()](world)
         while market.inbox or market.news:
             market.submit()
             world.deliver()
@@ -111,12 +118,12 @@ def _finish(world: World) -> None:
     world.checkup()
 
 
-def _day(actions: list[str], world: World) -> None:
+def _day(actions: list[str], late: list[str], world: World) -> None:
     world.start()
     for name in actions:
         if world.market.at < CLOSES - 6 * MINUTE:
             ACTIONS[name](world)
-    _finish(world)
+    _finish(world, late)
     assert world.market.held == ZERO
     assert not world.market.orders
     assert world.machine.state is State.DONE
@@ -124,11 +131,16 @@ def _day(actions: list[str], world: World) -> None:
     assert world.stopped
 
 
-@given(st.lists(st.sampled_from([*OFTEN, *sorted(ACTIONS)]), min_size=15, max_size=80))
+@given(
+    st.lists(st.sampled_from([*OFTEN, *sorted(ACTIONS)]), min_size=15, max_size=80),
+    st.lists(st.sampled_from(LATE), max_size=3),
+)
 @settings(max_examples=300, deadline=None)
-def test_never_two_buys_never_more_sold_than_held_and_flat_at_the_end(actions: list[str]) -> None:
+def test_never_two_buys_never_more_sold_than_held_and_flat_at_the_end(
+    actions: list[str], late: list[str]
+) -> None:
     """Whatever happens in whatever order, and whenever the process dies."""
-    _day(actions, Watched())
+    _day(actions, late, Watched())
 
 
 @given(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from signal_generator.bars import Bar
-from signal_generator.hosting import BrokerUnavailable, Session
+from signal_generator.hosting import BrokerUnavailable, Position, Session
 from signal_generator.scalp_machine import State
 from signal_generator.scalper import ScalpAlgo
 from tests.helpers.scalp_world import CLOSES, MINUTE, OPENS, ZERO, Market, World
@@ -32,7 +32,7 @@ def _holding(market: Market | None = None) -> World:
     world.start()
     world.bar(cross=True)
     world.market.submit()
-    world.market.fill("scalp:TSLA:2026-03-06:1")
+    world.market.fill(next(iter(world.market.orders)))
     return world
 
 
@@ -117,7 +117,9 @@ def test_the_algorithm_sees_the_session_from_its_open(world: World) -> None:
 
     late = World(Market(at=OPENS + 30 * MINUTE), algo=Algo)
     late.bars = [
-        Bar("TSLA", OPENS + n * MINUTE, 1.0, 1.0, 1.0, float(n), 1.0) for n in range(-5, 30)
+        Bar("TSLA", OPENS + n * MINUTE, 1.0, 1.0, 1.0, float(n), 1.0)
+        for n in range(-5, 30)
+        if n != 7  # a minute without a trade has no bar
     ]
     late.start()
     late.market.silent = True
@@ -126,7 +128,7 @@ def test_the_algorithm_sees_the_session_from_its_open(world: World) -> None:
     late.market.silent = False
     late.bar()
     late.bar()
-    assert [len(minutes) for minutes in seen] == [32, 33]
+    assert [len(minutes) for minutes in seen] == [31, 32]
     assert seen[0][0].timestamp == OPENS
 
 
@@ -185,13 +187,54 @@ def test_it_is_out_five_minutes_before_the_real_close(closes: datetime) -> None:
 
 
 def test_what_is_left_at_the_close_is_an_error(caplog: pytest.LogCaptureFixture) -> None:
-    """The service was away: nobody sold."""
+    """The service was away: nobody sold. It is told once."""
     world = _holding()
     world.deliver()
     world.market.at = CLOSES
     world.checkup()
+    world.checkup()
     assert world.stopped
+    assert caplog.text.count("the session is over") == 1
     assert "the session is over and 10 are held, orders without an end: scalp:" in caplog.text
+
+
+def test_all_symbols_are_out_when_one_of_them_notices() -> None:
+    """By its news, or by its bar; the others' own may come half a minute later."""
+    market = Market(other_positions=[Position("AAPL", Decimal(5), Decimal(200))])
+    world = World(market, others=["AAPL"])
+    (sale,) = world.start()
+    assert (sale["ticker"], sale["qty"], sale["limit_price"]) == ("AAPL", "5", "200.01")
+    market.inbox.clear()
+    world.bar(cross=True)
+    market.submit()
+    market.fill(next(iter(market.orders)))
+    market.at = CLOSES - 5 * MINUTE
+    out = world.deliver()
+    assert [(one["ticker"], one["action"]) for one in out] == [
+        ("TSLA", "liquidate"),
+        ("AAPL", "liquidate"),
+    ]
+
+
+def test_a_sale_that_somebody_cancelled_is_offered_again_with_the_next_bar() -> None:
+    """After a look at the account, as a limit."""
+    world = _holding()
+    world.deliver()
+    world.market.submit()
+    world.market.end("scalp:TSLA:2026-03-06:2", "canceled")
+    assert world.deliver() == []
+    (sale,) = world.bar()
+    assert (sale["order_type"], sale["qty"]) == ("limit", "10")
+
+
+def test_an_order_that_rests_at_the_start_is_waited_for() -> None:
+    """No second purchase beside it, whoever made it."""
+    market = Market()
+    market.place({"signal_id": "by-hand", "direction": "b", "qty": "2", "limit_price": "1"})
+    world = World(market)
+    world.start()
+    assert world.machine.state is State.BUY_SUBMITTED
+    assert world.bar(cross=True) == []
 
 
 @pytest.mark.parametrize("session", [None, Session(OPENS - 9 * MINUTE, OPENS)])
@@ -308,3 +351,77 @@ def test_news_of_another_symbol_is_nobodys(world: World) -> None:
     update = world.market.news.popleft()
     assert world.strategy.on_execution(replace(update, ticker="AAPL")) == []
     assert world.machine.flat
+
+
+def test_a_memory_that_was_lost_gives_no_id_twice() -> None:
+    """A start in the middle of the day begins beyond what the day can have used."""
+    world = World(Market(at=OPENS + 90 * MINUTE, held=TEN))
+    (sale,) = world.start()
+    assert sale["signal_id"] == "scalp:TSLA:2026-03-06:5401"
+
+
+@pytest.mark.parametrize("bar_first", [True, False])
+@pytest.mark.parametrize("seconds", [0, 10])
+def test_a_sale_and_a_bar_of_one_moment_may_come_in_either_order(
+    bar_first: bool, seconds: int
+) -> None:
+    """The bar says buy: it is bought either way, and asked for once."""
+    world = _offered()
+    world.crosses = True
+    world.market.at += timedelta(seconds=seconds)
+    steps = [lambda: _bar_of_the_last_minute(world), world.deliver]
+    published = [one for step in (steps if bar_first else steps[::-1]) for one in step()]
+    assert [(one["direction"], one["signal_id"]) for one in published] == [
+        ("b", "scalp:TSLA:2026-03-06:3")
+    ]
+    assert world.asked[1:] == [OPENS + MINUTE]
+    world.market.turn_down()
+    assert world.deliver() == []  # it was asked already
+
+
+def _offered() -> World:
+    """The sale is filled, and not told yet, when the next bar ends."""
+    world = _holding()
+    world.deliver()
+    world.market.submit()
+    world.deliver()
+    world.market.fill("scalp:TSLA:2026-03-06:2")
+    world.market.at += MINUTE
+    return world
+
+
+def _bar_of_the_last_minute(world: World) -> list[dict[str, str]]:
+    bar = _at(world.market.at.replace(second=0) - MINUTE)
+    world.bars.append(bar)
+    return world._do(lambda: world.strategy.on_bar("TSLA", [bar]))
+
+
+def test_a_sale_that_ends_later_leaves_the_bar_alone() -> None:
+    """The next bar decides."""
+    world = _offered()
+    world.crosses = True
+    _bar_of_the_last_minute(world)
+    world.market.at += timedelta(seconds=11)
+    assert world.deliver() == []
+
+
+@pytest.mark.parametrize("news_first", [True, False])
+def test_the_closing_begins_at_its_moment_whoever_notices(news_first: bool) -> None:
+    """A purchase that fills in the last minute before is liquidated, and not offered first."""
+    world = _holding(Market(at=CLOSES - 7 * MINUTE))
+    world.market.at = CLOSES - 5 * MINUTE
+    steps = [world.deliver, lambda: _bar_of_the_last_minute(world)]
+    published = [one for step in (steps if news_first else steps[::-1]) for one in step()]
+    assert [one["action"] for one in published] == ["liquidate"]
+
+
+def test_a_refused_liquidation_is_repeated_at_a_bars_pace() -> None:
+    """Not at the network's."""
+    world = _holding()
+    world.deliver()
+    world.market.submit()
+    world.market.at = CLOSES - 5 * MINUTE
+    world.checkup()
+    world.market.turn_down()
+    assert world.deliver() == []
+    assert [one["action"] for one in world.bar()] == ["liquidate"]
