@@ -16,10 +16,14 @@ from paper_exchange.options.orders import orders
 from paper_exchange.options.prices import prices
 from paper_exchange.options.records import records
 from paper_exchange.options.streams import streams
+from paper_exchange.parent import end_with
 from paper_exchange.replay.errors import ReplayError
 from paper_exchange.server import Secure, listen, serve
 from paper_exchange.settings import Settings
 from paper_exchange.storage.database import StateError
+
+_GRACE = 5.0
+"""Seconds after the parent's death: its other children end, and their last orders with them."""
 
 
 @click.command(cls=GroupedCommand, context_settings={"show_default": True})
@@ -31,9 +35,13 @@ from paper_exchange.storage.database import StateError
 @streams
 @records
 @faults
-def main(**options: object) -> None:
+@click.option("--parent", type=int, hidden=True, help="End when it ends.")
+def main(parent: int | None, **options: object) -> None:
     """An Alpaca-compatible exchange on this machine."""
     import asyncio
+
+    if parent is not None:
+        end_with(parent, grace=_GRACE)
 
     settings = Settings(**options)  # type: ignore[arg-type]  # click has converted the values
     check_start(settings)

@@ -6,6 +6,7 @@ Exit codes: 0 ended as asked (also by SIGINT or SIGTERM), 1 failed, 2 wrong usag
 import math
 import re
 from collections.abc import Callable
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -43,7 +44,31 @@ def parse_stream(_ctx: click.Context, _param: click.Parameter, text: str) -> str
     return text
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+#: Commands that are imported when they are called: `random` must not wait for what they need.
+LAZY = {
+    "run": "cli_run:run_command",
+    "scalp": "cli_scalp:scalp_command",
+    "sma": "cli_sma:sma_command",
+}
+
+
+class LazyGroup(click.Group):
+    """Finds the commands of `LAZY` by name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All names, sorted."""
+        return sorted({*super().list_commands(ctx), *LAZY})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import it, where it is one of them."""
+        if cmd_name not in LAZY:
+            return super().get_command(ctx, cmd_name)
+        module, _, attribute = LAZY[cmd_name].partition(":")
+        found: click.Command = getattr(import_module(f"signal_generator.{module}"), attribute)
+        return found
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """Publish trading signals to a Redis stream."""
 

@@ -71,14 +71,17 @@ _NUMBERS = ("qty", "price", "filled_qty", "filled_avg_price", "position_qty")
 
 
 def _number(text: str | None) -> Decimal | None:
+    """None also for what is no finite number: with NaN, every comparison is an error or false."""
     try:
-        return None if text is None else Decimal(text)
+        number = None if text is None else Decimal(text)
     except InvalidOperation:
         return None
+    return number if number is not None and number.is_finite() else None
 
 
 def _moment(text: str | None) -> datetime | None:
     try:
-        return None if text is None else datetime.fromisoformat(text)
+        moment = None if text is None else datetime.fromisoformat(text)
     except ValueError:
         return None
+    return moment if moment is not None and moment.tzinfo is not None else None

@@ -70,7 +70,15 @@ class BrokerReader(Protocol):
 
 
 class BrokerUnavailable(Exception):
-    """The broker could not be asked; asking again later is safe."""
+    """The broker could not be asked; asking again later is safe.
+
+    Args:
+        status: HTTP's, where it answered with another one than 200.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class BarSource(Protocol):
@@ -106,11 +114,29 @@ class BarSource(Protocol):
         """End within 2 seconds."""
 
 
+class History(Protocol):
+    """Bars that were, for a strategy that wants others than ``on_bar`` brings it."""
+
+    def __call__(self, symbol: str, count: int, until: datetime) -> Sequence[Bar]:
+        """The last `count` completed bars of the host's timeframe, none later than `until`.
+
+        Raises:
+            BrokerUnavailable: they could not be had now.
+        """
+
+
+def no_history(symbol: str, count: int, until: datetime) -> Sequence[Bar]:
+    """Of a host that has none."""
+    del symbol, count, until
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What a strategy may use.
 
     Args:
+        history: asks the bar source, from the host's thread.
         log: its own logger, named by strategy (and symbol where it likes: ``log.getChild``).
         ask_stop: ends the whole host after this callback, as at the session's close.
     """
@@ -119,3 +145,20 @@ class Context:
     broker: BrokerReader
     log: logging.Logger
     ask_stop: Callable[[], None]
+    history: History = no_history
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """Where bars, the time and the account come from.
+
+    Args:
+        ticked: told each bar before the strategies are, for a clock that goes by bars.
+        live: False for a recording, which begins at its beginning and has nothing before it.
+    """
+
+    source: BarSource
+    clock: MarketClock
+    broker: BrokerReader
+    ticked: Callable[[Bar], None] = lambda _: None
+    live: bool = True

@@ -10,20 +10,22 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from signal_generator.signal_checks import WrongSignal, check
+
+__all__ = ["Number", "Signal", "WrongSignal", "number_text"]
+
 Number = Decimal | int | float | str
-"""Floats are taken by their shortest text (``0.1`` is 0.1), never by their binary value."""
+"""Floats are taken by their shortest text (``0.1`` is 0.1), never by their binary value, and to
+nine decimals, which is what a consumer takes: ``0.1 + 0.2`` is 0.3."""
 
 _SIDES = {"b": "b", "buy": "b", "s": "s", "sell": "s"}
-_TEXTS = ("action", "order_type", "time_in_force", "strategy", "signal_id")
+_WORDS = ("action", "order_type", "time_in_force")
+_TEXTS = (*_WORDS, "strategy", "signal_id")
 _NUMBERS = (
     *("qty", "notional", "weight", "target_qty", "target_weight"),
     *("limit_price", "stop_price", "trail_price", "trail_percent"),
     *("take_profit", "stop_loss", "stop_loss_limit", "cancel_after", "max_age"),
 )
-
-
-class WrongSignal(ValueError):
-    """What a strategy returned cannot be a signal; the text names the field and the value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +73,7 @@ class Signal:
         """The fields of the stream entry, in a fixed order.
 
         Raises:
-            WrongSignal: a value that no consumer could take.
+            WrongSignal: a value, or values together, that no consumer could take.
         """
         found = {"ticker": _symbol(self.symbol)}
         if self.side:
@@ -83,7 +85,9 @@ class Signal:
             found["extended_hours"] = "true" if self.extended_hours else "false"
         if self.ts is not None:
             found["ts"] = _moment(self.ts)
-        return found | {f"x_{name}": str(value) for name, value in self.metadata.items()}
+        found |= {f"x_{name}": str(value) for name, value in self.metadata.items()}
+        check(found)
+        return found
 
 
 def number_text(name: str, value: Number) -> str:
@@ -91,12 +95,13 @@ def number_text(name: str, value: Number) -> str:
     if isinstance(value, bool):
         raise WrongSignal(f"{name}: {value!r} is not a number")
     try:
-        number = Decimal(str(value))
+        number = Decimal(str(round(value, 9) if isinstance(value, float) else value))
     except ArithmeticError:
         raise WrongSignal(f"{name}: {value!r} is not a number") from None
     if not number.is_finite() or abs(number.adjusted()) > 20:
         raise WrongSignal(f"{name}: {value!r} is not a finite number of a usual size")
-    return f"{number:f}"
+    # A zero has neither sign nor exponent: -0.0 is what 0 * -1 gives.
+    return f"{number:f}" if number else "0"
 
 
 def _symbol(symbol: object) -> str:
@@ -115,10 +120,15 @@ def _direction(side: object) -> str:
 def _text(name: str, value: object) -> str:
     if not isinstance(value, str):
         raise WrongSignal(f"{name}: {value!r} is not text")
-    return value
+    # Words are taken in any case, as the consumer's are.
+    return value.lower() if name in _WORDS else value
 
 
-def _moment(moment: datetime) -> str:
-    if moment.tzinfo is None:
-        raise WrongSignal(f"ts: {moment!r} has no time zone")
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _moment(moment: object) -> str:
+    if not isinstance(moment, datetime) or moment.utcoffset() is None:
+        raise WrongSignal(f"ts: {moment!r} is not a moment with a time zone")
+    try:
+        moment = moment.astimezone(UTC)
+    except OverflowError:
+        raise WrongSignal(f"ts: {moment!r} is out of range") from None
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

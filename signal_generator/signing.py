@@ -6,13 +6,12 @@ otherwise sit on both sides. `tests/golden/signatures.json` holds them together.
 
 import hashlib
 import hmac
-import os
 import re
-import stat
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+
+from signal_generator.secret_files import read_secret_file
 
 VARIABLE = "SIGNAL_HMAC_KEY"
 FILE_VARIABLE = "SIGNAL_HMAC_KEY_FILE"
@@ -55,17 +54,7 @@ def find_key(environ: Mapping[str, str], file: str | None) -> Key | None:
         return parse_key(text, VARIABLE) if text else None
     if text:
         raise ValueError(f"{VARIABLE} and {FILE_VARIABLE} are both set")
-    return parse_key(_read(file), f"the file {file!r}")
-
-
-def _read(file: str) -> str:
-    try:
-        with Path(file).expanduser().open("rb") as opened:
-            if os.fstat(opened.fileno()).st_mode & (stat.S_IROTH | stat.S_IWOTH):
-                raise ValueError(f"{file!r} is open to every user of this machine: chmod 600 it")
-            return opened.read(4096).decode(errors="replace")
-    except OSError as error:
-        raise ValueError(f"{file!r} cannot be read: {error.strerror}") from None
+    return parse_key(read_secret_file(file), f"the file {file!r}")
 
 
 def canonical(stream: str, fields: Fields) -> bytes:

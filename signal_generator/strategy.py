@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from signal_generator.hosting import Context
 
 Signals = Signal | list[Signal] | None
-"""What a callback may return."""
+"""What a callback may return; a coroutine that returns it will do as well."""
+
+_ALIASES = {"get_required_history": "required_history", "on_order_update": "on_execution"}
 
 
 class Strategy:
@@ -22,7 +24,11 @@ class Strategy:
 
     Every callback may return a signal, several, or None. Signals and ``state`` reach Redis in one
     transaction after the callback; where that fails they are kept and tried again, and no further
-    callback runs before.
+    callback runs before. A callback that raises, returns something else, or leaves a state that
+    JSON cannot say, counts as failed: nothing of it is published and the state is as it was before.
+
+    ``get_required_history`` and ``on_order_update`` are other names of ``required_history`` and
+    ``on_execution``; callbacks may be coroutines.
 
     Attributes:
         name: label of its signals and of its state; the class's name where empty.
@@ -42,6 +48,13 @@ class Strategy:
 
     def __init__(self) -> None:
         self.state: dict[str, Any] = {}
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Let the other names override what they stand for."""
+        super().__init_subclass__(**options)
+        for alias, name in _ALIASES.items():
+            if alias in cls.__dict__ and name not in cls.__dict__:
+                setattr(cls, name, cls.__dict__[alias])
 
     def required_history(self) -> int:
         """How many bars ``on_bar`` wants, the newest included; it is not called with fewer."""

@@ -68,6 +68,7 @@ from solution.trading.watch import OrderWatch
 from solution.trading.work import Work
 from solution.trading.worker import worker
 from solution.ui.picture import Parts, picture
+from solution.ui.recent import LastTold
 from solution.ui.snapshot import StatusPublisher
 
 
@@ -108,7 +109,9 @@ class Assembly:
         self._mode = mode or startup.mode_of(settings)
         self.ledger = ledger
         self._redactor = Redactor(settings.secrets)
-        self.limiter = RateLimiter(settings.rate_limit_per_minute, clock=clock)
+        self.limiter = RateLimiter(
+            settings.rate_limit_per_minute, ceiling=settings.rate_limit_ceiling, clock=clock
+        )
         strategies = [name for name, _ in settings.limits.strategy_caps]
         self.portfolio = Portfolio(clock, strategies)
         self.prices = PriceBook()
@@ -197,7 +200,8 @@ class Assembly:
             stream=redis_settings.executions_stream,
             maxlen=redis_settings.executions_maxlen,
         )
-        self.writer = OutcomeWriter(self.ledger, self.publisher.publish, clock=self._clock)
+        self.last_told = LastTold(self.publisher.publish)
+        self.writer = OutcomeWriter(self.ledger, self.last_told.publish, clock=self._clock)
 
     def _build_tracking(self) -> None:
         broker = self._settings.broker
@@ -439,8 +443,9 @@ class Assembly:
             self.flattener,
             self.workers,
             self.listener,
-            self.status,
             *([self.file_check] if self.file_check else []),
+            # Last: its first picture, shown for a second, calls nothing dead that only comes later.
+            self.status,
         ]
 
     def orphans(self) -> Orphans:
@@ -528,6 +533,8 @@ class Assembly:
                 started_ms=self._started_ms,
                 mode=self._mode,
                 streams=self._settings.redis.streams,
+                executions=self._settings.redis.executions_stream,
+                broker=self._settings.broker.trading_url,
                 kill_switch=self.kill,
                 workers=self.workers,
                 services=self.services(),
@@ -536,6 +543,7 @@ class Assembly:
                 portfolio=self.portfolio,
                 prices=self.prices,
                 tracker=self.tracker,
+                last_told=self.last_told,
                 listener=self.listener,
                 stream=self.stream,
                 publisher=self.publisher,

@@ -104,6 +104,8 @@ class Settings:
     queue_size: int
     rate_limit_per_minute: int
     """0 = unlimited (a server on this machine only)."""
+    rate_limit_ceiling: int
+    """Above it the broker's headers do not raise the limit; 0 = they may."""
     instance: str
     warnings: tuple[str, ...]
     """Allowed and probably not meant; to be logged once."""
@@ -268,6 +270,7 @@ def _settings(
         workers=options.workers,
         queue_size=options.queue_size,
         rate_limit_per_minute=options.rate_limit_per_minute,
+        rate_limit_ceiling=options.rate_limit_ceiling,
         instance=instance,
         warnings=tuple(warnings),
         failpoints=(),

@@ -184,6 +184,7 @@ def orders(options: Options) -> OrderSettings:
 def ages(options: Options) -> AgeSettings:
     return AgeSettings(
         max_signal_age=options.max_signal_age,
+        not_before_ms=options.signals_not_before,
         max_queue_wait=options.max_queue_wait,
         price_poll_interval=options.price_poll_interval,
         max_price_age=options.max_price_age,

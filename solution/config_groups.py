@@ -120,6 +120,8 @@ class SizingSettings:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgeSettings:
     max_signal_age: float
+    not_before_ms: int
+    """Epoch milliseconds; an older signal is not sent at all. 0 = there is no such moment."""
     max_queue_wait: float
     price_poll_interval: float
     max_price_age: float

@@ -91,6 +91,12 @@ class Options(SafetyOptions):
         "Requests to the trading API per minute; corrected by the broker's headers. "
         "0 = unlimited, only for a server on this machine.",
     )
+    rate_limit_ceiling: Annotated[int, rule.whole(0, 100_000)] = option(
+        "0",
+        "Broker",
+        "Never more requests per minute than this, whatever the broker's headers allow; 0 = as "
+        "many as they allow.",
+    )
 
     redis_url: Annotated[str, REDIS_URL] = option(
         "redis://localhost:6379/0", "Redis", "The Redis that carries the signals.", secret=True
@@ -214,7 +220,13 @@ class Options(SafetyOptions):
     max_signal_age: Annotated[float, rule.seconds("0.1", "604800")] = option(
         "60", "Ages", "Seconds after which a signal no longer trades."
     )
-    max_queue_wait: Annotated[float, rule.seconds("0", "86400")] = option(
+    signals_not_before: Annotated[int, rule.whole(0, 10**14)] = option(
+        "0",
+        "Ages",
+        "Epoch milliseconds; a signal published before that is never sent, however young it is. "
+        "0 = its age alone counts.",
+    )
+    max_queue_wait: Annotated[float, rule.seconds("0", "604800")] = option(
         "600", "Ages", "Seconds a fresh signal may wait for rate budget."
     )
     price_poll_interval: Annotated[float, rule.seconds("0.05", "3600")] = option(

@@ -131,6 +131,7 @@ class RateLimiter:
 
     Args:
         limit: requests per window; 0 = unlimited (a 429 still pauses).
+        ceiling: the broker's headers raise the limit no further; 0 = as far as they say.
         window: seconds.
         reserve: requests out of reach of entries and polls; at most a twentieth of the limit.
         clock: where time comes from.
@@ -141,20 +142,24 @@ class RateLimiter:
         self,
         limit: int = 200,
         *,
+        ceiling: int = 0,
         window: float = 60.0,
         reserve: int = 10,
         clock: Clock | None = None,
         on_change: Callable[[], None] | None = None,
     ) -> None:
-        if limit < 0 or window <= 0 or reserve < 0:
-            raise ValueError("limit and reserve must not be negative, window must be positive")
+        if limit < 0 or window <= 0 or reserve < 0 or ceiling < 0:
+            raise ValueError(
+                "limit, ceiling and reserve must not be negative, window must be positive"
+            )
         self._clock: Clock = clock or SystemClock()
         self._now = self._clock.monotonic
         self._window = window
         self._wanted_reserve = reserve
         self._subscribers = [on_change] if on_change else []
         self._mutex = threading.Lock()
-        self._limit = limit
+        self._ceiling = ceiling
+        self._limit = limit = min(limit or ceiling, ceiling) if ceiling else limit
         self._reserve = min(reserve, limit // 20)
         # Slots ever taken (less those cancelled) >= slots ended >= slots that left the window.
         self._acquired = 0
@@ -402,6 +407,8 @@ class RateLimiter:
 
     def _adopt_limit(self, limit: int | None) -> bool:
         """Whether there is more to take than before."""
+        if limit and self._ceiling:
+            limit = min(limit, self._ceiling)
         if not limit or limit == self._limit:
             return False
         more = limit > self._limit

@@ -411,6 +411,7 @@ def gate_rules(settings: Settings) -> GateRules:
         allowed_symbols=gates.allowed_symbols,
         denied_symbols=gates.denied_symbols,
         max_signal_age=ages.max_signal_age,
+        not_before_ms=ages.not_before_ms,
         max_queue_wait=ages.max_queue_wait,
         max_price_age=ages.max_price_age,
         max_quote_age=ages.max_quote_age,

@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, settings
 
 pytest.register_assert_rewrite("tests.helpers")
 # How fast a loaded machine generates data or runs an example says nothing about the product.
-settings.register_profile(
-    "any_machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+_ANY = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("any_machine", _ANY, max_examples=50)
+# More of them at leisure: scripts/test tests/unit --hypothesis-profile=campaign
+settings.register_profile("campaign", _ANY, max_examples=2_000)
 settings.load_profile("any_machine")
 # A shell starts what runs in its background with SIGINT ignored, and all that is started from here
 # would inherit that: a command that a test interrupts would go on for ever.

@@ -22,8 +22,8 @@ from solution.commands.common import (
 from solution.config import Settings
 from solution.errors import ConfigError, LedgerError
 from solution.ledger import breaker as ledger
+from solution.ui.reading import part
 from solution.ui.snapshot import read_all
-from solution.ui.terminal import part
 
 CONFIRM_WITHIN = 5.0
 """Seconds; the service reads the row, and writes its picture, each second."""

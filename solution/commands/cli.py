@@ -4,7 +4,7 @@ import importlib
 
 import click
 
-from solution import __version__
+from solution import __version__, parent
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "breaker": ("breaker", "The circuit breaker: status, reset."),
@@ -27,6 +27,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 """Sub-command name → (module below ``solution.commands``, one line of help)."""
 
+FOR_PROGRAMS = {"serve-redis": "serve_redis"}
+"""Sub-commands that other programs start, in no help: name → module."""
+GRACE = 5.0
+"""Seconds that those outlive the program that started them."""
+
 
 class _Lazy(click.Group):
     """Imports a sub-command's module only when it is called."""
@@ -35,9 +40,10 @@ class _Lazy(click.Group):
         return sorted(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
-        if cmd_name not in COMMANDS:
+        if cmd_name not in COMMANDS and cmd_name not in FOR_PROGRAMS:
             return None
-        module = importlib.import_module(f"solution.commands.{COMMANDS[cmd_name][0]}")
+        name = FOR_PROGRAMS.get(cmd_name) or COMMANDS[cmd_name][0]
+        module = importlib.import_module(f"solution.commands.{name}")
         command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return command
 
@@ -54,14 +60,17 @@ class _Lazy(click.Group):
 @click.option(
     "-s", "--set", "assignments", multiple=True, metavar="NAME=VALUE", help="Any setting."
 )
+@click.option("--parent", "parent_pid", type=int, hidden=True, help="End when it ends.")
 @click.version_option(__version__, prog_name="signalpaca")
 @click.pass_context
 def main(
     ctx: click.Context,
+    *,
     workers: int | None,
     dry_run: bool,
     ordering: str | None,
     assignments: tuple[str, ...],
+    parent_pid: int | None,
 ) -> None:
     """Turn trading signals from a Redis stream into orders at Alpaca, one order per signal.
 
@@ -80,6 +89,10 @@ def main(
     if ordering is not None:
         overrides["ORDERING"] = ordering
     ctx.obj = overrides
+    if parent_pid is not None:
+        # The service needs its Redis until it has ended.
+        helps = ctx.invoked_subcommand in FOR_PROGRAMS
+        parent.end_with(parent_pid, grace=GRACE if helps else 0.0)
     if ctx.invoked_subcommand is None:
         from solution.commands.run import exit_with, run_service
 

@@ -24,6 +24,7 @@ SECONDS = 30.0
 @click.option(
     "--keep", type=click.Path(path_type=Path), metavar="DIR", help="Keep ledger and logs there."
 )
+@click.option("--plain", is_flag=True, help="Plain lines also on a terminal.")
 def demo(
     *,
     seconds: float | None,
@@ -32,6 +33,7 @@ def demo(
     workers: int,
     redis_kind: str,
     keep: Path | None,
+    plain: bool,
 ) -> None:
     """Run Redis, exchange, generator and service here, and count what happened.
 
@@ -42,7 +44,7 @@ def demo(
         signals = max(1, round(seconds * PACE))
     plan = Plan(signals=signals, seconds=seconds or signals / PACE, seed=seed, workers=workers)
     try:
-        code = run_demo(Options(plan=plan, redis_kind=redis_kind, keep=keep))
+        code = run_demo(Options(plan=plan, redis_kind=redis_kind, keep=keep, plain=plain))
     except DemoError as e:
         raise Failed(f"demo: {e}") from None
     if code != DONE:

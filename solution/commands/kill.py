@@ -38,7 +38,7 @@ from solution.domain.trading_state import Restriction, TradingState
 from solution.errors import ConfigError, LedgerError
 from solution.ledger import open_reader
 from solution.trading.states import OPERATOR, Lasting, written
-from solution.ui.terminal import part
+from solution.ui.reading import part
 
 # Said before anybody has confirmed it: what the file does, and what is asked for.
 STOPS = "a service that looks at it sends no new orders"

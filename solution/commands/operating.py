@@ -25,8 +25,8 @@ from solution.domain.kills import CONTROL_RESUMED
 from solution.errors import ConfigError, LedgerError
 from solution.ledger import beside
 from solution.redis_client import make_client
+from solution.ui.reading import part
 from solution.ui.snapshot import EXPIRES_S, read_all
-from solution.ui.terminal import part
 
 CONFIRM_WITHIN = EXPIRES_S + 1.0
 """Seconds; an instance reads the state five times a second, and tells a change at once. What one

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import click
 
 from solution.commands.common import FAILED, echo_json, json_option, redis_of, say, settings_of
+from solution.ui.reading import is_live
 from solution.ui.snapshot import read_all
-from solution.ui.terminal import is_live, text_lines
+from solution.ui.text import text_lines
 
 
 @click.command()

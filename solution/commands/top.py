@@ -1,11 +1,12 @@
 """``signalpaca top``: the running instances, live."""
 
-import os
-import select
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
+from contextlib import suppress
+from itertools import islice
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 import redis
@@ -13,70 +14,137 @@ import redis
 from solution.commands.common import Seconds, redis_trouble, settings_of
 from solution.config import Settings
 from solution.redis_client import make_client
-from solution.ui.snapshot import read_all
-from solution.ui.terminal import ends_of, screen, short_line, update_line
+from solution.ui.charset import in_ascii, needs_ascii
+from solution.ui.person import Pause, person
+from solution.ui.reading import Snapshot
+from solution.ui.snapshot import Instances
+from solution.ui.text import short_line
+from solution.ui.updates import told_by, update_line
 
-Pause = Callable[[float], bool]
-"""Waits that many seconds; True ends the display."""
-Read = Callable[[], tuple[Sequence[Mapping[str, Any]], str]]
+if TYPE_CHECKING:
+    from rich.text import Text
+
+Read = Callable[[], tuple[Sequence[Snapshot], str]]
 """The snapshots, and a note: why there are none, or empty."""
+
+FIRST_WITHIN = 0.5
+"""Seconds that the first picture waits for Redis."""
 
 
 @click.command()
-@click.option("--refresh", type=Seconds(0.1, 60), default=0.5, help="Seconds.")
-@click.option("--updates", type=click.IntRange(0, 30), default=15, help="Orders shown.")
+@click.option("--refresh", type=Seconds(0.05, 60), default=0.5, help="Seconds.")
+@click.option("--updates", type=click.IntRange(0, 1000), default=15, help="Order updates shown.")
+@click.option("--plain", is_flag=True, help="Plain lines also on a terminal.")
 @click.pass_obj
-def top(overrides: Mapping[str, str], *, refresh: float, updates: int) -> None:
+def top(overrides: Mapping[str, str], *, refresh: float, updates: int, plain: bool) -> None:
     """Follow the running instances; q or Ctrl-C ends it. Plain lines when not a terminal."""
+    from solution.ui.canvas import draws
+
     settings = settings_of(overrides)
-    client = make_client(settings.redis.url)
-    try:
-        with keys() as pause:
-            if sys.stdout.isatty():
-                show_live(lambda: read(client, settings), pause, refresh, updates)
-            else:
-                show_lines(lambda: read(client, settings), pause, refresh)
-    except KeyboardInterrupt:
-        pass  # the usual way to end it
-    finally:
-        client.close()
+    # Either end of the pipe may go: the terminal at a hang-up, or the pager behind us.
+    with suppress(OSError), person() as pause, Watcher(settings, refresh) as watcher:
+        if draws() and not plain:
+            show_live(watcher.latest, pause, refresh, updates)
+        else:
+            show_lines(watcher.latest, pause, refresh, updates)
 
 
-def read(client: "redis.Redis", settings: Settings) -> tuple[Sequence[Mapping[str, Any]], str]:
+class Watcher:
+    """Reads on a thread of its own: a Redis that hangs must not hold up a key, nor a signal.
+
+    A context manager. Leaving it does not wait for an answer that is under way: the thread is a
+    daemon and has nothing to put in order.
+    """
+
+    def __init__(self, settings: Settings, refresh: float) -> None:
+        self._settings = settings
+        self._refresh = refresh
+        self._stop = threading.Event()
+        self._first = threading.Event()
+        note = f"asking Redis at {settings.redis.shown_url}"
+        self._latest: tuple[Sequence[Snapshot], str] = (), note
+        self._thread = threading.Thread(target=self._run, name="watcher", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        self._first.wait(FIRST_WITHIN)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+
+    def latest(self) -> tuple[Sequence[Snapshot], str]:
+        """What Redis said last."""
+        return self._latest
+
+    def _run(self) -> None:
+        client = make_client(self._settings.redis.url)
+        instances = Instances(self._settings.redis.group)
+        try:
+            while not self._stop.is_set():
+                self._latest = read(client, instances, self._settings)
+                self._first.set()
+                self._stop.wait(self._refresh)
+        finally:
+            client.close()
+
+
+def read(
+    client: "redis.Redis", instances: Instances, settings: Settings
+) -> tuple[Sequence[Snapshot], str]:
     """All snapshots; Redis being away is shown and outlived."""
     try:
-        found = read_all(client, settings.redis.group)
+        found = instances.read(client)
     except (redis.RedisError, OSError) as e:
         return (), redis_trouble(settings, e)
     note = "" if found else f"no instance of group {settings.redis.group} runs"
     return [found[name] for name in sorted(found)], note
 
 
+# --- the screen -----------------------------------------------------------------------------------
+
+
 def show_live(read: Read, pause: Pause, refresh: float, updates: int) -> None:
-    """A screen that is drawn anew each time."""
-    from rich.live import Live
+    """A screen that is drawn anew each time, and when the window changes its size."""
+    from solution.ui.canvas import Canvas
+    from solution.ui.terminal import screen
 
-    def draw() -> Any:
+    def compose(width: int, height: int) -> Sequence["Text"]:
         snapshots, note = read()
-        return screen(snapshots, updates=updates, notes=[note] if note else [])
+        return screen(snapshots, width=width, height=height, updates=updates, alarm=note)
 
-    with Live(draw(), screen=True, auto_refresh=False) as live:
+    with Canvas() as canvas:
+        canvas.draw(compose)
         while not pause(refresh):
-            live.update(draw(), refresh=True)
+            canvas.draw(compose)
 
 
-def show_lines(read: Read, pause: Pause, refresh: float) -> None:
-    """A line whenever something has changed, and one for each end of an order."""
+# --- lines ----------------------------------------------------------------------------------------
+
+
+def show_lines(read: Read, pause: Pause, refresh: float, updates: int) -> None:
+    """A line whenever something has changed, and one for each update of an order."""
+    ascii_only = needs_ascii(sys.stdout)
     shown: set[tuple[str, ...]] = set()
-    before = ""
+    before, first = "", True
     while True:
         snapshots, note = read()
-        for row in _new_updates(snapshots, shown):
-            click.echo(update_line(row))
-        lines = "\n".join([*([note] if note else []), *map(short_line, snapshots)])
-        if _timeless(lines) != before:
-            before = _timeless(lines)
-            click.echo(lines)
+        new = list(_new_updates(snapshots, shown))
+        # At the start as many as asked for of what was; later each, so that none is missed.
+        skipped = max(0, len(new) - updates) if first and snapshots else 0
+        first = first and not snapshots
+        states = "\n".join([*([note] if note else []), *map(short_line, snapshots)])
+        lines = [update_line(row) for row in islice(new, skipped, None)]
+        if _timeless(states) != before:
+            before = _timeless(states)
+            lines.append(states)
+        for line in lines:
+            click.echo(in_ascii(line) if ascii_only else line)
         if pause(refresh):
             return
 
@@ -88,11 +156,11 @@ def _timeless(lines: str) -> str:
 
 
 def _new_updates(
-    snapshots: Sequence[Mapping[str, Any]], shown: set[tuple[str, ...]]
+    snapshots: Sequence[Snapshot], shown: set[tuple[str, ...]]
 ) -> Iterator[Mapping[str, Any]]:
     now = set()
     for snapshot in snapshots:
-        for row in ends_of(snapshot):
+        for row in told_by(snapshot):
             key = (str(snapshot.get("instance")), *(str(value) for value in row.values()))
             now.add(key)
             if key not in shown:
@@ -100,26 +168,3 @@ def _new_updates(
     if now:  # only what a snapshot still holds can come again
         shown.clear()
         shown.update(now)
-
-
-@contextmanager
-def keys() -> Iterator[Pause]:
-    """A pause that a pressed q ends; without a terminal on standard input it only waits."""
-    if not sys.stdin.isatty():
-        yield lambda seconds: bool(select.select([], [], [], seconds)[0])
-        return
-    import termios
-    import tty
-
-    descriptor = sys.stdin.fileno()
-    before = termios.tcgetattr(descriptor)
-
-    def pause(seconds: float) -> bool:
-        ready, _, _ = select.select([descriptor], [], [], seconds)
-        return bool(ready) and os.read(descriptor, 64) in {b"", b"q", b"Q", b"\x03"}
-
-    try:
-        tty.setcbreak(descriptor)
-        yield pause
-    finally:
-        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)

@@ -28,10 +28,19 @@ class Process:
         command: with ``python`` as the first word for this interpreter.
         folder: its working directory, empty of any ``.env``.
         settings: environment variables of this product; the user's own are not passed on.
+        pass_fds: what it keeps open.
+        own_session: False leaves it in this process's.
     """
 
     def __init__(
-        self, name: str, command: Sequence[str], folder: Path, settings: Mapping[str, str]
+        self,
+        name: str,
+        command: Sequence[str],
+        folder: Path,
+        settings: Mapping[str, str],
+        *,
+        pass_fds: Sequence[int] = (),
+        own_session: bool = True,
     ) -> None:
         self.name = name
         self.log = folder / f"{name}.log"
@@ -46,7 +55,8 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,
+                start_new_session=own_session,
+                pass_fds=pass_fds,
             )
 
     @property

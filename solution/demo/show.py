@@ -1,6 +1,5 @@
-"""What the demo shows while it runs: a live screen on a terminal, plain lines elsewhere."""
+"""What the demo shows while it runs: the screen of `top` on a terminal, plain lines elsewhere."""
 
-import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -8,32 +7,58 @@ from typing import Any
 
 import click
 
-from solution.ui.terminal import part, screen, short_line
+from solution.ui.charset import in_ascii, needs_ascii
+from solution.ui.reading import part
+from solution.ui.text import short_line
 
 Draw = Callable[[Sequence[str], Mapping[str, Any]], None]
 """Notes and the newest snapshot (empty before the first)."""
 
 LINE_EVERY = 8
 """Draws per plain line."""
-UPDATES = 12
+UPDATES = 15
+ROOMY = 30
+"""Lines from which there is room for more than how far the demo is."""
 
 
 @contextmanager
-def display(*, live: bool | None = None) -> Iterator[Draw]:
-    """Something to draw on; ``live`` None asks the terminal."""
-    wanted = sys.stdout.isatty() and os.isatty(1) if live is None else live
-    if not wanted:
+def display(*, plain: bool = False) -> Iterator[Draw]:
+    """Something to draw on; lines where ``plain`` asks for them or there is no terminal."""
+    from solution.ui.canvas import Canvas, draws
+
+    if plain or not draws():
         yield _Lines().draw
         return
-    from rich.live import Live
+    from solution.ui.terminal import screen
 
-    with Live(auto_refresh=False) as screen_of:
+    told: Sequence[str] = ()
+    try:
+        with Canvas() as canvas:
 
-        def draw(notes: Sequence[str], snapshot: Mapping[str, Any]) -> None:
-            shown = [snapshot] if snapshot else []
-            screen_of.update(screen(shown, updates=UPDATES, notes=notes), refresh=True)
+            def draw(notes: Sequence[str], snapshot: Mapping[str, Any]) -> None:
+                nonlocal told
+                told = notes
+                shown = [snapshot] if snapshot else []
+                canvas.draw(
+                    lambda width, height: screen(
+                        shown,
+                        width=width,
+                        height=height,
+                        updates=UPDATES,
+                        notes=notes if height >= ROOMY else notes[-1:],
+                    )
+                )
 
-        yield draw
+            yield draw
+    finally:
+        # The screen is gone with what stood on it: what ran stands above the summary.
+        for note in told:
+            say(note)
+
+
+def say(line: str) -> None:
+    """One line, with marks that the terminal has."""
+    click.echo(in_ascii(line) if needs_ascii(sys.stdout) else line)
 
 
 class _Lines:
@@ -48,7 +73,7 @@ class _Lines:
         for note in facts:
             if note not in self._told:
                 self._told.add(note)
-                click.echo(note)
+                say(note)
         if self._draws % LINE_EVERY == 0 and part(snapshot, "signals"):
-            click.echo(f"{progress} | {short_line(snapshot)}")
+            say(f"{progress} | {short_line(snapshot)}")
         self._draws += 1

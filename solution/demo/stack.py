@@ -10,8 +10,8 @@ import redis
 from solution.clock import Deadline
 from solution.demo.processes import DemoError, Process, end_all
 from solution.demo.redis_server import Choice, Redis, start
+from solution.ui.reading import part
 from solution.ui.snapshot import read_all
-from solution.ui.terminal import part
 
 STREAM, GROUP = "signals", "demo"
 GENERATOR = "generator"

@@ -69,6 +69,7 @@ class SignalListener(Service):
     Attributes:
         recovered: set once everything pending at start is in its lane and new entries are read.
         connected: whether Redis serves us, as far as known.
+        served_at: monotonic seconds when Redis last answered all of a step; None before.
         trouble: code and words of what is wrong with Redis or with a stream, empty for nothing.
         reconnects: connections given up so far.
     """
@@ -110,6 +111,7 @@ class SignalListener(Service):
         self._told: RedisFault | None = None
         self.recovered = threading.Event()
         self.connected = False
+        self.served_at: float | None = None
         self.trouble = ""
         self.reconnects = 0
 
@@ -232,6 +234,7 @@ class SignalListener(Service):
 
     def _serves(self, group: StreamGroup) -> None:
         """A step went through."""
+        self.served_at = self._clock.monotonic()
         self._backoff = BACKOFF_FIRST
         if self._told is not None:
             self._told = None

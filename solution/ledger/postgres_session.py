@@ -87,9 +87,16 @@ class PostgresExecutor:
         return self._connection.execute(cast("Any", _driver_text(sql)), parameters or None)
 
     def executemany(self, sql: str, rows: Iterable[Sequence[Any]], /) -> None:
-        """Run one statement for each row of parameters, in few round trips."""
-        with self._connection.cursor() as cursor:
-            cursor.executemany(cast("Any", _driver_text(sql)), rows)
+        """Run one statement for each row of parameters, in one round trip and one message.
+
+        Not the driver's own executemany(), a pipeline of messages: a process that is paused amid
+        them leaves a session which is neither idle nor busy with a statement. No limit of the
+        server ends that one, and no standby could take over before the process wakes.
+        """
+        cursor, text = psycopg.ClientCursor(self._connection), cast("Any", _driver_text(sql))
+        statements = [cursor.mogrify(text, row) for row in rows]
+        if statements:
+            cursor.execute(cast("Any", ";".join(statements)))
 
 
 class Session:

@@ -157,6 +157,7 @@ class DayWatch:
         return {
             "opening": f"{day.opening:.2f}",
             "peak": f"{day.peak:.2f}",
+            "change": f"{account.equity - day.opening:.2f}",
             "change_pct": _percent(account.equity - day.opening, day.opening),
             "below_peak_pct": _percent(day.peak - account.equity, day.opening),
             "limits": {

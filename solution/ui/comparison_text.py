@@ -9,7 +9,7 @@ from solution.domain.order_state import STATE_OF_STATUS
 from solution.domain.records import TERMINAL, EquityPoint, State
 from solution.trading.compare import MEANINGS, UNRESOLVED, Difference, Kind
 from solution.trading.comparison import Result
-from solution.ui.terminal import money
+from solution.ui.reading import money
 
 WORDS = {
     Kind.NOT_IN_LEDGER: "not in the ledger",

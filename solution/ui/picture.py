@@ -15,6 +15,7 @@ from solution.domain.crypto import is_pair
 from solution.rate_limiter import RateLimiter
 from solution.runtime.service import Runnable
 from solution.trading.tracker import OrderTracker
+from solution.ui.recent import LastTold
 
 RECENT = 30
 
@@ -44,6 +45,10 @@ class Parts:
     ledger: str
     mode: str
     streams: Sequence[str]
+    executions: str
+    """The stream that everything is reported to."""
+    broker: str
+    """The trading API's address."""
     kill_switch: _Killable
     workers: Any
     services: Sequence[Runnable]
@@ -52,6 +57,7 @@ class Parts:
     portfolio: Portfolio
     prices: PriceBook
     tracker: OrderTracker
+    last_told: LastTold
     listener: Any
     stream: Any
     publisher: Any
@@ -80,6 +86,8 @@ def picture(parts: Parts) -> Mapping[str, Any]:
         "at": parts.clock.now().isoformat(timespec="milliseconds"),
         "mode": parts.mode,
         "streams": list(parts.streams),
+        "executions": parts.executions,
+        "broker": parts.broker,
         "kill_switch": parts.kill_switch.reason(),
         "kill_switch_file": str(parts.kill_switch.file),
         "halted": parts.states.halts.all(),
@@ -101,6 +109,7 @@ def picture(parts: Parts) -> Mapping[str, Any]:
         },
         "positions": _positions(parts),
         "open_orders": [_order(t) for t in parts.tracker.open_orders()[:RECENT]],
+        "updates": parts.last_told.rows(),
         "recent": [dict(row) for row in parts.tracker.board.recent()],
         "counts": parts.tracker.board.counts(),
         "corrections": parts.tracker.board.corrections(),
@@ -115,6 +124,7 @@ def picture(parts: Parts) -> Mapping[str, Any]:
         "redis": {
             "connected": parts.listener.connected,
             "trouble": parts.listener.trouble or parts.publisher.trouble,
+            "read_age_s": _age(parts, parts.listener.served_at),
             "alerts": _alerts(parts),
             "unpublished": parts.publisher.pending,
             "uncommitted": parts.writer.pending,
@@ -125,6 +135,7 @@ def picture(parts: Parts) -> Mapping[str, Any]:
             "age_s": _rounded(parts.stream.age()),
             "reconnects": parts.stream.reconnects,
         },
+        "prices": _prices(parts),
         "broker_requests": parts.wrapper.requests,
         "threads": {s.name: s.alive for s in parts.services},
     }
@@ -147,10 +158,23 @@ def _positions(parts: Parts) -> list[dict[str, Any]]:
                 "qty": f"{qty:f}",
                 "avg_entry": f"{entry:.8f}" if is_pair(symbol) else f"{entry:.4f}",
                 "price": None if mark is None else f"{mark:f}",
+                "market_value": None if mark is None else f"{mark * qty:.2f}",
                 "unrealized_pl": None if mark is None else f"{(mark - entry) * qty:.2f}",
             }
         )
     return rows
+
+
+def _prices(parts: Parts) -> dict[str, Any]:
+    """How long ago the newest and the oldest price of a watched symbol were received."""
+    symbols = parts.prices.symbols()
+    quotes = [quote for symbol in symbols if (quote := parts.prices.get(symbol))]
+    times = [quote.received for quote in quotes]
+    return {
+        "watched": len(symbols),
+        "newest_s": _age(parts, max(times, default=None)),
+        "oldest_s": _age(parts, min(times, default=None)),
+    }
 
 
 def _order(tracked: Any) -> dict[str, Any]:
@@ -174,6 +198,10 @@ def _rate(parts: Parts) -> dict[str, Any]:
         "in_flight": view.in_flight,
         "left_for_entries": view.left_for_entries,
     }
+
+
+def _age(parts: Parts, at: float | None) -> float | None:
+    return None if at is None else _rounded(parts.clock.monotonic() - at)
 
 
 def _rounded(seconds: float | None) -> float | None:

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import redis
 
+from solution.clock import Clock, SystemClock
 from solution.printable import visible, visible_values
 from solution.runtime.service import Fatal, Service
 from solution.security import MASK
@@ -20,6 +21,8 @@ LOOK_AROUND = 3
 """Steps between two looks for other instances."""
 GONE = -2
 """Redis's answer to PTTL for a key that has expired meanwhile."""
+NAMES_FOR = 2.0
+"""Seconds that the names of instances hold for one who reads them again and again."""
 NAMED = 5
 """Keys that one warning names."""
 DRY_RUN = "dry-run"
@@ -121,6 +124,34 @@ def read_all(client: "redis.Redis", group: str) -> dict[str, Mapping[str, Any]]:
     return {key[len(prefix) :]: shown for key, shown in _found(client, f"{prefix}*")}
 
 
+class Instances:
+    """The live instances of a group, for who looks many times a second.
+
+    SCAN walks through every key of a Redis that may hold millions and serves the trading as well:
+    new names are looked for now and then, the known ones are asked each time in one round trip.
+    """
+
+    def __init__(self, group: str, clock: Clock | None = None) -> None:
+        self._prefix = key_of(group, "")
+        self._clock: Clock = clock or SystemClock()
+        self._keys: list[bytes] = []
+        self._look_at = float("-inf")
+
+    def read(self, client: "redis.Redis") -> dict[str, Mapping[str, Any]]:
+        """As :func:`read_all`; an instance that has just started may be missing for a moment."""
+        if self._clock.monotonic() >= self._look_at:
+            self._keys = list(client.scan_iter(match=f"{self._prefix}*", count=500))
+            self._look_at = self._clock.monotonic() + NAMES_FOR
+        with client.pipeline(transaction=False) as together:
+            for key in self._keys:
+                together.get(key)
+            # A key of another type is not ours.
+            raws = together.execute(raise_on_error=False)
+        found = zip(self._keys, map(_told, raws), strict=True)
+        names = ((visible(key.decode(errors="backslashreplace")), shown) for key, shown in found)
+        return {name[len(self._prefix) :]: shown for name, shown in names if shown is not None}
+
+
 def read_plausible(
     client: "redis.Redis", group: str
 ) -> tuple[dict[str, Mapping[str, Any]], frozenset[str]]:
@@ -181,14 +212,14 @@ def _found(client: "redis.Redis", pattern: str) -> Iterator[tuple[str, Mapping[s
             raw = client.get(key)
         except redis.ResponseError:  # a key of another type is not ours
             continue
-        shown = _snapshot(raw) if isinstance(raw, bytes) else None
+        shown = _told(raw)
         if shown is not None:
             yield visible(key.decode(errors="backslashreplace")), shown
 
 
-def _snapshot(raw: bytes) -> Mapping[str, Any] | None:
+def _told(raw: object) -> Mapping[str, Any] | None:
     """What can be shown as it is; None for what is no snapshot: a key is anybody's to write."""
-    found = _parsed(raw)
+    found = _parsed(raw) if isinstance(raw, bytes) else None
     return None if found is None else visible_values(found)
 
 

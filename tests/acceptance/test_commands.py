@@ -16,6 +16,7 @@ from solution.redis_client import make_client
 from solution.ui.snapshot import read_all
 from tests.helpers.clocks import eventually
 from tests.helpers.redis_server import RedisServer
+from tests.helpers.terminal import AtTerminal
 
 PATIENCE = 30.0
 
@@ -171,3 +172,26 @@ def test_top_without_a_terminal_prints_lines(world: World) -> None:
         process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
     assert "FILLED" in ends
+
+
+def test_top_on_a_terminal_is_a_screen(world: World) -> None:
+    """As large as the window, also when that changes; SIGTERM leaves the terminal as it was."""
+    assert world.run("publish", "NVDA", "b", "--qty", "1", "--wait").returncode == 0
+    plain = ("LC_ALL", "LC_CTYPE", "LANG", "NO_COLOR", "COLUMNS", "LINES")
+    env = {name: value for name, value in world.env.items() if name not in plain}
+    words = ("top", "--refresh", "0.05", "--updates", "1000")
+    with AtTerminal(env | {"TERM": "xterm"}, world.folder, *words, size=(80, 24)) as person:
+        shown = person.await_frame(" fill").splitlines()
+        assert "─╮" in shown[0]
+        assert "ACTIVE  equity " in shown[1]
+        assert any("✓  buy " in line and "NVDA" in line for line in shown)
+        assert not person.is_as_found
+        person.resize(120, 40)
+        [head] = [line for line in person.await_frame("│ position ").splitlines() if "qty" in line]
+        assert "unrealised " in head
+        assert "update " in head  # side by side now
+        person.resize(40, 10)
+        assert "equity" in person.await_frame("╰")
+        person.process.send_signal(signal.SIGTERM)
+        assert person.wait() == 0
+        assert person.is_as_found

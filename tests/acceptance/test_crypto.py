@@ -1,8 +1,5 @@
 """Crypto from XADD to the last event, on a Saturday: the market for shares is closed."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -15,7 +12,7 @@ import pytest
 from tests.helpers import fault_broker as broken
 from tests.helpers.clocks import eventually
 from tests.helpers.fault_broker import FaultBroker
-from tests.helpers.service_process import ROOT, World, world
+from tests.helpers.service_process import World, world
 
 PRICES = {"BTC/USD": "60000", "ETH/USD": "2500", "SOL/USD": "150", "DOGE/USD": "0.1"}
 COINS = {"SYMBOLS": "BTCUSD,ETH/USD,SOL/USD,DOGE/USD,NVDA", "SIZING": "fixed_notional"}
@@ -195,15 +192,7 @@ def _shown(made: World) -> set[str]:
 
 
 def _command(made: World, *words: str) -> Any:
-    done = subprocess.run(
-        [sys.executable, "-m", "solution", *words, "--json"],
-        cwd=made.directory,
-        env=os.environ | made.env() | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    done = made.command(*words, "--json")
     assert done.stdout, done.stderr
     return orjson.loads(done.stdout)
 

@@ -1,9 +1,6 @@
 """A flatten by the real service at the real exchange: crashes, faults, and signals meanwhile."""
 
 import json
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -15,7 +12,7 @@ from solution.domain.flattening import PREFIX, Flattening, flattening_of
 from solution.domain.records import TERMINAL
 from solution.ledger import beside, open_reader
 from tests.helpers.clocks import eventually
-from tests.helpers.service_process import ROOT, World, world
+from tests.helpers.service_process import World, world
 
 PATIENCE = 60.0
 PRICES = {"NVDA": "100", "F": "10", "AAPL": "50", "MSFT": "70"}
@@ -68,19 +65,6 @@ def request(made: World, request_id: str = "one") -> Flattening:
         return flattening_of(request_id, reader.get_state(PREFIX + request_id) or "")
 
 
-def command(made: World, *words: str) -> "subprocess.CompletedProcess[str]":
-    """`signalpaca WORDS…` with the service's settings."""
-    return subprocess.run(
-        [sys.executable, "-m", "solution", *words],
-        cwd=made.directory,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **made.env()},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
-
-
 def check_flat(made: World, *, attempts: int = 1) -> Flattening:
     """Nothing is held, nothing rests, and each closing order is one POST's and one row's."""
     found = request(made)
@@ -103,7 +87,7 @@ def test_everything_is_closed_and_told(made: World) -> None:
     """The command follows it to its end: exit code 0 only when the account is flat."""
     made.start()
     fill_the_account(made)
-    result = command(made, "flatten")
+    result = made.command("flatten")
     assert result.returncode == 0, result.stderr
     assert "MSFT: buy 4 FILLED, 4 filled" in result.stdout
     assert "F: sell 2.5 FILLED, 2.5 filled" in result.stdout
@@ -111,9 +95,9 @@ def test_everything_is_closed_and_told(made: World) -> None:
     assert result.stdout.endswith("flat: 4 positions closed, 4 orders cancelled\n")
     assert positions(made) == {}
     assert open_orders(made) == []
-    again = command(made, "flatten", "--json")
+    again = made.command("flatten", "--json")
     assert json.loads(again.stdout)["flat"] is True
-    assert command(made, "reconcile").returncode == 0
+    assert made.command("reconcile").returncode == 0
 
 
 POINTS = (
@@ -156,7 +140,7 @@ def test_it_works_while_everything_is_stopped(made: World) -> None:
     """The kill switch's file, and HALTED."""
     made.start()
     fill_the_account(made)
-    assert command(made, "kill").returncode == 0
+    assert made.command("kill").returncode == 0
     ask(made)
     assert eventually(lambda: bool(request(made).done_ms), PATIENCE)
     check_flat(made)
@@ -245,11 +229,11 @@ def test_a_closed_market_is_told_and_waited_for(make_world: Callable[..., World]
     first.stop()
     made.admin("clock", {"to": "2026-11-30T21:30:00Z"})
     second = made.start()
-    told = command(made, "flatten", "nvda")
+    told = made.command("flatten", "nvda")
     assert told.returncode == 1
     assert "left: NVDA 3: the market is closed until 2026-12-01 14:30 UTC" in told.stderr
     assert "the service closes what is left when the market opens" in told.stderr
-    assert "flatten" in command(made, "status").stdout
+    assert "flatten" in made.command("status").stdout
     second.stop()
     made.admin("clock", {"to": "2026-12-01T14:31:00Z"})
     made.start()

@@ -6,7 +6,6 @@ The live host is never named here: live is what ``ALPACA_PAPER=false`` says of a
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +13,7 @@ import orjson
 import pytest
 
 from solution.ledger import open_reader
+from tests.helpers import forked
 from tests.helpers.clocks import eventually
 from tests.helpers.fault_broker import FaultBroker
 from tests.helpers.service_process import ROOT, World, refusal
@@ -40,15 +40,7 @@ def remembered(made: World) -> str | None:
 
 def command(made: World, *words: str, **changes: str) -> subprocess.CompletedProcess[str]:
     """``signalpaca WORDS…`` with the service's settings."""
-    return subprocess.run(
-        [sys.executable, "-m", "solution", *words],
-        cwd=made.directory,
-        env=environment(made, **changes),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return forked.run(words, env=environment(made, **changes), cwd=made.directory)
 
 
 def test_no_terminal_and_nobody_has_named_the_account(make_world: Callable[..., World]) -> None:

@@ -1,8 +1,5 @@
 """A bracket between a real service and the exchange: filled, canceled meanwhile, agreed upon."""
 
-import os
-import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -13,7 +10,7 @@ import pytest
 from solution.domain.records import Intent, State
 from solution.ledger import open_reader
 from tests.helpers.clocks import eventually
-from tests.helpers.service_process import KEY, ROOT, SECRET, World, world
+from tests.helpers.service_process import KEY, SECRET, World, world
 
 PATIENCE = 60.0
 TARGET, STOP = "take profit", "stop loss"
@@ -26,19 +23,6 @@ def made(redis_executable: str, tmp_path: Path) -> Iterator[World]:
     with world(tmp_path, SYMBOLS="F,NVDA") as one:
         one.admin("prices", {"NVDA": "100", "F": "10"})
         yield one
-
-
-def command(made: World, *words: str) -> "subprocess.CompletedProcess[str]":
-    """`signalpaca WORDS…` with the service's settings."""
-    return subprocess.run(
-        [sys.executable, "-m", "solution", *words],
-        cwd=made.directory,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **made.env()},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
 
 
 def cancel_at_the_exchange(made: World, order_id: str) -> None:
@@ -103,11 +87,11 @@ def test_legs_are_followed_through_a_crash(made: World) -> None:
         assert sum(t.qty for t in reader.list_trades(sold.client_order_id)) == 2
         assert sum(t.qty for t in reader.list_trades(made.coid("sold"))) == 2
     made.check(entries, orders=6)
-    shown = command(made, "why", sold.alpaca_order_id).stdout
+    shown = made.command("why", sold.alpaca_order_id).stdout
     assert "leg       take profit: sell 2 NVDA, FILLED, 2 of 2 at" in shown
     assert "leg       stop loss: sell 2 NVDA, CANCELED" in shown
     assert "fill (take profit)" in shown
-    agreed = command(made, "reconcile")
+    agreed = made.command("reconcile")
     assert agreed.returncode == 0, agreed.stdout
 
 

@@ -2,10 +2,7 @@
 
 import contextlib
 import json
-import os
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
@@ -15,7 +12,7 @@ import pytest
 from solution.ledger import open_reader
 from solution.ui.snapshot import read_all
 from tests.helpers.clocks import eventually
-from tests.helpers.service_process import GROUP, ROOT, World
+from tests.helpers.service_process import GROUP, World
 
 TICKERS = ["F", "BAC", "C", "CSCO", "INTC", "PFE", "KO", "NVDA"]
 HELD, FAILING, FRESH = TICKERS[0], TICKERS[1:6], TICKERS[6:]
@@ -25,15 +22,7 @@ INVALID = json.dumps({"code": 42210000, "message": "invalid limit_price"})
 
 def command(made: World, *words: str) -> tuple[int, str]:
     """What `signalpaca WORDS…` exits with and prints."""
-    done = subprocess.run(
-        [sys.executable, "-m", "solution", *words],
-        cwd=made.directory,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **made.env()},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
+    done = made.command(*words)
     return done.returncode, done.stdout + done.stderr
 
 

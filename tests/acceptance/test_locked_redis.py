@@ -1,9 +1,6 @@
 """The whole service against a Redis that is locked down as the how-to says: users and TLS."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,7 +15,7 @@ from tests.helpers.clocks import eventually
 from tests.helpers.listening import VERSIONS, server_of
 from tests.helpers.redis_acl import PASSWORD, as_user, users_file
 from tests.helpers.redis_server import RedisServer
-from tests.helpers.service_process import ROOT, World
+from tests.helpers.service_process import World
 from tests.helpers.tls_proxy import TLSProxy, make_certificates
 
 
@@ -69,20 +66,6 @@ def publish(made: World, ticker: str = "NVDA") -> str:
         return str(client.xadd("nvda", {"ticker": ticker, "direction": "b"}))
 
 
-def command(made: World, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """A command with the service's settings."""
-    whole = {**os.environ, "PYTHONPATH": str(ROOT), **made.env(), **env}
-    return subprocess.run(
-        [sys.executable, "-m", "solution", *words],
-        env=whole,
-        cwd=made.directory,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-
-
 def consumers(made: World) -> str:
     """Names of the group's."""
     return str(made.redis.xinfo_consumers("nvda", "solution"))
@@ -116,15 +99,15 @@ def test_commands_of_the_service_and_of_who_watches(locked: World) -> None:
     watcher = as_user(f"redis://127.0.0.1:{port}/0", "watcher")
     for url in (made.settings["REDIS_URL"], watcher):
         assert eventually(
-            lambda url=url: "instances" in command(made, "status", "--json", REDIS_URL=url).stdout
+            lambda url=url: "instances" in made.command("status", "--json", REDIS_URL=url).stdout
         )  # type: ignore[misc]
-    checked = command(made, "check")
+    checked = made.command("check")
     assert checked.returncode == 0, checked.stdout
-    assert command(made, "publish", "F", "b", "--wait=20").returncode == 0
-    refused = command(made, "publish", "F", "b", REDIS_URL=watcher)
+    assert made.command("publish", "F", "b", "--wait=20").returncode == 0
+    refused = made.command("publish", "F", "b", REDIS_URL=watcher)
     assert refused.returncode == 1
     assert "no permissions" in refused.stderr.lower() or "NOPERM" in refused.stderr
-    told = json.loads(command(made, "why", "F", "--json").stdout or "{}")
+    told = json.loads(made.command("why", "F", "--json").stdout or "{}")
     assert told
     assert service.stop() == 0
 
@@ -154,7 +137,7 @@ def test_the_operators_user_stops_and_resumes(locked: World, operator: dict[str,
             ("resume", "sends orders"),
         )
         for name, words in steps:
-            done = command(made, name, **operator, CONTROL_HMAC_KEY=KEY)
+            done = made.command(name, **operator, CONTROL_HMAC_KEY=KEY)
             assert done.returncode == 0, done.stdout + done.stderr
             assert words in done.stdout
             assert "NOPERM" not in done.stdout + done.stderr
@@ -172,15 +155,15 @@ def test_an_operator_who_may_only_publish_still_stops_trading(
     try:
         service = made.start()
         for name, state in (("kill", "HALTED"), ("reduce-only", "HALTED")):
-            done = command(made, name, **operator)
+            done = made.command(name, **operator)
             assert done.returncode == 1
             assert "not confirmed by any instance" in done.stderr
             assert "ONLY THE FILE" not in done.stderr
             assert eventually(lambda state=state: state_of(made) == state)  # type: ignore[misc]
         assert {"operator", "operator_reducing"} <= set(restrictions(made))
-        assert command(made, "resume").returncode == 0
+        assert made.command("resume").returncode == 0
         made.redis.execute_command("ACL", "SETUSER", "operator", "-xadd")
-        done = command(made, "kill", **operator)
+        done = made.command("kill", **operator)
         assert done.returncode == 1
         assert "ONLY THE FILE" in done.stderr
         assert "no new orders are sent" not in done.stdout
@@ -206,7 +189,7 @@ def restrictions(made: World) -> Mapping[str, Any]:
 def alerts(made: World) -> dict[str, int]:
     """What status tells the watcher of losses."""
     url = as_user(f"redis://127.0.0.1:{made.redis_server.port}/0", "watcher")
-    said = command(made, "status", "--json", REDIS_URL=url).stdout
+    said = made.command("status", "--json", REDIS_URL=url).stdout
     found: dict[str, int] = {}
     for instance in json.loads(said or "{}").get("instances", {}).values():
         found |= instance["redis"]["alerts"]
@@ -237,7 +220,7 @@ def test_what_a_producer_can_still_do_is_told(locked: World) -> None:
 def test_a_certificate_that_is_wrong_ends_the_start_with_one_line(locked: World, cut: str) -> None:
     """Named, without a traceback and without the password."""
     url = locked.settings["REDIS_URL"].replace(f"{cut}=", f"{cut}=/nowhere")
-    done = command(locked, "-w", "1", REDIS_URL=url)
+    done = locked.command("-w", "1", REDIS_URL=url)
     assert done.returncode != 0
     assert f"{cut}=/nowhere" in done.stderr + done.stdout
     assert "cannot be read: No such file or directory" in done.stderr + done.stdout

@@ -1,10 +1,7 @@
 """The whole service over a Redis that fails over, fills up, or loses what it had."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -96,22 +93,9 @@ def ended(made: World) -> set[str]:
 def assert_commands_find_the_master(made: World) -> None:
     """``signalpaca status`` and ``publish`` go by the same address."""
     made.start()
-    seen = eventually(lambda: command(made, "status", "--json").returncode == 0)
-    assert seen, command(made, "status", "--json").stderr
-    assert command(made, "publish", "F", "b").returncode == 0
-
-
-def command(made: World, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """One ``signalpaca`` command with the service's own settings."""
-    return subprocess.run(
-        [sys.executable, "-m", "solution", *arguments],
-        cwd=made.directory,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **made.env()},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    seen = eventually(lambda: made.command("status", "--json").returncode == 0)
+    assert seen, made.command("status", "--json").stderr
+    assert made.command("publish", "F", "b").returncode == 0
 
 
 def test_a_full_redis_loses_neither_signal_nor_event(make_world: Callable[..., World]) -> None:

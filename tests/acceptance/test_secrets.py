@@ -1,10 +1,7 @@
 """The real service among faults, a canary in every secret; then everything it wrote is searched."""
 
 import json
-import os
 import stat
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
@@ -18,7 +15,7 @@ from tests.helpers.clocks import eventually
 from tests.helpers.fault_broker import FaultBroker, Request
 from tests.helpers.fault_http_server import head
 from tests.helpers.hostile import HOSTILE
-from tests.helpers.service_process import ROOT, World, refusal
+from tests.helpers.service_process import World, refusal
 
 KEY, SECRET, PASSWORD = f"PK{CORE}1", f"{CORE}/+2", f"{CORE}@/:%3'\"\\é"
 COMMANDS = (
@@ -66,15 +63,7 @@ def url_with(made: World, password: str) -> str:
 
 def command(made: World, words: str) -> str:
     """What a command prints, on both streams."""
-    done = subprocess.run(
-        [sys.executable, "-m", "solution", *words.split()],
-        cwd=made.directory,
-        env=os.environ | made.env() | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = made.command(*words.split())
     assert "Traceback" not in done.stderr
     return done.stdout + done.stderr
 
@@ -98,7 +87,7 @@ def leaks(made: World) -> list[str]:
 def test_a_service_among_faults_shows_no_secret(guarded: World) -> None:
     """Refused orders that echo the keys, hostile signals, a Redis that forgets the password."""
     guarded.proxy.on_post("NVDA", echo)
-    service = guarded.start()
+    service = guarded.start(before=("env",))  # a process with a command line of its own
     entries = [guarded.publish(signal_id="x-1", x_note=HOSTILE[2], strategy="s")]
     entries += [guarded.publish(ticker=text, x_note=text) for text in HOSTILE]
     guarded.await_ends(entries)

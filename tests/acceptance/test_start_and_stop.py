@@ -1,16 +1,16 @@
 """How the service starts, refuses to start, stops, and is stopped."""
 
 import signal
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from solution.ui.snapshot import read_all
 from tests.helpers import fault_broker as broken
 from tests.helpers.clocks import eventually
 from tests.helpers.fault_broker import FaultBroker
 from tests.helpers.redis_server import free_port
-from tests.helpers.service_process import World, refusal
+from tests.helpers.service_process import GROUP, World, refusal
 
 CHEAP = ["F", "BAC", "C", "CSCO"]
 
@@ -139,11 +139,10 @@ def test_a_second_signal_ends_the_process_at_once(make_world: Callable[..., Worl
     entry = made.publish("HANG")
     assert eventually(lambda: bool(made.proxy.posts_of("HANG")))
     service.signal(signal.SIGTERM)
-    assert eventually(lambda: "stopping" in service.text)
-    began = time.monotonic()
+    assert eventually(lambda: "INFO stopping" in service.text)
     service.signal(signal.SIGTERM)
     assert service.wait() == 1
-    assert time.monotonic() - began < 3.0
+    assert "INFO stopped" not in service.text  # as an orderly end says, once the POST is over
     made.start()
     made.await_ends([entry])
     made.check([entry])
@@ -155,7 +154,7 @@ def test_a_second_signal_ends_the_process_at_once(make_world: Callable[..., Worl
 def test_no_order_leaves_after_the_kill_switch_appears(
     make_world: Callable[..., World], tmp_path: Path
 ) -> None:
-    """Under load: the file is made, and what was not sent by then is refused."""
+    """Under load: the file is made, and what was not on its way by then is refused."""
     switch = tmp_path / "kill"
     made = make_world(SYMBOLS=",".join(CHEAP), KILL_SWITCH_FILE=str(switch))
     made.start()
@@ -165,7 +164,8 @@ def test_no_order_leaves_after_the_kill_switch_appears(
     thrown = time.monotonic()
     made.await_ends(entries)
     posts = [e for e in made.admin("log")["entries"] if e["method"] == "POST"]
-    assert max(e["arrived"] for e in posts) < thrown + 1.0
+    # Each of the four workers may have looked for the file a moment before.
+    assert sum(e["arrived"] > thrown for e in posts) <= 4
     assert len(posts) < 1000
     refused = [e for e in made.events() if e["event"] == "refused"]
     assert {e["reason"] for e in refused} == {"KILL_SWITCH"}
@@ -198,10 +198,10 @@ def test_an_exit_goes_before_entries_that_wait_for_budget(
     made.start(workers=8)
     made.await_ends([made.publish("NVDA", qty="5")])
     publish_some(made, 300)
-    assert eventually(lambda: _quiet(made))
+    assert eventually(lambda: _used_up(made))
     before = sum(made.posts().values())
     exit_entry = made.publish("NVDA", "s")
-    assert eventually(lambda: made.ended([exit_entry]), 3)
+    assert eventually(lambda: made.ended([exit_entry]))
     order = next(o for o in made.orders() if o["side"] == "sell")
     posts = [e for e in made.admin("log")["entries"] if e["method"] == "POST"]
     assert posts[before]["client_order_id"] == order["client_order_id"]
@@ -209,11 +209,10 @@ def test_an_exit_goes_before_entries_that_wait_for_budget(
     assert {entry["status"] for entry in made.admin("log")["entries"]} == {200}
 
 
-def _quiet(made: World) -> bool:
-    """Whether no POST arrived for a while: the budget is used up."""
-    before = sum(made.posts().values())
-    threading.Event().wait(0.5)
-    return before > 5 and sum(made.posts().values()) == before
+def _used_up(made: World) -> bool:
+    """Whether the budget has nothing left for entries, and nothing is under way."""
+    rates = [shown["rate"] for shown in read_all(made.redis, GROUP).values()]
+    return [(rate["left_for_entries"], rate["in_flight"]) for rate in rates] == [(0, 0)]
 
 
 # --- the ledger fails ---------------------------------------------------------------------

@@ -3,7 +3,6 @@
 import itertools
 import os
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +18,7 @@ from solution.domain.control import Command, Verb
 from solution.ledger import beside as small_state
 from solution.ledger import open_reader
 from solution.ui.snapshot import read_all
+from tests.helpers import forked
 from tests.helpers.clocks import eventually
 from tests.helpers.service_process import GROUP, ROOT, World
 
@@ -43,15 +43,7 @@ class Operator:
 
     def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
         """One to its end."""
-        return subprocess.run(
-            [sys.executable, "-m", "solution", *words],
-            cwd=self.directory,
-            env=self.env,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        return forked.run(words, env=self.env, cwd=self.directory)
 
 
 def beside(made: World, **changes: str) -> Operator:

@@ -1,9 +1,6 @@
 """`why` and `reconcile` beside a real service: a lost answer, two crashes, and agreement again."""
 
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,7 +12,7 @@ import pytest
 from solution.ledger import open_reader
 from tests.helpers.clocks import eventually
 from tests.helpers.fault_broker import FaultBroker, accept_then, drop, never, status
-from tests.helpers.service_process import ROOT, World, world
+from tests.helpers.service_process import World, world
 
 PATIENCE = 60.0
 
@@ -25,19 +22,6 @@ def made(redis_executable: str, tmp_path: Path) -> Iterator[World]:
     """A Redis, an exchange, a broker that loses answers, and nothing running yet."""
     with ExitStack() as stack:
         yield stack.enter_context(world(tmp_path, proxy=FaultBroker, SYMBOLS="F,NVDA"))
-
-
-def command(made: World, *words: str) -> subprocess.CompletedProcess[str]:
-    """`signalpaca WORDS…` with the service's settings."""
-    return subprocess.run(
-        [sys.executable, "-m", "solution", *words],
-        cwd=made.directory,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **made.env()},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
 
 
 def kinds(made: World, signal_id: str) -> list[str]:
@@ -60,12 +44,12 @@ def test_a_lost_answer_and_two_crashes_are_told_line_by_line(made: World) -> Non
     first = made.start()
     entry = made.publish("F", signal_id="lost", qty="3", max_age="300")
     await_kinds(made, lambda found: "unknown" in found)
-    unclear = command(made, "why", "lost")
+    unclear = made.command("why", "lost")
     assert unclear.returncode == 0, unclear.stderr
     assert unclear.stdout.startswith("buy 3 F: UNKNOWN\n")
     assert f"pending: with consumer {instance(made)}" in unclear.stdout
     first.kill()
-    differs = command(made, "reconcile")
+    differs = made.command("reconcile")
     assert differs.returncode == 1
     assert "unresolved" in differs.stdout
 
@@ -77,7 +61,7 @@ def test_a_lost_answer_and_two_crashes_are_told_line_by_line(made: World) -> Non
     made.start()
     made.await_ends([entry], PATIENCE)
 
-    (told,) = orjson.loads(command(made, "why", entry, "--json").stdout)["signals"]
+    (told,) = orjson.loads(made.command("why", entry, "--json").stdout)["signals"]
     stages = [line["stage"] for line in told["timeline"]]
     assert stages[:5] == ["published", "read", "taken", "decided", "posted"]
     assert {"unknown", "looked up", "recovered", "redelivered", "adopted", "fill"} <= set(stages)
@@ -85,7 +69,7 @@ def test_a_lost_answer_and_two_crashes_are_told_line_by_line(made: World) -> Non
     assert stages[-2:] == ["ended", "told"]
     assert told["order"]["state"] == "FILLED"
     assert len(made.orders()) == 1
-    agrees = command(made, "reconcile")
+    agrees = made.command("reconcile")
     assert agrees.returncode == 0, agrees.stdout
     assert "ledger and broker agree" in agrees.stdout
 
@@ -98,10 +82,10 @@ def test_each_try_of_a_post_is_told_with_its_answer(made: World) -> None:
     made.start()
     entry = made.publish("F", signal_id="lost", qty="3", max_age="300")
     made.await_ends([entry], PATIENCE)
-    told = command(made, "why", "lost")
+    told = made.command("why", "lost")
     assert told.returncode == 0, told.stderr
     assert "history   sent again 2 times, not taken, looked up 3 times" in told.stdout
-    (facts,) = orjson.loads(command(made, "why", "lost", "--json").stdout)["signals"]
+    (facts,) = orjson.loads(made.command("why", "lost", "--json").stdout)["signals"]
     ways = [(line["kind"], line["detail"]) for line in facts["history"]]
     assert [kind for kind, _ in ways] == [
         *("not_taken", "posted", "unknown", "lookup", "lookup", "lookup"),
@@ -141,9 +125,9 @@ def test_a_ticker_that_was_halted_trades_again_without_a_restart(made: World) ->
     made.place("NVDA", "nobody-published-this", qty="2")
     service = made.start()
     assert end_of(made, made.publish("NVDA", qty="1"))["reason"] == "TICKER_HALTED"
-    assert "NVDA is halted: " in command(made, "status").stdout
-    assert command(made, "resume", "AAPL").returncode == 1
-    resumed = command(made, "resume", "nvda")
+    assert "NVDA is halted: " in made.command("status").stdout
+    assert made.command("resume", "AAPL").returncode == 1
+    resumed = made.command("resume", "nvda")
     assert resumed.returncode == 0, resumed.stderr
     assert resumed.stdout.startswith("NVDA takes orders again")
     assert end_of(made, made.publish("NVDA", qty="1"))["event"] == "fill"

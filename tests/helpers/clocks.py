@@ -57,10 +57,13 @@ class ManualClock:
 
 def eventually(condition: Callable[[], bool], patience: float = PATIENCE) -> bool:
     """Whether the condition becomes true within `patience` seconds of real time."""
-    end = time.monotonic() + patience
+    began = time.monotonic()
     pause = threading.Event()
     while not condition():
-        if time.monotonic() > end:
+        waited = time.monotonic() - began
+        if waited > patience:
             return False
-        pause.wait(0.002)
+        # The longer it takes, the less a look more often would tell: looking costs what is waited
+        # for the processor.
+        pause.wait(min(max(waited / 10, 0.002), 0.05))
     return True

@@ -78,6 +78,7 @@ class Hands:
         self.acknowledged: list[str] = []
         self.known: set[str] = set()
         self.room = 1000
+        self.found_no_room = 0
         ports = ListenerPorts(
             room=lambda: self.room,
             wait_room=self._wait_room,
@@ -107,6 +108,12 @@ class Hands:
     def stop(self) -> None:
         assert self.listener.stop(Deadline(20.0))
         self.client.close()
+
+    def pause_reading(self) -> None:
+        """No room; and the read that was going on when there was some has ended."""
+        self.room = 0
+        before = self.found_no_room
+        assert eventually(lambda: self.found_no_room > before)
 
     def add(self, fields: dict[Any, Any] | None = None, stream: str = STREAM) -> str:
         """Publish one entry."""
@@ -145,6 +152,8 @@ class Hands:
         return eventually(lambda: code in self.listener.trouble, patience)
 
     def _wait_room(self, timeout: float) -> int:
+        if not self.room:
+            self.found_no_room += 1
         threading.Event().wait(min(timeout, 0.02))
         return self.room
 

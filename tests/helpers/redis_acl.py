@@ -5,7 +5,7 @@ from pathlib import Path
 
 DEPLOY = Path(__file__).parents[2] / "deploy" / "redis"
 PASSWORD = "0123456789abcdef-%s"
-USERS = ("admin", "signalpaca", "producer-nvda", "operator", "watcher")
+USERS = ("admin", "signalpaca", "producer-nvda", "strategy", "operator", "watcher")
 
 
 def set_password(file: Path, user: str, password: str) -> None:

@@ -17,10 +17,11 @@ from typing import Any
 
 import redis
 
-from paper_exchange.testing import Running, running
+from paper_exchange.testing import Running
 from solution.domain.orders import client_order_id, deployment_id
 from solution.domain.records import TERMINAL, Intent
 from solution.ledger import open_reader
+from tests.helpers import forked
 from tests.helpers.clocks import eventually
 from tests.helpers.redis_server import RedisServer
 
@@ -47,7 +48,8 @@ class Service:
     Args:
         env: settings, on top of this process's environment without its own settings.
         directory: where it runs.
-        before: a program and arguments to run it under, such as a shell with limits.
+        before: a program and arguments to run it under, such as a shell with limits; without,
+            it is forked (:mod:`tests.helpers.forked`).
     """
 
     def __init__(
@@ -61,11 +63,16 @@ class Service:
         kept = {n: v for n, v in os.environ.items() if not n.startswith(_OURS)}
         directory.mkdir(parents=True, exist_ok=True)
         self._log = directory / f"service-{time.monotonic_ns()}.log"
+        words, whole = ("-w", str(workers)), {**kept, "PYTHONPATH": str(ROOT), **env}
+        self.process: subprocess.Popen[bytes] | forked.Forked
         with self._log.open("wb") as out:
+            if not before:
+                self.process = forked.Forked(words, env=whole, cwd=directory, out=out, err=out)
+                return
             self.process = subprocess.Popen(
-                [*before, sys.executable, "-m", "solution", "-w", str(workers)],
+                [*before, sys.executable, "-m", "solution", *words],
                 cwd=directory,
-                env={**kept, "PYTHONPATH": str(ROOT), **env},
+                env=whole,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
@@ -155,9 +162,17 @@ class World:
         self.services.append(service)
         return service
 
-    def start(self, *, workers: int = 4, **changes: str) -> Service:
+    def start(self, *, workers: int = 4, before: Sequence[str] = (), **changes: str) -> Service:
         """Start a service and wait until it listens."""
-        return self.launch(workers=workers, **changes).await_start()
+        return self.launch(workers=workers, before=before, **changes).await_start()
+
+    def command(
+        self, *words: str, timeout: float = 60.0, **changes: str
+    ) -> "subprocess.CompletedProcess[str]":
+        """``signalpaca WORDS…`` with the service's settings, to its end."""
+        env = {**os.environ, "PYTHONPATH": str(ROOT), **self.env(**changes)}
+        self.directory.mkdir(parents=True, exist_ok=True)
+        return forked.run(words, env=env, cwd=self.directory, timeout=timeout)
 
     def end(self) -> None:
         """End whatever still runs."""
@@ -324,7 +339,9 @@ def world(
     """
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(RedisServer(directory / "redis", aof=aof))
-        exchange = stack.enter_context(running("--rate-limit", "0", *options))
+        exchange = stack.enter_context(
+            forked.exchange(directory / "exchange", "--rate-limit", "0", *options)
+        )
         before = stack.enter_context(proxy(exchange.url)) if proxy else None
         url = before.url if before else exchange.url
         made = World(server, exchange, directory / "service", url, settings, before)

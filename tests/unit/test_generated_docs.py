@@ -17,15 +17,20 @@ ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts/generate_docs.py"
 
 
-@pytest.fixture(scope="module")
-def generate() -> ModuleType:
-    """The script as a module; scripts are not a package."""
-    spec = importlib.util.spec_from_file_location("generate_docs", SCRIPT)
+def script(path: Path) -> ModuleType:
+    """It as a module; scripts are not a package."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def generate() -> ModuleType:
+    """What writes the pages."""
+    return script(SCRIPT)
 
 
 def read(name: str) -> str:
@@ -122,3 +127,24 @@ def test_every_reason_is_in_its_reference(reason: Reason | RedisFault) -> None:
     """With its sentence and what to do about it."""
     row = f"| `{reason.value}` | {reason.summary} | {reason.advice} |"
     assert read("docs/reference/reasons.md").count(row) == 1
+
+
+def test_the_picture_of_top_is_what_top_shows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The committed one is current; a stale one fails the check and is drawn anew."""
+    draw = script(ROOT / "scripts/picture_of_top.py")
+    assert draw.main(["--check"]) == 0
+    (tmp_path / "docs/assets").mkdir(parents=True)
+    assert draw.main(["--check"], tmp_path) == 1
+    assert draw.main([], tmp_path) == 0
+    assert (tmp_path / draw.PICTURE).read_text() == read(str(draw.PICTURE))
+    assert capsys.readouterr().out == f"out of date: {draw.PICTURE}\nwritten: {draw.PICTURE}\n"
+
+
+def test_the_picture_of_top_loads_nothing() -> None:
+    """No font, no script and no style of another server."""
+    text = read("docs/assets/top.svg")
+    assert "@font-face" not in text
+    assert "url(http" not in text
+    assert text.count("http") == 2  # the namespace, and who generated it

@@ -47,6 +47,8 @@ def ticker_halted(view: View) -> Denial | None:
 
 def signal_age(view: View) -> Denial | None:
     """A signal must not trade when it is too old; waiting for the rate budget does not age it."""
+    if view.signal.oldest_ms() < view.rules.not_before_ms:
+        return Denial(Reason.STALE_SIGNAL, "published before SIGNALS_NOT_BEFORE, by an earlier run")
     limit = view.rules.max_signal_age
     if view.signal.max_age is not None:
         limit = min(limit, float(view.signal.max_age))

@@ -47,6 +47,7 @@ class GateRules:
     allowed_symbols: frozenset[str] = frozenset()
     denied_symbols: frozenset[str] = frozenset()
     max_signal_age: float = 60.0
+    not_before_ms: int = 0
     max_queue_wait: float = 600.0
     max_price_age: float = 5.0
     max_quote_age: float = 60.0

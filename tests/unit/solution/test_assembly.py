@@ -112,3 +112,9 @@ def test_a_ledger_in_a_file_is_checked_beside_the_service(build: Build, tmp_path
     in_file, in_memory = build(f"sqlite:///{tmp_path / 'ledger.db'}"), build()
     names = [{service.name for service in one.services()} for one in (in_file, in_memory)]
     assert names[0] - names[1] == {"ledger-check"}
+
+
+def test_the_picture_is_taken_once_everything_runs(build: Build, tmp_path: Path) -> None:
+    """The first is shown for a second: taken earlier, it would call what comes later dead."""
+    for one in (build(f"sqlite:///{tmp_path / 'ledger.db'}"), build()):
+        assert one.services()[-1].name == "status"

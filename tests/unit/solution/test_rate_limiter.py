@@ -334,6 +334,23 @@ def test_a_higher_limit_is_found_by_itself_and_announced(clock: ManualClock) -> 
     assert spend(limiter, ENTRY, 1000) == 800
 
 
+def test_a_ceiling_holds_whatever_the_broker_allows(clock: ManualClock) -> None:
+    """Its owner wants no more; a lower limit of the broker's counts all the same."""
+    limiter = RateLimiter(50, ceiling=50, reserve=0, clock=clock)
+    limiter.observe(headers(200, 199, 0), 200)
+    assert limiter.view().limit == 50
+    limiter.observe(headers(30, 29, 0), 200)
+    assert limiter.view().limit == 30
+    limiter.observe(headers(200, 199, 0), 200)
+    assert limiter.view().limit == 50
+
+
+def test_no_limit_below_a_ceiling_is_the_ceiling() -> None:
+    """0 stands for none, not for the smallest."""
+    assert RateLimiter(0, ceiling=50).view().limit == 50
+    assert RateLimiter(80, ceiling=50).view().limit == 50
+
+
 def test_a_lower_limit_is_adopted_too(clock: ManualClock) -> None:
     """Until enough has left the window there is nothing."""
     limiter = RateLimiter(clock=clock)

@@ -370,7 +370,7 @@ class PortfolioModel(RuleBasedStateMachine):
 
 TestPortfolioModel = PortfolioModel.TestCase
 TestPortfolioModel.settings = settings(
-    max_examples=200, stateful_step_count=50, deadline=None, derandomize=True
+    max_examples=100, stateful_step_count=50, deadline=None, derandomize=True
 )
 
 

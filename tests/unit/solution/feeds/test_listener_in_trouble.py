@@ -20,7 +20,11 @@ def fix(monkeypatch: pytest.MonkeyPatch) -> Fixture:
 
 def test_a_lost_connection_is_made_anew_with_a_bounded_pause(fix: Fixture) -> None:
     """50 ms, doubling to a quarter of a second; then what is pending is looked for at once."""
+    assert fix.listener.served_at is None
     fix.listener.step()
+    served = fix.listener.served_at
+    assert served == fix.clock.monotonic()
+    fix.clock.advance(1.0)
     fix.group.errors = [redis.ConnectionError("reset")] * 6
     pauses = [fix.listener.step() for _ in range(6)]
     assert pauses == [0.05, 0.1, 0.2, 0.25, 0.25, 0.25]
@@ -28,10 +32,12 @@ def test_a_lost_connection_is_made_anew_with_a_bounded_pause(fix: Fixture) -> No
     assert not fix.listener.connected
     assert "reset" in fix.listener.trouble
     assert fix.listener.reconnects == 6
+    assert fix.listener.served_at == served
     entry = fix.group.add(fix.now_id(), owner=ME)
     assert fix.listener.step() == 0.0
     assert fix.ids() == [entry]
     assert fix.listener.connected
+    assert fix.listener.served_at == fix.clock.monotonic()
     assert fix.listener.trouble == ""
 
 

@@ -499,6 +499,41 @@ def test_a_takeover_waits_for_a_write_that_compared_the_old_epoch(
     assert [intent.entry_id for intent in other.open_intents()] == ["1-0"]
 
 
+def test_a_process_paused_amid_many_rows_loses_the_lease_all_the_same(
+    postgres_ledger: PostgresLedger, other: PostgresLedger
+) -> None:
+    """What it has sent of them must not keep its session, and with it the lock, beyond its time."""
+    postgres_ledger.acquire_lease("one", 0.0)
+    sent, goes_on = threading.Event(), threading.Event()
+
+    def many() -> Iterator[list[Any]]:
+        for number in range(1, 400):
+            yield [number, "x" * 200]
+        sent.set()
+        goes_on.wait(60)
+
+    def write() -> None:
+        def slowly(executor: Any) -> None:
+            assert postgres_ledger._holds_lease(executor)
+            executor.executemany(rows.INSERT_EVENT, many())
+
+        with pytest.raises(LedgerError):
+            postgres_ledger._write(slowly)
+
+    def taken() -> bool:
+        try:
+            return other.acquire_lease("two", 60) is not None
+        except LedgerBusy:
+            return False
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    assert sent.wait(20)
+    assert eventually(taken)
+    goes_on.set()
+    writer.join()
+
+
 def test_a_renewal_does_not_wait_for_a_batch(postgres_ledger: PostgresLedger) -> None:
     """A slow disk under a batch must not cost the lease."""
     postgres_ledger.acquire_lease("one", 60)

@@ -357,6 +357,7 @@ def test_what_the_status_shows() -> None:
     assert world.watch.status() == {
         "opening": "100000.00",
         "peak": "103000.00",
+        "change": "-1000.00",
         "change_pct": "-1.00",
         "below_peak_pct": "4.00",
         "limits": {"daily_loss": "5.00", "drawdown": "5.00"},

@@ -341,7 +341,7 @@ TestInterleaving = Interleaving.TestCase
 # --- in the order path ----------------------------------------------------------------------------
 
 
-def test_no_post_follows_a_restriction_by_a_tenth_of_a_second() -> None:
+def test_no_post_follows_a_restriction_although_its_write_hangs() -> None:
     """Eight threads ask all the time while the ledger hangs in the write of it."""
     ledger, ends = Ledger(), threading.Event()
     rig = Rig()
@@ -350,24 +350,25 @@ def test_no_post_follows_a_restriction_by_a_tenth_of_a_second() -> None:
 
     def send(mine: int) -> None:
         while not ends.wait(0.001):
+            asked = time.monotonic()
             if states.denied("NVDA", opens=True) is None:
-                last[mine] = time.monotonic()
+                last[mine] = asked
 
     threads = [threading.Thread(target=send, args=(n,)) for n in range(8)]
     for thread in threads:
         thread.start()
     ledger.open.clear()
-    began = time.monotonic()
     writer = threading.Thread(target=halt, args=(states,))
     writer.start()
     assert ledger.waiting.wait(10)
+    holds = time.monotonic()
     assert states.denied("NVDA", opens=True) is not None
     ends.wait(0.2)
     ends.set()
     ledger.open.set()
     for thread in [*threads, writer]:
         thread.join()
-    assert max(last) - began < 0.1
+    assert 0.0 < max(last) <= holds
 
 
 def test_reducing_refuses_entries_and_lets_exits_through() -> None:

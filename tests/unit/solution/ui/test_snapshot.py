@@ -1,6 +1,5 @@
 """The instance's picture in Redis."""
 
-import io
 import json
 import logging
 from collections.abc import Iterator
@@ -9,7 +8,6 @@ from typing import Any
 import orjson
 import pytest
 import redis
-from rich.console import Console
 
 from solution.printable import visible
 from solution.redis_client import make_client
@@ -17,13 +15,18 @@ from solution.runtime.service import Fatal
 from solution.security import MASK
 from solution.ui.snapshot import (
     EXPIRES_S,
+    NAMES_FOR,
+    Instances,
     StatusPublisher,
     key_of,
     read_all,
     read_plausible,
     who_sends_orders,
 )
-from solution.ui.terminal import screen, short_line, text_lines, update_line
+from solution.ui.terminal import screen
+from solution.ui.text import short_line, text_lines
+from solution.ui.updates import update_line
+from tests.helpers.clocks import ManualClock
 from tests.helpers.hostile import HOSTILE
 from tests.helpers.redis_server import RedisServer
 
@@ -99,6 +102,30 @@ def test_what_is_no_snapshot_is_left_out(client: "redis.Redis") -> None:
     assert read_all(client, "g") == {"good": {}}
 
 
+def test_who_looks_many_times_a_second_does_not_search_each_time(client: "redis.Redis") -> None:
+    """Known instances are read anew, one that went is gone at once, a new one is found soon."""
+    clock, before = ManualClock(), scans(client)
+    instances = Instances("g", clock)
+    client.set(key_of("g", "a"), '{"n": 1}')
+    client.xadd(key_of("g", "stream"), {"a": "b"})
+    assert instances.read(client) == {"a": {"n": 1}}
+    client.set(key_of("g", "a"), '{"n": 2}')
+    client.set(key_of("g", "b"), '{"n": 3}')
+    client.set(key_of("other", "c"), "{}")
+    assert instances.read(client) == {"a": {"n": 2}}
+    client.delete(key_of("g", "a"))
+    assert instances.read(client) == {}
+    clock.advance(NAMES_FOR)
+    assert instances.read(client) == {"b": {"n": 3}}
+    assert scans(client) - before == 2
+
+
+def scans(client: "redis.Redis") -> int:
+    """How often Redis was searched."""
+    stats: Any = client.info("commandstats")
+    return int(stats.get("cmdstat_scan", {"calls": 0})["calls"])
+
+
 @pytest.mark.parametrize("text", HOSTILE)
 def test_no_snapshot_commands_the_terminal(client: "redis.Redis", text: str) -> None:
     """In status, in top's lines and on its screen, wherever it stands."""
@@ -120,11 +147,9 @@ def test_no_snapshot_commands_the_terminal(client: "redis.Redis", text: str) -> 
     assert name.isprintable()
     lines = [*text_lines(snapshot), short_line(snapshot), update_line(snapshot["recent"][0])]
     assert all(line.isprintable() for line in lines)
-    console = Console(file=io.StringIO(), width=200, color_system=None)
-    console.print(screen([snapshot], notes=[visible(text)]))
-    drawn = console.file.getvalue()  # type: ignore[attr-defined]
-    assert all(line.isprintable() for line in drawn.splitlines())
-    assert visible(text)[:6] in drawn
+    drawn = [line.plain for line in screen([snapshot], width=200, height=30, notes=[text])]
+    assert all(line.isprintable() for line in drawn)
+    assert visible(text)[:6] in "".join(drawn)
 
 
 def test_a_lost_redis_is_outlived(redis_server: RedisServer, client: "redis.Redis") -> None:

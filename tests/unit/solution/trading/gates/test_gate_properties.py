@@ -355,7 +355,7 @@ def test_every_gate_has_its_sentence() -> None:
     assert set(REFUSES) == set(GATES)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(view=views())
 def test_each_gate_refuses_exactly_when_its_sentence_says(view: View) -> None:
     """And explains itself in one line when it does. Of all that would refuse the first is told."""
@@ -368,7 +368,7 @@ def test_each_gate_refuses_exactly_when_its_sentence_says(view: View) -> None:
     assert told == (denials[0] if denials else None)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(view=views())
 def test_an_exit_is_held_up_by_no_limit(view: View) -> None:
     """What only reduces is stopped by state, session and broker, never by what limits exposure."""

@@ -110,6 +110,13 @@ def test_an_old_signal_must_not_trade(
     assert found == reason
 
 
+@pytest.mark.parametrize(("later_ms", "reason"), [(0, None), (1, Reason.STALE_SIGNAL)])
+def test_what_an_earlier_run_published_is_not_sent(later_ms: int, reason: Reason | None) -> None:
+    """However young it is: who started this run does not expect it."""
+    rules = replace(VIEW.rules, not_before_ms=SIGNAL.oldest_ms() + later_ms)
+    assert verdict(signal_gates.signal_age, age=0.0, rules=rules) == reason
+
+
 @pytest.mark.parametrize(
     ("waited", "reason"), [(600.0, None), (600.001, Reason.QUEUE_WAIT_EXCEEDED)]
 )

@@ -1,0 +1,120 @@
+"""Tests of signal_generator.blocks.desk."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from signal_generator.blocks.desk import OrderDesk
+from signal_generator.blocks.register import OrderRecord, OrderRegister
+
+NOW = datetime(2026, 3, 4, 15, 0, tzinfo=UTC)
+GOOD = {"ticker": "AAPL", "quantity": 5, "side": "buy", "order_type": "market"}
+
+
+class Desk:
+    """An order desk with what it published and what failed."""
+
+    def __init__(self, **options: Any) -> None:
+        self.blocks: list[Sequence[Any]] = []
+        self.failed: list[OrderRecord] = []
+        self.register = OrderRegister()
+        self.desk = OrderDesk(
+            self.register,
+            self.publish,
+            self.failed.extend,
+            label="mine",
+            now=lambda: NOW,
+            max_age=lambda: 99.6,
+            run="run",
+            **options,
+        )
+
+    def publish(self, signals: Sequence[Any]) -> None:
+        """All orders must be known before the first execution can be told."""
+        known = {record.signal_id for record in self.register.all()}
+        assert known.issuperset(signal["signal_id"] for signal in signals)
+        self.blocks.append(signals)
+
+
+def test_a_block_is_published_at_once_and_in_order() -> None:
+    """Each signal with its own identity, the strategy's label and how long it may wait."""
+    made = Desk()
+    assert made.desk.submit([GOOD, {**GOOD, "ticker": "MSFT"}]) == ["run-1", "run-2"]
+    assert made.blocks == [
+        [
+            {
+                "ticker": ticker,
+                "direction": "b",
+                "order_type": "market",
+                "time_in_force": "day",
+                "signal_id": f"run-{number}",
+                "strategy": "mine",
+                "ts": "2026-03-04T15:00:00.000Z",
+                "max_age": "100",
+                "qty": "5",
+            }
+            for number, ticker in enumerate(["AAPL", "MSFT"], start=1)
+        ]
+    ]
+
+
+def test_a_dict_is_one_order() -> None:
+    """As there."""
+    made = Desk()
+    made.desk.submit(GOOD)
+    assert [len(block) for block in made.blocks] == [1]
+
+
+@pytest.mark.parametrize("payload", [(GOOD, GOOD), iter([GOOD, GOOD])])
+def test_any_sequence_is_a_block(payload: Any) -> None:
+    """A tuple vanishes there."""
+    made = Desk()
+    made.desk.submit(payload)
+    assert [len(block) for block in made.blocks] == [2]
+
+
+def test_a_malformed_order_does_not_take_the_others_with_it() -> None:
+    """It keeps its place, is at its end and is told of."""
+    made = Desk()
+    made.desk.submit([GOOD, {**GOOD, "quantity": -1}, "nonsense", GOOD])
+    assert [s["signal_id"] for s in made.blocks[0]] == ["run-1", "run-4"]
+    assert [r.signal_id for r in made.failed] == ["run-2", "run-3"]
+    assert [r.status for r in made.register.all()] == ["waiting", "error", "error", "waiting"]
+    assert (
+        made.failed[0].message
+        == "quantity: -1 is not greater than 0 and less than 1,000,000,000,000"
+    )
+
+
+@pytest.mark.parametrize("payload", [True, 5, "AAPL", None])
+def test_what_is_no_order_at_all_is_told_of(payload: Any) -> None:
+    """And nothing is published."""
+    made = Desk()
+    made.desk.submit(payload)
+    assert made.blocks == []
+    assert "an order is a dict" in made.failed[0].message
+
+
+def test_signals_are_signed_where_there_is_a_key() -> None:
+    """As the last thing that happens to them."""
+    made = Desk(sign=lambda fields: {**fields, "sig": "s"})
+    made.desk.submit(GOOD)
+    assert made.blocks[0][0]["sig"] == "s"
+
+
+def test_two_runs_never_share_an_identity() -> None:
+    """Each has a UUID."""
+    ids = set()
+    for _ in range(2):
+        desk = OrderDesk(
+            OrderRegister(),
+            lambda _: None,
+            lambda _: None,
+            label="mine",
+            now=lambda: NOW,
+            max_age=lambda: 1,
+        )
+        ids.update(desk.submit([GOOD, GOOD]))
+    assert len(ids) == 4
