@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from torture.scalper_day import CLOSES, MINUTE, Crash, Plan, compare, play
+from torture.scalper_day import play
+from torture.scalper_plan import CLOSES, MINUTE, Crash, Plan, compare
 
 ROOT = Path(__file__).resolve().parents[2]
 BEGINS = CLOSES - 20 * MINUTE

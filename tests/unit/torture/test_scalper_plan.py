@@ -1,8 +1,8 @@
-"""Tests of torture.scalper_day that need no servers; its short form is in tests/acceptance."""
+"""Tests of torture.scalper_plan."""
 
 import pytest
 
-from torture.scalper_day import (
+from torture.scalper_plan import (
     CLOSES,
     MINUTE,
     OPENS,
