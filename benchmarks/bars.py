@@ -129,8 +129,8 @@ def follow(asked: Namespace) -> int:
     steps = {"start": resident_mb(os.getpid())}
     from signal_generator.bars import Bar, Timeframe
     from signal_generator.connection import Connection
-    from signal_generator.frames import frame
-    from signal_generator.live_bars import LiveBars
+    from signal_generator.market.frames import frame
+    from signal_generator.market.live_bars import LiveBars
 
     steps["program"] = resident_mb(os.getpid())
     import pandas as pd  # noqa: F401

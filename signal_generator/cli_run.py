@@ -7,8 +7,8 @@ import click
 
 from signal_generator.bars import Timeframe
 from signal_generator.cli import Number, parse_stream, parse_symbols, stream_options
-from signal_generator.loading import CannotLoad, load
-from signal_generator.running import HostOptions, run
+from signal_generator.hosts.loading import CannotLoad, load
+from signal_generator.hosts.running import HostOptions, run
 
 
 def _symbols(ctx: click.Context, param: click.Parameter, text: str) -> tuple[str, ...]:

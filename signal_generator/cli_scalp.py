@@ -10,11 +10,11 @@ import click
 
 from signal_generator.bars import Timeframe
 from signal_generator.cli import Number, parse_stream, parse_symbols, stream_options
-from signal_generator.loading import NAME, CannotLoad, find_class
-from signal_generator.running import HostOptions, run
-from signal_generator.scalp_signals import ScalpSettings
-from signal_generator.scalp_strategy import ScalpStrategy
+from signal_generator.hosts.loading import NAME, CannotLoad, find_class
+from signal_generator.hosts.running import HostOptions, run
 from signal_generator.scalper import ScalpAlgo
+from signal_generator.scalping.signals import ScalpSettings
+from signal_generator.scalping.strategy import ScalpStrategy
 
 LOG_FORMAT = "%(asctime)s:%(filename)s:%(lineno)d:%(levelname)s:%(name)s:%(message)s"
 CONSOLE_LOG = "console.log"

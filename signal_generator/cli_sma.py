@@ -6,7 +6,7 @@ import click
 
 from signal_generator.cli import stream_options
 from signal_generator.cli_run import host_of, host_options
-from signal_generator.running import run
+from signal_generator.hosts.running import run
 from signal_generator.sma_crossover import SmaCrossover
 
 

@@ -90,8 +90,8 @@ def _stopping() -> Iterator[Stoppable]:
 
 def _run(options: Options, stop: Stoppable) -> dict[str, Any]:
     # Here and not at the top: a script that only defines its strategy must not wait for these.
+    from signal_generator.account.broker_reader import AccountReader
     from signal_generator.blocks.live_quotes import LiveQuotes
-    from signal_generator.broker_reader import AccountReader
     from signal_generator.launch.options import LaunchError
     from signal_generator.launch.stack import Stack
 

@@ -42,7 +42,7 @@ class ScalpAlgo:
     def _bars(self) -> "pd.DataFrame":
         """Made when asked for, once for a bar; your own copy, so write into it as you like."""
         if self._made is None:
-            from signal_generator.frames import frame
+            from signal_generator.market.frames import frame
 
             self._made = frame(self._minutes)
         return self._made

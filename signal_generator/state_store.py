@@ -5,7 +5,7 @@ Only inside of a callback: the host knows then whose state is meant.
 
 from typing import Any
 
-from signal_generator.hosted import current
+from signal_generator.hosts.hosted import current
 
 
 def get_state(key: str, default: Any = None) -> Any:

@@ -1,4 +1,4 @@
-"""What a strategy is. The host (:mod:`signal_generator.host`) calls it, from one thread.
+"""What a strategy is. The host (:mod:`signal_generator.hosts.host`) calls it, from one thread.
 
 A strategy holds no threads, sends no orders and keeps what it wants to remember in ``state``.
 """

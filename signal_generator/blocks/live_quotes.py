@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 from signal_generator import sessions
-from signal_generator.bar_rows import read_quote
-from signal_generator.bar_times import is_crypto
+from signal_generator.account.broker_http import BrokerHttp
 from signal_generator.bars import Bar, Quote
-from signal_generator.broker_http import BrokerHttp
 from signal_generator.connection import Connection
 from signal_generator.hosting import BrokerUnavailable
-from signal_generator.market_stream import MarketStream, Patience, Wanted
+from signal_generator.market.bar_rows import read_quote
+from signal_generator.market.bar_times import is_crypto
+from signal_generator.market.market_stream import MarketStream, Patience, Wanted
 
 log = logging.getLogger(__name__)
 

@@ -46,7 +46,7 @@ def ask(
     Raises:
         LaunchError: no answer, or one without an account.
     """
-    from signal_generator.broker_http import BrokerHttp
+    from signal_generator.account.broker_http import BrokerHttp
 
     deadline, told = within(WINDOW), False
     http = BrokerHttp(connection)

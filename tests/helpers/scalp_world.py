@@ -16,8 +16,8 @@ from typing import Any
 from signal_generator.bars import Bar
 from signal_generator.executions import Execution
 from signal_generator.hosting import BrokerUnavailable, Context, OpenOrder, Position, Session
-from signal_generator.scalp_signals import ScalpSettings
-from signal_generator.scalp_strategy import ScalpStrategy
+from signal_generator.scalping.signals import ScalpSettings
+from signal_generator.scalping.strategy import ScalpStrategy
 from signal_generator.signals import Signal
 
 OPENS = datetime(2026, 3, 6, 14, 30, tzinfo=UTC)

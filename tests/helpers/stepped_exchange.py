@@ -9,11 +9,11 @@ from typing import Any
 from urllib.parse import urlencode
 
 from paper_exchange.testing import running
-from signal_generator.bar_rows import read_bar
-from signal_generator.bar_times import is_crypto
 from signal_generator.bars import Bar
 from signal_generator.connection import Connection
 from signal_generator.hosting import Session
+from signal_generator.market.bar_rows import read_bar
+from signal_generator.market.bar_times import is_crypto
 
 
 class SteppedExchange:

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from signal_generator.bars import Bar, Quote, Timeframe
-from signal_generator.host import Host
-from signal_generator.hosted import Hosted
 from signal_generator.hosting import BrokerUnavailable, Market, Session
-from signal_generator.inbox import Inbox
-from signal_generator.kept import Fields, Kept
-from signal_generator.recorded_market import NoBroker
+from signal_generator.hosts.host import Host
+from signal_generator.hosts.hosted import Hosted
+from signal_generator.hosts.inbox import Inbox
+from signal_generator.hosts.kept import Fields, Kept
+from signal_generator.market.recorded_market import NoBroker
 from signal_generator.strategy import Strategy
 
 OPEN = datetime(2026, 3, 6, 14, 30, tzinfo=UTC)

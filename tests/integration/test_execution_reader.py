@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import redis
 
-from signal_generator.execution_reader import ExecutionReader, entry_order
+from signal_generator.hosts.execution_reader import ExecutionReader, entry_order
 from signal_generator.publisher import PublishError, make_client
 from tests.helpers.clocks import eventually
 from tests.helpers.redis_server import RedisServer

@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 import pytest
 
 from signal_generator.bars import Bar, Quote, Timeframe
-from signal_generator.live_bars import LiveBars
-from signal_generator.market_stream import Patience
+from signal_generator.market.live_bars import LiveBars
+from signal_generator.market.market_stream import Patience
 from tests.helpers.clocks import eventually
 from tests.helpers.stepped_exchange import SteppedExchange, stepped_exchange, utc
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import redis
 
-from signal_generator import lease as lease_module
 from signal_generator import publisher
-from signal_generator.kept import Interrupted, Kept, TakenOver
-from signal_generator.lease import Held, Lease
+from signal_generator.hosts import lease as lease_module
+from signal_generator.hosts.kept import Interrupted, Kept, TakenOver
+from signal_generator.hosts.lease import Held, Lease
+from signal_generator.hosts.store import Outlet, RedisStore
 from signal_generator.publisher import Refused, make_client
-from signal_generator.store import Outlet, RedisStore
 from tests.helpers.clocks import eventually
 from tests.helpers.redis_server import RedisServer
 from tests.helpers.tcp_proxy import TcpProxy

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from signal_generator.scalp_machine import Kind, State
+from signal_generator.scalping.machine import Kind, State
 from tests.helpers.scalp_world import BY_HAND, CLOSES, MINUTE, ZERO, World
 
 HALF, WHOLE, NONE = Decimal("0.5"), Decimal(1), Decimal(0)

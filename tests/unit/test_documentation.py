@@ -16,7 +16,7 @@ import pytest
 
 from paper_exchange.cli import main as exchange
 from signal_generator.cli import main as generator
-from signal_generator.scalp_machine import State as ScalpState
+from signal_generator.scalping.machine import State as ScalpState
 from solution.commands.cli import main as signalpaca
 from solution.config import describe
 from solution.domain.reasons import Reason, RedisFault

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from signal_generator import Strategy, cli_run, cli_sma, running
+from signal_generator import Strategy, cli_run, cli_sma
 from signal_generator.bars import Timeframe
 from signal_generator.cli import main
-from signal_generator.running import HostOptions
+from signal_generator.hosts import running
+from signal_generator.hosts.running import HostOptions
 from signal_generator.sma_crossover import SmaCrossover
 from tests.helpers.strategy_hosts import DAY_OF_BARS
 

@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 from signal_generator import cli_scalp
 from signal_generator.cli import main
-from signal_generator.scalp_strategy import ScalpStrategy
 from signal_generator.scalper import ScalpAlgo
+from signal_generator.scalping.strategy import ScalpStrategy
 
 OURS = (logging.StreamHandler, logging.FileHandler)
 MINE = "from signal_generator import ScalpAlgo\nclass Mine(ScalpAlgo): ...\nclass Other: ...\n"

@@ -78,11 +78,11 @@ def test_none_of_the_names_imports_pandas() -> None:
     code = """if True:
         import sys
         import signal_generator.cli
-        light = {"pandas", "alpaca", "signal_generator.strategy", "signal_generator.running"}
+        light = {"pandas", "alpaca", "signal_generator.strategy", "signal_generator.hosts.running"}
         assert not light & set(sys.modules)
         from signal_generator import BaseStrategy, SignalEvent, state_store
         from signal_generator import Bar, Execution, Quote, Signal, Strategy
-        import signal_generator.running, signal_generator.cli_sma
+        import signal_generator.hosts.running, signal_generator.cli_sma
         assert not {"pandas", "numpy", "alpaca"} & set(sys.modules)
     """
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

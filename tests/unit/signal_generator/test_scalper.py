@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import signal_generator
 from signal_generator.bars import Bar
-from signal_generator.frames import COLUMNS
+from signal_generator.market.frames import COLUMNS
 from signal_generator.scalper import ScalpAlgo
 
 OPENS = datetime(2026, 3, 6, 14, 30, tzinfo=UTC)

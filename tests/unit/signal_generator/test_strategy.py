@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from signal_generator import Bar, Execution, Quote, Strategy
-from signal_generator.file_bars import FileBars
+from signal_generator.market.file_bars import FileBars
 from tests.helpers.strategy_hosts import DAY_OF_BARS, OPEN, FakeStore, bar, hosted, make_host
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "strategy.md"

@@ -1,0 +1,1 @@
+"""What runs strategies: one inbox, one thread, state and signals in one transaction."""

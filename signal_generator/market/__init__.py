@@ -1,0 +1,1 @@
+"""Where bars and quotes come from: a running market, or files."""
