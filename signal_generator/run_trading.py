@@ -5,6 +5,7 @@ docs/reference/run-trading.md.
 """
 
 import contextlib
+import logging
 import os
 import threading
 import time
@@ -21,6 +22,9 @@ from signal_generator.signing import FILE_VARIABLE, Signer, find_key
 
 if TYPE_CHECKING:
     from signal_generator.launch.options import StackOptions
+    from signal_generator.launch.stack import Stack
+
+log = logging.getLogger(__name__)
 
 Sign = Callable[[Mapping[str, str]], Mapping[str, str]]
 
@@ -116,6 +120,7 @@ def _run(options: Options, stop: Stoppable) -> dict[str, Any]:
             stop=stop,
             trouble=stack.trouble,
             no_more=stack.stop_service,
+            drop_waiting=lambda: _drop_waiting(stack),
             sign=sign(at.stream),
         )
         with contextlib.closing(reader), warnings_on(screen, wanted=options.live_display):
@@ -127,6 +132,17 @@ def _run(options: Options, stop: Stoppable) -> dict[str, Any]:
     finally:
         stack.stop()
         screen.release()
+
+
+def _drop_waiting(stack: "Stack") -> None:
+    """A new service sends nothing that was published before its start."""
+    from signal_generator.launch.options import LaunchError
+
+    try:
+        if not stack.renew_service():
+            log.warning("the service is not this run's: what waits in it is sent all the same")
+    except LaunchError as error:
+        log.error("the service did not start again: %s", error)  # noqa: TRY400  # one sentence
 
 
 def stack_options(options: Options) -> "StackOptions":

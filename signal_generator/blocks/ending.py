@@ -7,12 +7,14 @@ from typing import Any
 
 from signal_generator.blocks.book import key_of
 from signal_generator.blocks.options import AtTheEnd, Callback
-from signal_generator.blocks.register import OrderRecord, OrderRegister
+from signal_generator.blocks.register import WAITING, OrderRecord, OrderRegister
 
 log = logging.getLogger(__name__)
 
 WAIT_S = 90.0
 """For the last orders: longer than the minute after which a used-up rate limit is free."""
+SENT_S = 2.0
+"""For an order to be heard of that waits for nothing."""
 ROUNDS = 3
 """How often is looked whether something came in while the rest was being closed."""
 
@@ -28,6 +30,7 @@ class SessionEnd:
         positions: as strategies get them.
         submit: returns the identities of the orders.
         tickers: what the run may close, beside what it has ordered.
+        drop_waiting: makes sure that what was not sent yet never is.
     """
 
     def __init__(
@@ -36,12 +39,14 @@ class SessionEnd:
         positions: Rows,
         submit: Callable[[Any], Sequence[str]],
         tickers: Iterable[str],
+        drop_waiting: Callable[[], object],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._register = register
         self._positions = positions
         self._submit = submit
         self._tickers = frozenset(tickers)
+        self._drop_waiting = drop_waiting
         self._monotonic = monotonic
 
     def run(self, how: AtTheEnd, action: Callback | None, context: dict[str, Any]) -> None:
@@ -63,6 +68,11 @@ class SessionEnd:
         self._register.wait(settled, WAIT_S)
 
     def _liquidate(self) -> None:
+        if waiting := self._register.wait(_is_told, SENT_S):
+            # The orders of a ticker are sent in the order given: what closes it would wait behind
+            # all that is to open it, and be followed by none of it.
+            log.warning("%d orders that still wait are dropped", len(waiting))
+            self._drop_waiting()
         deadline = self._monotonic() + WAIT_S
         for _ in range(ROUNDS):
             orders = self._closing()
@@ -91,6 +101,10 @@ class SessionEnd:
             {"ticker": ticker, "side": side, "order_type": "market", "action": "liquidate"}
             for ticker, side in sides.items()
         ]
+
+
+def _is_told(record: OrderRecord) -> bool:
+    return record.status != WAITING
 
 
 def settled(record: OrderRecord) -> bool:

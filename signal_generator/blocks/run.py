@@ -58,6 +58,7 @@ class Surroundings:
         sign: completes signals where the service wants signatures.
         stop: ends the run early, in order.
         trouble: one sentence when what executes the orders has ended; empty while all is well.
+        drop_waiting: makes sure that no order is sent any more that was not sent yet.
         no_more: ends what executes the orders, if it is ours; all that it did is told then.
     """
 
@@ -71,6 +72,7 @@ class Surroundings:
     stop: Stoppable
     trouble: Callable[[], str] = lambda: ""
     no_more: Callable[[], None] = lambda: None
+    drop_waiting: Callable[[], object] = lambda: None
     sign: Callable[[Fields], Fields] = lambda fields: fields
     now: Callable[[], datetime] = utc_now
     monotonic: Callable[[], float] = time.monotonic
@@ -190,7 +192,9 @@ class Run:
             return
         self._around.show(f"the session ends: {options.at_the_end}")
         end = SessionEnd(
-            self.register, trading.positions, desk.submit, options.tickers, self._around.monotonic
+            *(self.register, trading.positions, desk.submit, options.tickers),
+            self._around.drop_waiting,
+            self._around.monotonic,
         )
         end.run(options.at_the_end, options.custom_action, trading.context())
         outbox.drain(1.0)

@@ -62,6 +62,7 @@ class Stack:
         self._before: signal.Handlers | Callable[..., object] | int | None = None
         self._temporary: Path | None = None
         self._clean = True
+        self._serving: tuple[Connection, Path, Names, str] | None = None
         self._forget: tuple[str, ...] = ()
 
     @property
@@ -98,6 +99,26 @@ class Stack:
         if os.getpid() == self._owner:
             with self._mutex:
                 self._clean &= self._end(("service", "display"), Deadline(seconds))
+
+    def renew_service(self) -> bool:
+        """End the service and start it anew: what waited in it, or before it, is never sent.
+
+        Returns:
+            False where it is not ours: then nothing has happened.
+
+        Raises:
+            LaunchError: it does not start again.
+        """
+        with self._mutex:
+            if self._serving is None or "service" not in self._programs:
+                return False
+            connection, folder, names, redis_url = self._serving
+            self._end(("service",), Deadline(STOP_WITHIN - _FOR_THE_REST))
+            self._start_service(connection, folder, names, redis_url)
+            program = self._programs["service"]
+            # Not within a time that Ctrl-C ends: it is what asked for this.
+            service.await_ready(program, redis_url, names, Deadline, self._report)
+            return True
 
     def stop(self, seconds: float = STOP_WITHIN) -> None:
         """End what was started, the service first; may be called again, and from `atexit`.
@@ -182,6 +203,8 @@ class Stack:
     ) -> Endpoints:
         other = next(iter(service.find(redis_url, names.live_group)), None)
         if other is None:
+            self._report(settings.limits_line(self._surroundings))
+            self._report(f"ledger and logs: {folder}; status: CONSUMER_GROUP={names.group}")
             self._start_service(connection, folder, names, redis_url)
             other = service.await_ready(
                 self._programs["service"], redis_url, names, self._within, self._report
@@ -211,6 +234,7 @@ class Stack:
     def _start_service(
         self, connection: Connection, folder: Path, names: Names, redis_url: str
     ) -> None:
+        self._serving = connection, folder, names, redis_url
         workers = self._options.workers or settings.WORKERS
         environ = settings.service_environment(
             self._options,
@@ -221,8 +245,6 @@ class Stack:
             folder=folder,
             since_ms=redis_server.now_ms(redis_url),
         )
-        self._report(settings.limits_line(self._surroundings))
-        self._report(f"ledger and logs: {folder}; status: CONSUMER_GROUP={names.group}")
         words = ["solution", "-w", str(workers)]
         self._add(self._spawn("service", words, environ, folder / "service.out"))
         if self._temporary is not None and "Redis" not in self._programs:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,18 @@ print("FIRST", json.dumps(calls[0]))
 print("ORDERS", json.dumps(result["orders"]()))
 """
 
+OVERFLOW = """
+import json
+from signal_generator import run_trading
+
+blocks = [[{"ticker": "AAPL", "quantity": 1, "side": "buy", "order_type": "market"}] * 40]
+result = run_trading(
+    lambda _: blocks and blocks.pop(), "port", "logs", "PKPORT", "port-secret", ["AAPL"], 0.2, 1,
+    total_allowed_per_min=25, warm_up_period=0.5,
+)
+print("ORDERS", json.dumps(result["orders"]()))
+"""
+
 
 @pytest.fixture
 def exchange() -> Iterator[Running]:
@@ -54,9 +67,11 @@ def exchange() -> Iterator[Running]:
 class Script:
     """The script as a process of its own."""
 
-    def __init__(self, directory: Path, exchange: Running, redis_url: str, *words: str) -> None:
+    def __init__(
+        self, directory: Path, exchange: Running, redis_url: str, *words: str, text: str = SCRIPT
+    ) -> None:
         self.directory = directory
-        (directory / "script.py").write_text(SCRIPT)
+        (directory / "script.py").write_text(text)
         kept = {n: v for n, v in os.environ.items() if not n.startswith(("ALPACA_", "APCA_"))}
         self.process = subprocess.Popen(
             [sys.executable, "script.py", *words],
@@ -137,6 +152,20 @@ def test_one_run_holds_and_the_next_liquidates(
     assert {r["client_order_id"] for r in rows if r["type"] == "execution"} == sent
     assert {r["action"] for r in rows} == {"order", "short_sell", "patience", "liquidate"}
     assert "port-secret" not in out
+
+
+def test_what_waits_for_the_rate_limit_does_not_keep_the_end_from_closing(
+    exchange: Running, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    """Forty buys of one ticker and a limit for a part of them: the rest is dropped, and told."""
+    out = Script(tmp_path, exchange, redis_server.url, text=OVERFLOW).end()
+    orders = said(out, "ORDERS")
+    assert broker(exchange, "v2/positions") == []
+    assert all(order["final"] for order in orders)
+    ends = Counter((o["side"], o["status"], o["reason"]) for o in orders)
+    assert ends["sell", "filled", ""] == 1
+    assert ends["buy", "filled", ""] + ends["buy", "refused", "STALE_SIGNAL"] == 40
+    assert ends["buy", "refused", "STALE_SIGNAL"] > 0
 
 
 def test_nothing_is_lost_at_98_ms() -> None:

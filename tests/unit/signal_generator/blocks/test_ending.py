@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from signal_generator.blocks import ending
 from signal_generator.blocks.ending import SessionEnd
 from signal_generator.blocks.orders import read_order
 from signal_generator.blocks.register import OrderRegister, record_of
@@ -25,9 +26,12 @@ class Desk:
         self.held = held
         self.register = OrderRegister()
         self.submitted: list[dict[str, Any]] = []
+        self.dropped: list[int] = []
         self._then = then
         self.end = SessionEnd(
-            self.register, self.positions, self.submit, ["AAPL", "MSFT"], lambda: 0.0
+            *(self.register, self.positions, self.submit, ["AAPL", "MSFT"]),
+            lambda: self.dropped.append(len(self.submitted)),
+            lambda: 0.0,
         )
 
     def positions(self) -> list[dict[str, Any]]:
@@ -73,6 +77,7 @@ def test_liquidate_reaches_what_was_ordered_beyond_the_tickers() -> None:
     """A strategy may order what it has no quotes of; what rests would open it again."""
     desk = Desk({}, lambda _: None)
     desk.register.add([record_of(read_order(LIMIT), "resting")])
+    desk.tell("resting", "new", final=False)
 
     def cancelled(_: dict[str, Any]) -> None:
         desk.tell("resting", "canceled", final=True)
@@ -87,6 +92,7 @@ def test_a_pair_is_found_under_the_brokers_name() -> None:
     held = {"BTCUSD": 0.5}
     desk = Desk(held, closing(held))
     desk.register.add([record_of(read_order({**LIMIT, "ticker": "BTC/USD"}), "resting")])
+    desk.tell("resting", "new", final=False)
     desk._then = lambda _: (held.clear(), desk.tell("resting", "canceled", final=True))[0]
     desk.end.run("liquidate", None, {})
     assert [(o["ticker"], o["side"]) for o in desk.submitted] == [("BTCUSD", "sell")]
@@ -100,6 +106,31 @@ def test_what_came_in_meanwhile_is_closed_too() -> None:
     desk.end.run("liquidate", None, {})
     assert len(desk.submitted) == 2
     assert held == {"AAPL": 0.0}
+
+
+def test_what_was_not_sent_is_dropped_before_anything_is_closed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A buy behind the rate limit would go out before the sell that is to close its ticker."""
+    monkeypatch.setattr(ending, "SENT_S", 0.0)
+    held = {"AAPL": 5.0}
+    desk = Desk(held, closing(held))
+    waiting = {**LIMIT, "ticker": "AAPL"}
+    desk.register.add([record_of(read_order(waiting), f"waiting-{n}") for n in range(2)])
+    desk.end.run("liquidate", None, {})
+    assert desk.dropped == [0]
+    assert [(o["ticker"], o["side"]) for o in desk.submitted] == [("AAPL", "sell")] * len(
+        desk.submitted
+    )
+    assert "2 orders that still wait are dropped" in caplog.text
+
+
+def test_with_nothing_waiting_nothing_is_dropped() -> None:
+    """The usual end costs no new service."""
+    held = {"AAPL": 5.0}
+    desk = Desk(held, closing(held))
+    desk.end.run("liquidate", None, {})
+    assert desk.dropped == []
 
 
 def test_it_does_not_go_on_for_ever(caplog: pytest.LogCaptureFixture) -> None:

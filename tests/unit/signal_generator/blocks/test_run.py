@@ -74,6 +74,7 @@ class Desk:
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody executes anything here."""
     monkeypatch.setattr(ending, "WAIT_S", 0.05)
+    monkeypatch.setattr(ending, "SENT_S", 0.01)
 
 
 @contextmanager

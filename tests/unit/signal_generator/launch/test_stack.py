@@ -88,6 +88,32 @@ def test_the_service_alone_can_be_ended(make: Make, programs: Programs) -> None:
     assert programs.diary[-1] == "end Redis"
 
 
+def test_a_renewed_service_is_told_to_send_nothing_older(make: Make, programs: Programs) -> None:
+    """The same settings, and Redis and display as they were."""
+    stack = make(use_alpaca=False)
+    stack.start()
+    before = dict(programs.environ["service"])
+    programs.environ.clear()
+    assert stack.renew_service()
+    assert programs.diary[-3:] == ["terminate service", "end service", "start service"]
+    assert dict(programs.environ["service"]) == before
+    assert "SIGNALS_NOT_BEFORE" in before
+    stack.stop()
+    assert "end service" in programs.diary[-6:]
+
+
+def test_anothers_service_is_not_renewed(make: Make, found: list[Running]) -> None:
+    """It is used as it is."""
+    shown = {"redis": {"connected": True}, "streams": ["blocks"]}
+    found.append(Running("theirs", shown))
+    stack = make(
+        environ={"CONSUMER_GROUP": "mine", "SIGNALPACA_HOME": "home", "REDIS_URL": "redis://x"}
+    )
+    stack.start()
+    assert not stack.renew_service()
+    stack.stop()
+
+
 def test_a_second_stop_does_nothing(make: Make, programs: Programs) -> None:
     """As after a context that was left, when the interpreter ends."""
     stack = make()
