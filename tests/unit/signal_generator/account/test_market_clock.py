@@ -5,13 +5,13 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from tests.unit.signal_generator.account.test_broker_reader import keys
 
 from paper_exchange.testing import running
 from signal_generator.account.broker_http import BrokerHttp
 from signal_generator.account.market_clock import BrokerClock, WallClock
 from signal_generator.hosting import BrokerUnavailable, Session
 from tests.helpers.fault_http_server import FaultHTTPServer, answer, html
+from tests.unit.signal_generator.account.test_broker_reader import keys
 
 TEN = datetime(2026, 3, 6, 15, 0, tzinfo=UTC)
 
