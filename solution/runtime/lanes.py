@@ -167,6 +167,10 @@ class Lanes(Generic[T]):
     def closed(self) -> bool:
         return self._closed
 
+    def pressing(self) -> bool:
+        """Whether a lane is runnable and, as far as known, not for want of a slot; no lock."""
+        return self._runnable > 0 and self._leader is None
+
     def room(self) -> int:
         """How many items still fit."""
         return max(0, self._capacity - self._waiting)

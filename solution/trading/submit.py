@@ -86,6 +86,8 @@ class Submitter:
         self._ledger = ledger
         self._tracker = tracker
         self._flying: set[str] = set()
+        self.leaving: Callable[[], None] = lambda: None
+        """Called right before a request's first byte leaves; returns at once."""
 
     def in_flight(self) -> frozenset[str]:
         """Orders whose POST has passed its last checks, perhaps, and is not answered or UNKNOWN.
@@ -246,6 +248,7 @@ class Submitter:
         took = self._clock.monotonic() - began
         if took > CHECKS_WITHIN:
             raise _SwitchedOff(f"POST /v2/orders: not sent: the last checks took {took:.1f} s")
+        self.leaving()
 
     def _not_taken(self, client_order_id: str, work: Work, error: BrokerError) -> None:
         """Nothing happened at the broker: the same body is to go out again."""
