@@ -132,7 +132,7 @@ class Assembly:
             settings.queue_size, ordered=settings.orders.ordering == "asset", clock=clock
         )
         self.limiter.subscribe(self.lanes.wake)
-        self.rush = Rush(self.lanes.pressing, clock)
+        self.rush = Rush(self.lanes.pressing, self.lanes.staffed, clock)
         self._turnstile = Turnstile()
         self.duplicates = Duplicates(settings.gates.duplicate_window)
         self.states = TradingStates(ledger, clock)
@@ -333,6 +333,7 @@ class Assembly:
             self.trips.circuit,
         )
         self.submitter.leaving = self.rush.over
+        self.submitter.give_way = self.rush.after_answer
         self.pipeline = Pipeline(
             rules=rules,
             desk=self.desk,

@@ -15,8 +15,8 @@ from collections.abc import Callable
 
 from solution.clock import Clock, SystemClock
 
-#: Seconds to wait for a turn. A decision takes less than one millisecond; a holder that takes
-#: longer asks the broker for something, or waits for cancels, and is passed by.
+#: Seconds for one turn. A decision takes less than one millisecond; a holder that takes longer asks
+#: the broker for something, or waits for cancels, and is passed by.
 TURN = 0.005
 #: Seconds that others give way at most, and then do not again.
 MOMENT = 0.05
@@ -27,28 +27,41 @@ class Rush:
 
     Args:
         waiting: whether there are orders that nobody decides yet and that may leave now.
+        staffed: whether a worker is free to decide them.
         clock: measures moments.
     """
 
-    def __init__(self, waiting: Callable[[], bool], clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        waiting: Callable[[], bool],
+        staffed: Callable[[], bool],
+        clock: Clock | None = None,
+    ) -> None:
         self._waiting = waiting
+        self._staffed = staffed
         self._now = (clock or SystemClock()).monotonic
         self._turn = threading.Lock()
         # Who decides or waits for a turn, and the turns that were given, by thread. Each key is
         # written by its own thread only.
         self._hurried: set[int] = set()
         self._held: dict[int, threading.Lock] = {}
+        self._holder = self._given = 0
         self._calm = threading.Event()
+        self._short = threading.Event()
 
     def begin(self) -> None:
-        """This thread decides an order: wait for its turn, not for long."""
+        """This thread decides an order: wait for its turn, behind those who wait already."""
         me = threading.get_ident()
         self._hurried.add(me)
-        turn = self._turn
-        if not turn.acquire(timeout=TURN):
-            # Its holder may be busy for seconds: nobody else is to wait for that one.
-            turn = self._turn = threading.Lock()
-            turn.acquire()
+        given = self._given
+        while not (turn := self._turn).acquire(timeout=TURN):
+            if turn is self._turn and given == self._given:
+                # The same one held it all the time and may for seconds: nobody waits for that one.
+                self._hurried.discard(self._holder)
+                self._turn = threading.Lock()
+            given = self._given
+        self._given += 1
+        self._holder = me
         self._held[me] = turn
 
     def over(self) -> None:
@@ -58,8 +71,11 @@ class Rush:
         if turn is not None:
             turn.release()
         self._hurried.discard(me)
-        if self._is_calm():
-            self._calm.set()
+        if not self._hurried:
+            if not self._staffed():
+                self._short.set()
+            if not self._waiting():
+                self._calm.set()
 
     def giving_way(self) -> Callable[[], None]:
         """What one other thread calls before work that can wait.
@@ -71,15 +87,24 @@ class Rush:
 
         def give_way() -> None:
             nonlocal not_before
-            if self._is_calm() or self._now() < not_before:
-                return
-            self._calm.clear()
-            if not self._is_calm():
-                # Should nobody end the rush (no budget is left, lanes are closed), the moment does.
-                self._calm.wait(MOMENT)
-            not_before = self._now() + MOMENT
+            if self._now() >= not_before and self._pause(self._waiting, self._calm):
+                not_before = self._now() + MOMENT
 
         return give_way
 
-    def _is_calm(self) -> bool:
-        return not self._hurried and not self._waiting()
+    def after_answer(self) -> None:
+        """This worker has its answer: what it says is booked when the others have sent theirs.
+
+        Not while it is needed itself: what waits in the lanes may have no other worker.
+        """
+        self._pause(self._staffed, self._short)
+
+    def _pause(self, more: Callable[[], bool], end: threading.Event) -> bool:
+        """Wait while somebody decides or there is more to decide; whether there was."""
+        if not (self._hurried or more()):
+            return False
+        end.clear()
+        if self._hurried or more():
+            # Should nobody end the rush (no budget is left, lanes are closed), the moment does.
+            end.wait(MOMENT)
+        return True

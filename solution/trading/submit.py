@@ -88,6 +88,8 @@ class Submitter:
         self._flying: set[str] = set()
         self.leaving: Callable[[], None] = lambda: None
         """Called right before a request's first byte leaves; returns at once."""
+        self.give_way: Callable[[], None] = lambda: None
+        """Called before an answer is booked; may wait a moment."""
 
     def in_flight(self) -> frozenset[str]:
         """Orders whose POST has passed its last checks, perhaps, and is not answered or UNKNOWN.
@@ -182,6 +184,7 @@ class Submitter:
             self._tracker.unknown(coid, str(e))
         else:
             failpoints.hit("submit.answered")
+            self.give_way()
             if order.get("id") and order.get("client_order_id") == coid:
                 how = ("answered", f"HTTP 200 in {shown(work.post_took * 1e6)}")
                 self._breaker.succeeded(coid)

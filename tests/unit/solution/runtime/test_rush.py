@@ -12,6 +12,11 @@ from tests.helpers.clocks import ManualClock
 DEADLINE = 10.0
 
 
+def no() -> bool:
+    """Nothing waits, or nobody is free."""
+    return False
+
+
 @pytest.fixture
 def pool() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(4) as made:
@@ -23,7 +28,7 @@ def rush(monkeypatch: pytest.MonkeyPatch) -> Rush:
     """One whose turns and moments are long: what returns early did so for a reason."""
     monkeypatch.setattr("solution.runtime.rush.TURN", DEADLINE)
     monkeypatch.setattr("solution.runtime.rush.MOMENT", DEADLINE)
-    return Rush(lambda: False)
+    return Rush(no, no)
 
 
 class Decider:
@@ -57,7 +62,7 @@ def test_the_second_decides_when_the_first_is_over(rush: Rush, pool: ThreadPoolE
 
 def test_a_holder_that_does_not_return_is_passed_by(pool: ThreadPoolExecutor) -> None:
     """It waits for something slow; after one turn's patience nobody waits for it any more."""
-    rush = Rush(lambda: False)
+    rush = Rush(no, no)
     stuck = Decider(rush, pool)
     assert stuck.began.wait(DEADLINE)
     for _ in range(3):
@@ -115,7 +120,7 @@ def test_what_can_wait_goes_on_when_the_order_is_on_its_way(
 def test_between_two_orders_of_a_block_nobody_else_goes_on(pool: ThreadPoolExecutor) -> None:
     """Signals in lanes count: the next one is decided in a moment."""
     waiting = [True]
-    rush = Rush(lambda: waiting[0])
+    rush = Rush(lambda: waiting[0], no)
     returned = waits(rush.giving_way(), pool)
     first = Decider(rush, pool)
     assert first.began.wait(DEADLINE)
@@ -133,7 +138,7 @@ def test_after_a_moment_of_giving_way_it_has_one_for_itself(
 ) -> None:
     """In a rush without an end, half of the time is for what can wait."""
     clock = ManualClock()
-    rush = Rush(lambda: True, clock)
+    rush = Rush(lambda: True, no, clock)
     give_way = rush.giving_way()
     give_way()
     monkeypatch.setattr("solution.runtime.rush.MOMENT", DEADLINE)
@@ -144,3 +149,30 @@ def test_after_a_moment_of_giving_way_it_has_one_for_itself(
     returned = waits(give_way, pool)
     assert not returned.wait(0.02)
     assert returned.wait(DEADLINE)
+
+
+def test_an_answer_is_booked_when_the_other_orders_have_left(
+    rush: Rush, pool: ThreadPoolExecutor
+) -> None:
+    """A worker that has its answer waits for one that decides."""
+    decider = Decider(rush, pool)
+    assert decider.began.wait(DEADLINE)
+    returned = waits(rush.after_answer, pool)
+    assert not returned.wait(0.05)
+    decider.end()
+    assert returned.wait(DEADLINE)
+
+
+@pytest.mark.usefixtures("rush")  # for its long moments
+def test_a_worker_that_is_needed_books_its_answer_at_once(pool: ThreadPoolExecutor) -> None:
+    """More waits in the lanes and no worker is free: those with answers must go on."""
+    free = [True]
+    rush = Rush(lambda: True, lambda: free[0])
+    returned = waits(rush.after_answer, pool)
+    assert not returned.wait(0.05)
+    last = Decider(rush, pool)
+    assert last.began.wait(DEADLINE)
+    free[0] = False
+    last.end()
+    assert returned.wait(DEADLINE)
+    rush.after_answer()

@@ -27,7 +27,7 @@ def rig(monkeypatch: pytest.MonkeyPatch) -> Rig:
 def test_one_call_is_one_signal(rig: Rig) -> None:
     """Also when more are waiting."""
     first, second = rig.publish(ticker="NVDA"), rig.publish(ticker="AAPL")
-    work = worker(rig.lanes, rig.limiter, rig.pipeline, Rush(rig.lanes.pressing))
+    work = worker(rig.lanes, rig.limiter, rig.pipeline, Rush(rig.lanes.pressing, rig.lanes.staffed))
     work(STOP)
     assert (bool(rig.outcomes.told(first)), bool(rig.outcomes.told(second))) == (True, False)
     work(STOP)
@@ -44,7 +44,7 @@ def test_an_exit_may_use_what_entries_may_not(rig: Rig) -> None:
         slot.done()
     entry = rig.publish(ticker="AAPL")
     leaving = rig.publish("s")
-    work = worker(rig.lanes, rig.limiter, rig.pipeline, Rush(rig.lanes.pressing))
+    work = worker(rig.lanes, rig.limiter, rig.pipeline, Rush(rig.lanes.pressing, rig.lanes.staffed))
     work(STOP)
     work(STOP)
     assert rig.outcomes.told(leaving) == ["submitted", "fill!"]
@@ -60,5 +60,7 @@ def test_a_ledger_that_fails_ends_the_pool(rig: Rig, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(rig.ledger, "begin", full)
     rig.publish()
     with pytest.raises(Fatal, match="the disk of the ledger is full"):
-        worker(rig.lanes, rig.limiter, rig.pipeline, Rush(rig.lanes.pressing))(STOP)
+        worker(rig.lanes, rig.limiter, rig.pipeline, Rush(rig.lanes.pressing, rig.lanes.staffed))(
+            STOP
+        )
     assert rig.desk.posts == []
