@@ -1,6 +1,6 @@
 """Small blocks in quick succession at a broker far away: nothing lost, and no falling behind.
 
-    python -m benchmarks.blocks_far [--latency-ms 98] [--blocks 300] [--size 5] [--interval 0.1]
+    python benchmarks/blocks_far.py [--latency-ms 98] [--blocks 300] [--size 5] [--interval 0.1]
 
 The broker answers each POST after its latency and tells of the fill at the same moment, over the
 other connection, so that news and answer overtake each other. Counted at the end: orders at the
@@ -13,7 +13,10 @@ import sys
 import time
 from collections import Counter
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import broker_data, report
 from benchmarks.bench import SIGNAL_DEADLINE, Bench, add_arguments, bench
