@@ -8,7 +8,7 @@ import socket
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,7 +16,7 @@ import orjson
 
 from benchmarks import broker_data
 from benchmarks.bench import SIGNAL_DEADLINE, Bench
-from benchmarks.processes import START_DEADLINE, Child, Failed
+from benchmarks.processes import START_DEADLINE, Child
 
 BLOCKPACA = "blockpaca"
 _SCRIPT = Path(__file__).with_name("blocks_blockpaca.py")
@@ -57,11 +57,16 @@ class Publisher:
         return self._returned
 
     def _fields(self, ticker: str) -> dict[Any, Any]:
-        fields = {"ticker": ticker, "direction": "b"}
         if self._minimal:
-            return fields
-        terms = {"qty": "1", "action": "buy_long", "order_type": "market", "time_in_force": "day"}
-        return {**fields, **terms, "signal_id": str(uuid.uuid4()), "strategy": "blocks"}
+            return {"ticker": ticker, "direction": "b"}
+        return fields_of(ticker, str(uuid.uuid4()))
+
+
+def fields_of(ticker: str, signal_id: str) -> dict[Any, Any]:
+    """One order of a block as a signal: bought at market, one share, for the day."""
+    terms = {"qty": "1", "action": "buy_long", "order_type": "market", "time_in_force": "day"}
+    about = {"signal_id": signal_id, "strategy": "blocks"}
+    return {"ticker": ticker, "direction": "b", **terms, **about}
 
 
 class Blockpaca:
@@ -133,8 +138,3 @@ def cpu_of_group(child: Child) -> float:
             if int(fields[2]) == child.process.pid:
                 total += int(fields[11]) + int(fields[12])
     return total / os.sysconf("SC_CLK_TCK")
-
-
-def summed(found: Mapping[str, Any], what: str) -> Failed:
-    """What failed, with what was found instead."""
-    return Failed(f"{what}: {', '.join(f'{name} {value}' for name, value in found.items())}")

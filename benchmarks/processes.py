@@ -139,6 +139,10 @@ class BrokerClient:
         """Per POST: arrival in ns, symbol, client_order_id, answer in ns."""
         return [(a, s, c, d) for a, s, c, d in self._ask("GET", "/bench/log")]
 
+    def positions(self) -> list[dict[str, Any]]:
+        """As ``GET /v2/positions`` tells them."""
+        return list(self._ask("GET", "/v2/positions"))
+
     def reset(self) -> None:
         self._ask("POST", "/bench/reset")
 

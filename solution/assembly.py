@@ -39,6 +39,7 @@ from solution.rate_limiter import RateLimiter
 from solution.redis_client import make_client
 from solution.runtime.lanes import Lanes
 from solution.runtime.pool import WorkerPool
+from solution.runtime.rush import Rush
 from solution.runtime.service import Fatal, Runnable
 from solution.runtime.supervisor import Supervisor
 from solution.security import Redactor
@@ -131,6 +132,7 @@ class Assembly:
             settings.queue_size, ordered=settings.orders.ordering == "asset", clock=clock
         )
         self.limiter.subscribe(self.lanes.wake)
+        self.rush = Rush(self.lanes.pressing, self.lanes.staffed, clock)
         self._turnstile = Turnstile()
         self.duplicates = Duplicates(settings.gates.duplicate_window)
         self.states = TradingStates(ledger, clock)
@@ -202,6 +204,8 @@ class Assembly:
         )
         self.last_told = LastTold(self.publisher.publish)
         self.writer = OutcomeWriter(self.ledger, self.last_told.publish, clock=self._clock)
+        for waits in (self.publisher, self.writer):
+            waits.give_way = self.rush.giving_way()
 
     def _build_tracking(self) -> None:
         broker = self._settings.broker
@@ -244,6 +248,7 @@ class Assembly:
             on_connected=self._stream_connected,
             clock=self._clock,
         )
+        self.stream.give_way = self.rush.giving_way()
         self.stream.on_failing = self.trips.stream_failing
         open_orders = OpenOrders(
             self.wrapper,
@@ -327,6 +332,8 @@ class Assembly:
             self._clock,
             self.trips.circuit,
         )
+        self.submitter.leaving = self.rush.over
+        self.submitter.give_way = self.rush.after_answer
         self.pipeline = Pipeline(
             rules=rules,
             desk=self.desk,
@@ -346,7 +353,7 @@ class Assembly:
             duplicates=self.duplicates,
             tripping=self.trips,
         )
-        work = worker(self.lanes, self.limiter, self.pipeline)
+        work = worker(self.lanes, self.limiter, self.pipeline, self.rush)
         self.workers = WorkerPool(settings.workers, work, clock=self._clock)
 
     def _build_flatten(self) -> None:

@@ -113,6 +113,8 @@ class TradeStream(Service):
         self.on_failing: Callable[[str], None] = lambda _why: None
         """Called with the reason each time so many attempts in a row came to nothing; those that
         were answered with HTTP 429 are not among them. To be set before the start."""
+        self.give_way: Callable[[], None] = lambda: None
+        """Called before updates are passed on; may wait a moment. To be set before the start."""
         self._policy = policy or StreamPolicy()
         self._tls = tls
         self._wakeup = Wakeup()
@@ -220,6 +222,7 @@ class TradeStream(Service):
             self._pinged_at = None
         if messages:
             self._last_message_at = heard_at
+            self.give_way()
             self._take(messages, connection)
         self._check(connection)
 

@@ -88,6 +88,8 @@ class OutboxPublisher(Service):
         self._pause = _FIRST_PAUSE
         self._probing = False
         self._trouble = ""
+        self.give_way: Callable[[], None] = lambda: None
+        """Called before a round; may wait a moment."""
 
     def publish(
         self, events: Sequence[tuple[int, Mapping[str, str]]], acks: Sequence[EntryRef]
@@ -119,6 +121,7 @@ class OutboxPublisher(Service):
             if not self._pending():
                 self._settled.set()
                 return _IDLE
+        self.give_way()
         return self._round()
 
     def join(self, deadline: Deadline) -> bool:

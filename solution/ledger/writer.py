@@ -69,6 +69,8 @@ class OutcomeWriter(Service):
         self._never = threading.Event()
         self._idle_since: float | None = None  # None: there was nothing since the last upkeep
         self._failed = False
+        self.give_way: Callable[[], None] = lambda: None
+        """Called before a batch; may wait a moment."""
 
     def put(self, change: Change) -> None:
         """Take a decided change; from any thread, returns at once."""
@@ -135,6 +137,8 @@ class OutcomeWriter(Service):
         self._full.clear()
         if len(self._queue) < BATCH and not self.stopping:
             self._full.wait(WINDOW)
+        if not self.stopping:
+            self.give_way()
 
     def _drain(self) -> bool:
         """Commit everything from the caller's thread; requires that ours has ended."""

@@ -167,6 +167,14 @@ class Lanes(Generic[T]):
     def closed(self) -> bool:
         return self._closed
 
+    def pressing(self) -> bool:
+        """Whether a lane is runnable and, as far as known, not for want of a slot; no lock."""
+        return self._runnable > 0 and self._leader is None
+
+    def staffed(self) -> bool:
+        """Whether it is pressing and a taker is free for it; no lock."""
+        return self.pressing() and (bool(self._idle) or self._on_their_way > 0)
+
     def room(self) -> int:
         """How many items still fit."""
         return max(0, self._capacity - self._waiting)

@@ -86,6 +86,10 @@ class Submitter:
         self._ledger = ledger
         self._tracker = tracker
         self._flying: set[str] = set()
+        self.leaving: Callable[[], None] = lambda: None
+        """Called right before a request's first byte leaves; returns at once."""
+        self.give_way: Callable[[], None] = lambda: None
+        """Called before an answer is booked; may wait a moment."""
 
     def in_flight(self) -> frozenset[str]:
         """Orders whose POST has passed its last checks, perhaps, and is not answered or UNKNOWN.
@@ -180,6 +184,7 @@ class Submitter:
             self._tracker.unknown(coid, str(e))
         else:
             failpoints.hit("submit.answered")
+            self.give_way()
             if order.get("id") and order.get("client_order_id") == coid:
                 how = ("answered", f"HTTP 200 in {shown(work.post_took * 1e6)}")
                 self._breaker.succeeded(coid)
@@ -246,6 +251,7 @@ class Submitter:
         took = self._clock.monotonic() - began
         if took > CHECKS_WITHIN:
             raise _SwitchedOff(f"POST /v2/orders: not sent: the last checks took {took:.1f} s")
+        self.leaving()
 
     def _not_taken(self, client_order_id: str, work: Work, error: BrokerError) -> None:
         """Nothing happened at the broker: the same body is to go out again."""

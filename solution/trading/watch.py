@@ -37,6 +37,9 @@ LATE = 5.0
 order that has ended unseen holds its lane for as long, and with it the exits behind it."""
 LONG_LIST = timedelta(minutes=15)
 LONGEST_STEP = 0.25
+TOGETHER = 0.01
+"""Seconds between two steps at least: the polls of a burst fall due one by one, and a wake-up for
+each costs as much as all that is found out in it, that the order has ended."""
 ENOUGH_LISTS = 2
 AFTER_CLOSE = timedelta(minutes=5)
 """Late prints of the closing auction are in the lists by then."""
@@ -97,7 +100,7 @@ class OrderWatch(Service):
         upcoming = self._schedule.next_at()
         if upcoming is None:
             return LONGEST_STEP
-        return min(LONGEST_STEP, max(0.0, upcoming - self._clock.monotonic()))
+        return min(LONGEST_STEP, max(TOGETHER, upcoming - self._clock.monotonic()))
 
     def _mind_the_stream(self, now: float) -> None:
         """When it ends, polls planned while it told may be half a minute away: all are due now."""

@@ -74,6 +74,30 @@ def test_stages_tells_what_each_stage_costs(run: Any) -> None:
     assert {one["before_post"] for one in stages} == {True, False}
 
 
+def test_blocks_measures_from_the_return_to_each_arrival(run: Any) -> None:
+    """The first is before the last, and without blockpaca it says so."""
+    arguments = ("--sizes", "4", "--blocks", "2", "--rounds", "1", "--pause", "0.05")
+    shown, found = run("blocks.py", *arguments, "--workers", "2", "--env", "ORDERING=none")
+    rows = {one["pipeline"]: one for one in found["rows"]}
+    assert list(rows) == ["floor", "reference", "service"]
+    assert {one["blocks"] for one in rows.values()} == {2}
+    service = rows["service"]
+    assert 0.0 < service["first_ms"] <= service["each_p50_ms"] <= service["each_p99_ms"]
+    assert service["first_ms"] <= service["last_ms"] <= service["last_max_ms"]
+    assert "without blockpaca" in shown
+
+
+def test_blocks_far_counts_orders_fills_and_positions(run: Any) -> None:
+    """Each signal has one order and one fill, and the fills are the broker's positions."""
+    arguments = ("--blocks", "3", "--size", "2", "--latency-ms", "20", "--tickers", "3")
+    shown, found = run("blocks_far.py", *arguments)
+    assert found["orders"] == found["ids"] == found["fills"] == found["ends"] == 6
+    assert found["each_once"]
+    assert found["positions_agree"]
+    assert 0.0 < found["lag_median_ms"] <= found["lag_max_ms"]
+    assert "reached  one order per signal" in shown
+
+
 def test_a_benchmark_whose_service_cannot_start_says_why(run: Any) -> None:
     """The end of the service's log is shown, and nothing is reported."""
     with pytest.raises(AssertionError, match="SIZING"):

@@ -315,9 +315,10 @@ def replaced(outside: Outside) -> Iterator[None]:
             ("solution.assembly.RateLimiter", _Limiter),
             ("solution.assembly.make_client", lambda _url: outside.redis()),
             ("solution.trading.turnstile.Turnstile.enter", _enter),
-            ("solution.app.gc", SimpleNamespace(collect=int, freeze=int)),
+            ("solution.app.gc", SimpleNamespace(collect=int, freeze=int, set_threshold=int)),
             ("solution.startup.load_world", _load_world),
             ("solution.trading.worker.TAKE_TIMEOUT", 0.0),
+            ("solution.runtime.rush.MOMENT", 0.0),
         ):
             stack.enter_context(mock.patch(target, value))
         yield

@@ -386,3 +386,13 @@ def test_stopping_closes_the_connection(world: World) -> None:
     assert connection.closed
     assert (world.stream.state, world.stream.connected) == ("stopped", False)
     world.stream.request_stop()
+
+
+def test_updates_give_way_before_they_are_passed_on(world: World) -> None:
+    """Orders about to leave come first; what only keeps the connection waits for nothing."""
+    ways: list[int] = []
+    world.stream.give_way = lambda: ways.append(len(world.seen))
+    world.connection([update(1)], [update(2)])
+    world.steps(5)
+    assert world.seen == [["e-1"], ["e-2"]]
+    assert ways[-2:] == [0, 1]

@@ -309,3 +309,20 @@ def test_a_lost_lease_ends_the_writing_at_once(outlet: Outlet) -> None:
     assert outlet.calls == []
     assert not writer.flush(Deadline(0.0))
     ledger.close()
+
+
+def test_a_batch_gives_way_before_its_commit_but_not_when_stopping(
+    writer: OutcomeWriter, outlet: Outlet
+) -> None:
+    """Orders about to leave come first; the last batch waits for nothing."""
+    ways: list[int] = []
+    writer.give_way = lambda: ways.append(len(outlet.calls))
+    writer.start()
+    writer.put(make_end(1))
+    assert writer.flush(Deadline(PATIENCE))
+    assert ways == [0]
+    writer.request_stop()
+    writer.put(make_end(2))
+    assert writer.join(Deadline(PATIENCE))
+    assert ways == [0]
+    assert len(outlet.calls) == 2

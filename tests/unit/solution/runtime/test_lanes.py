@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solution.rate_limiter import Priority, RateLimiter, Slot
-from solution.runtime.lanes import Full, Lanes, LanesClosed, Lease
+from solution.runtime.lanes import Full, Lanes, LanesClosed, Lease, _Sleeper
 from tests.helpers.clocks import PATIENCE, ManualClock, eventually
 
 
@@ -714,3 +714,42 @@ def test_a_release_wakes_an_idle_worker(release: Callable[[Lease[str]], None]) -
     assert asleep(lanes, 1)
     release(lease)
     assert taker.item() in {"a1", "a2"}
+
+
+# Pressing
+
+
+def test_lanes_press_while_something_is_runnable() -> None:
+    """What is out, or stands behind it in its lane, cannot be taken by anybody."""
+    lanes: Lanes[str] = Lanes(10)
+    assert not lanes.pressing()
+    lanes.put("a", "first", urgent=False)
+    lanes.put("a", "second", urgent=False)
+    assert lanes.pressing()
+    lease = must_take(lanes)
+    assert not lanes.pressing()
+    lease.done()
+    assert lanes.pressing()
+
+
+def test_what_lacks_a_slot_does_not_press() -> None:
+    """It may wait for a minute, and others must not give way to it for as long."""
+    lanes: Lanes[str] = Lanes(10)
+    lanes.put("a", "first", urgent=False)
+    taker = Taker(lanes, Slots(others=0))
+    assert asleep(lanes, 1)
+    assert not lanes.pressing()
+    lanes.close()
+    assert taker.item() is None
+
+
+def test_lanes_are_staffed_while_a_taker_is_free() -> None:
+    """One that was woken for an item counts until it has looked."""
+    lanes: Lanes[str] = Lanes(10)
+    lanes.put("a", "first", urgent=False)
+    assert not lanes.staffed()
+    lanes._idle[_Sleeper()] = None  # asleep, and slow to get up
+    lanes.put("b", "second", urgent=False)
+    assert lanes.staffed()
+    assert [lease.item for lease in (must_take(lanes), must_take(lanes))] == ["first", "second"]
+    assert not lanes.staffed()

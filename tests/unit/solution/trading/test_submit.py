@@ -1,5 +1,6 @@
 """Submitter: what each kind of answer to a POST leads to."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -474,3 +475,17 @@ def test_an_order_is_in_flight_until_its_answer_is_known(rig: Rig) -> None:
     assert seen == [frozenset({rig.only_coid()})]
     assert rig.submitter.in_flight() == frozenset()
     assert rig.tracker.count_unclear() == 1
+
+
+def test_the_turn_ends_before_the_request_and_the_answer_gives_way(rig: Rig) -> None:
+    """Others decide while this one is at the broker, and send before it is booked."""
+    seen: list[tuple[str, int, list[str]]] = []
+
+    def note(what: str) -> Callable[[], None]:
+        return lambda: seen.append((what, len(rig.desk.posts), rig.outcomes.told(entry)))
+
+    entry = rig.publish()
+    rig.submitter.leaving, rig.submitter.give_way = note("leaving"), note("answer")
+    rig.work()
+    assert seen == [("leaving", 0, []), ("answer", 1, [])]
+    assert rig.outcomes.told(entry)[0] == "submitted"

@@ -692,12 +692,14 @@ def test_an_unforeseen_error_keeps_everything_on_the_schedule(rig: Rig) -> None:
 
 
 def test_a_step_says_when_the_next_is_due(rig: Rig) -> None:
-    """Nothing to do: a quarter of a second at most; something due: exactly until then."""
+    """Nothing to do: a quarter of a second at most; something due: until then, unless at once."""
     assert rig.watch.step() == 0.25
     rig.desk.script.append(accept("new"))
     rig.send()
     rig.clock.advance(1.9)
     assert rig.watch.step() == pytest.approx(0.1)
+    rig.clock.advance(0.099)
+    assert rig.watch.step() == watch.TOGETHER  # what a burst needs is due within one step
 
 
 def test_an_order_that_ended_while_others_were_asked_for_is_left_alone(rig: Rig) -> None:

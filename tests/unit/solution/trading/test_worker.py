@@ -6,6 +6,7 @@ import pytest
 
 from solution.errors import LedgerError
 from solution.rate_limiter import Priority, RateLimiter
+from solution.runtime.rush import Rush
 from solution.runtime.service import Fatal
 from solution.trading import worker as module
 from solution.trading.worker import worker
@@ -26,7 +27,7 @@ def rig(monkeypatch: pytest.MonkeyPatch) -> Rig:
 def test_one_call_is_one_signal(rig: Rig) -> None:
     """Also when more are waiting."""
     first, second = rig.publish(ticker="NVDA"), rig.publish(ticker="AAPL")
-    work = worker(rig.lanes, rig.limiter, rig.pipeline)
+    work = worker(rig.lanes, rig.limiter, rig.pipeline, Rush(rig.lanes.pressing, rig.lanes.staffed))
     work(STOP)
     assert (bool(rig.outcomes.told(first)), bool(rig.outcomes.told(second))) == (True, False)
     work(STOP)
@@ -43,7 +44,7 @@ def test_an_exit_may_use_what_entries_may_not(rig: Rig) -> None:
         slot.done()
     entry = rig.publish(ticker="AAPL")
     leaving = rig.publish("s")
-    work = worker(rig.lanes, rig.limiter, rig.pipeline)
+    work = worker(rig.lanes, rig.limiter, rig.pipeline, Rush(rig.lanes.pressing, rig.lanes.staffed))
     work(STOP)
     work(STOP)
     assert rig.outcomes.told(leaving) == ["submitted", "fill!"]
@@ -59,5 +60,7 @@ def test_a_ledger_that_fails_ends_the_pool(rig: Rig, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(rig.ledger, "begin", full)
     rig.publish()
     with pytest.raises(Fatal, match="the disk of the ledger is full"):
-        worker(rig.lanes, rig.limiter, rig.pipeline)(STOP)
+        worker(rig.lanes, rig.limiter, rig.pipeline, Rush(rig.lanes.pressing, rig.lanes.staffed))(
+            STOP
+        )
     assert rig.desk.posts == []
