@@ -22,7 +22,7 @@ from solution.trading.states import (
     read,
     written,
 )
-from tests.helpers.clocks import ManualClock
+from tests.helpers.clocks import ManualClock, eventually
 from tests.helpers.trading import Rig
 from tests.unit.solution.trading.test_state_rows import Ledger
 
@@ -357,6 +357,7 @@ def test_no_post_follows_a_restriction_although_its_write_hangs() -> None:
     threads = [threading.Thread(target=send, args=(n,)) for n in range(8)]
     for thread in threads:
         thread.start()
+    assert eventually(lambda: min(last) > 0.0)
     ledger.open.clear()
     writer = threading.Thread(target=halt, args=(states,))
     writer.start()

@@ -56,6 +56,7 @@ def test_as_it_ships() -> None:
         "day": {
             "opening": "100000.00",
             "peak": "100000.00",
+            "change": "-4000.00",
             "change_pct": "-4.00",
             "below_peak_pct": "4.00",
             "limits": {"daily_loss": "5.00"},
