@@ -1,6 +1,7 @@
 """Programs that are no processes."""
 
-from collections.abc import Mapping, Sequence
+import signal
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,3 +65,11 @@ class Programs:
 @pytest.fixture
 def programs() -> Programs:
     return Programs()
+
+
+@pytest.fixture(autouse=True)
+def usual_sigterm() -> Iterator[None]:
+    """As a script finds it: coverage has a handler of its own, which would end the tests."""
+    before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGTERM, before)
