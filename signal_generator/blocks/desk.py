@@ -77,6 +77,14 @@ class OrderDesk:
         }
 
 
+def is_given(payload: Any) -> bool:
+    """Whether a strategy has returned something; an array of numpy's will not say that it has."""
+    try:
+        return bool(payload)
+    except Exception:  # noqa: BLE001  # the user's own object
+        return True
+
+
 def _orders_in(payload: Any) -> Iterable[Any]:
     """A dict is one order; what is neither it nor a sequence is one that is malformed."""
     if isinstance(payload, Iterable) and not isinstance(payload, (Mapping, str, bytes)):
