@@ -1,5 +1,6 @@
 """Tests of signal_generator.blocks.desk."""
 
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -136,6 +137,17 @@ def test_signals_are_signed_where_there_is_a_key() -> None:
     made = Desk(sign=lambda fields: {**fields, "sig": "s"})
     made.desk.submit(GOOD)
     assert made.blocks[0][0]["sig"] == "s"
+
+
+def test_a_fork_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would give its orders the identities of the run's next ones."""
+    made = Desk()
+    with monkeypatch.context() as forked:
+        forked.setattr(os, "getpid", lambda: -1)
+        with pytest.raises(RuntimeError, match="the process that called run_trading"):
+            made.desk.submit(GOOD)
+    assert (made.blocks, made.register.all()) == ([], [])
+    assert made.desk.submit(GOOD) == ["run-1"]
 
 
 def test_two_runs_never_share_an_identity() -> None:
