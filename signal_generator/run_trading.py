@@ -17,6 +17,7 @@ import click
 from signal_generator.blocks.options import Options, read_options
 from signal_generator.blocks.run import Run, Stoppable, Surroundings, utc_now
 from signal_generator.blocks.screen import Screen, warnings_on
+from signal_generator.blocks.trade_log import path_of, try_to_write
 from signal_generator.runtime import stop_on_signals
 from signal_generator.signing import FILE_VARIABLE, Signer, find_key
 
@@ -78,6 +79,7 @@ def run_trading(  # noqa: PLR0913, PLR0917  # the signature that scripts call, b
         LaunchError: the service could not be started, or has ended by itself.
     """
     options = read_options(locals(), utc_now)
+    try_to_write(path_of(options.log_path, options.log_name))
     with _stopping() as stop:
         return _run(options, stop)
 

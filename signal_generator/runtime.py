@@ -1,5 +1,6 @@
 """How a generator keeps its period and how it ends."""
 
+import os
 import select
 import signal
 import socket
@@ -62,9 +63,11 @@ class SignalStop:
 def stop_on_signals() -> Iterator[SignalStop]:
     """Yield a flag that SIGINT or SIGTERM sets; a second signal acts as it would without us.
 
-    Only for the main thread, where Python runs its handlers.
+    Only for the main thread, where Python runs its handlers. A process that it forks has the
+    handler, but neither the flag nor a use for it: there the first signal acts as the second one.
     """
     wanted = (signal.SIGINT, signal.SIGTERM)
+    owner = os.getpid()
     with SignalStop() as stop:
         before = {number: signal.getsignal(number) for number in wanted}
 
@@ -72,8 +75,12 @@ def stop_on_signals() -> Iterator[SignalStop]:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-        def handle(_number: int, _frame: FrameType | None) -> None:
+        def handle(number: int, _frame: FrameType | None) -> None:
             restore()  # so that an impatient second Ctrl-C kills
+            if os.getpid() != owner:
+                # A strategy's multiprocessing.Pool ends its workers so, and waits until they have.
+                os.kill(os.getpid(), number)
+                return
             stop.set()
 
         for number in wanted:

@@ -1,6 +1,7 @@
 """Takes a strategy's blocks of orders and makes signals of them."""
 
 import itertools
+import os
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -42,11 +43,19 @@ class OrderDesk:
         self._max_age = max_age
         self._sign = sign
         self._run = run or uuid.uuid4().hex
+        self._process = os.getpid()
         # next() of a count is atomic: two threads never get one number.
         self._numbers = itertools.count(1)
 
     def submit(self, payload: Any) -> list[str]:
-        """Send one order (a dict) or a block (a list), in its order; returns their identities."""
+        """Send one order (a dict) or a block (a list), in its order; returns their identities.
+
+        Raises:
+            RuntimeError: in a process that the strategy has forked.
+        """
+        if os.getpid() != self._process:
+            # Its numbers are those that the run itself gives next: of two orders one would be lost.
+            raise RuntimeError("orders are sent by the process that called run_trading alone")
         common = self._common()
         records: list[OrderRecord] = []
         signals: list[Fields] = []
@@ -75,6 +84,14 @@ class OrderDesk:
             "ts": self._now().isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "max_age": str(max(1, round(self._max_age()))),
         }
+
+
+def is_given(payload: Any) -> bool:
+    """Whether a strategy has returned something; an array of numpy's will not say that it has."""
+    try:
+        return bool(payload)
+    except Exception:  # noqa: BLE001  # the user's own object
+        return True
 
 
 def _orders_in(payload: Any) -> Iterable[Any]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from signal_generator.blocks.book import key_of
+from signal_generator.blocks.desk import is_given
 from signal_generator.blocks.options import AtTheEnd, Callback
 from signal_generator.blocks.register import WAITING, OrderRecord, OrderRegister
 
@@ -61,7 +62,7 @@ class SessionEnd:
     def _custom(self, action: Callback, context: dict[str, Any]) -> None:
         try:
             orders = action(context)
-            if orders:
+            if is_given(orders):
                 self._submit(orders)
         except Exception:  # the user's own code: what it did before it failed is waited for
             log.exception("custom_shutdown_action failed")

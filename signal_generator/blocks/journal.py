@@ -29,6 +29,7 @@ class Journal:
         self._label = label
         # Held while a row is written: rows of two threads would otherwise mix.
         self._row_mutex = threading.Lock()
+        self._closed = False
 
     def take(self, update: Execution) -> None:
         """One event of the stream ``executions``, each once."""
@@ -91,13 +92,16 @@ class Journal:
     def _row(self, record: OrderRecord) -> None:
         try:
             with self._row_mutex:
-                self._rows.failure(record)
+                # A thread of the strategy's may outlive the run; what it is told has to do.
+                if not self._closed:
+                    self._rows.failure(record)
         except OSError as error:
             log.error("the trade log cannot be written: %s", error)  # noqa: TRY400  # one line
 
     def close(self) -> None:
-        """Close the CSV."""
+        """Close the CSV; orders that come later have no row."""
         with self._row_mutex:
+            self._closed = True
             self._rows.close()
 
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from signal_generator.blocks.desk import is_given
 from signal_generator.runtime import Pacer, Stop
 
 log = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ class StrategyLoop:
         self.calls += 1
         try:
             orders = self._call()
-            if orders:
+            if is_given(orders):
                 self._submit(orders)
         except Exception:  # the strategy is the user's: it is told of, and called again
             self.failures += 1

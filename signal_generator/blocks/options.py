@@ -1,5 +1,6 @@
 """The parameters of `run_trading`, checked: what is wrong is said in one sentence that names it."""
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ Callback = Callable[[dict[str, Any]], Any]
 AtTheEnd = Literal["liquidate", "hold", "custom"]
 _ENDS: tuple[AtTheEnd, ...] = ("liquidate", "hold", "custom")
 _LABEL = 64
+MOST_WORKERS = 256
+"""The service's own upper bound."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +67,7 @@ def read_options(given: Mapping[str, Any], now: Now) -> Options:
         window_s=_above_zero("refill_interval_sec", given["refill_interval_sec"], now),
         workers=None
         if given["num_workers"] is None
-        else _count("num_workers", given["num_workers"]),
+        else _count("num_workers", given["num_workers"], MOST_WORKERS),
         use_alpaca=_flag("use_alpaca", given["use_alpaca"]),
         at_the_end=at_the_end,
         custom_action=given["custom_shutdown_action"],
@@ -126,10 +129,12 @@ def _tickers(value: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(symbol.strip().upper() for symbol in found))
 
 
-def _count(name: str, value: Any) -> int:
+def _count(name: str, value: Any, most: float = math.inf) -> int:
     whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
     if isinstance(value, bool) or not whole or value < 1:
         raise WrongParameter(f"{name}: {value!r} is not a whole number of at least 1")
+    if value > most:
+        raise WrongParameter(f"{name}: {value!r} is more than {most}")
     return int(value)
 
 

@@ -87,6 +87,18 @@ def read_order(written: Any) -> Order:
     Raises:
         WrongOrder: something is missing, or no order could have it.
     """
+    try:
+        return _read(written)
+    except WrongOrder:
+        raise
+    # An array of two where a number belongs must not take the block's other orders with it.
+    except Exception as error:  # noqa: BLE001  # the user's own objects
+        raise WrongOrder(
+            f"it cannot be read: {type(error).__name__} in {_shown(written)}"
+        ) from None
+
+
+def _read(written: Any) -> Order:
     if not isinstance(written, Mapping):
         raise WrongOrder(f"an order is a dict, not {_shown(written)}")
     side = _side(written.get("side"))
@@ -190,5 +202,8 @@ _NUMBERS: Mapping[type, Callable[[str, Any], Decimal]] = {
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001  # the user's own object
+        text = f"a {type(value).__name__}"
     return text if len(text) <= 60 else f"{text[:57]}..."

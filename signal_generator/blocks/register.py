@@ -173,4 +173,7 @@ def _told(record: OrderRecord, update: Execution) -> OrderRecord:
 
 
 def _text(value: Any) -> str:
-    return "" if value is None else str(value)[:64]
+    try:
+        return "" if value is None else str(value)[:64]
+    except Exception:  # noqa: BLE001  # the user's own object
+        return type(value).__name__

@@ -1,6 +1,7 @@
 """One run: builds its parts, starts them in order, ends them in order."""
 
 import logging
+import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -84,6 +85,7 @@ class Run:
     def __init__(self, options: Options, around: Surroundings) -> None:
         self._options = options
         self._around = around
+        self._process = os.getpid()
         self.register = OrderRegister()
         self.book = PositionBook(options.tickers, around.monotonic)
         self._quotes = QuoteBoard(options.tickers, around.now)
@@ -101,15 +103,19 @@ class Run:
             OSError: the trade log cannot be written.
         """
         with ExitStack() as parts:
-            trading, desk, outbox = self._start(parts)
-            loop = StrategyLoop(
-                lambda: self._options.strategy(trading.context()),
-                desk.submit,
-                frequency=self._options.frequency,
-                monotonic=self._around.monotonic,
-            )
-            self._loop = loop
-            self._trade(loop, trading, desk, outbox)
+            try:
+                trading, desk, outbox = self._start(parts)
+                loop = StrategyLoop(
+                    lambda: self._call(trading),
+                    desk.submit,
+                    frequency=self._options.frequency,
+                    monotonic=self._around.monotonic,
+                )
+                self._loop = loop
+                self._trade(loop, trading, desk, outbox)
+            finally:
+                if self._in_a_fork():
+                    parts.pop_all()  # they are our parent's
         return {"workers": [], "orders": trading.orders, "positions": trading.positions}
 
     def _start(self, parts: ExitStack) -> tuple[Trading, OrderDesk, Outbox]:
@@ -181,9 +187,32 @@ class Run:
         except KeyboardInterrupt:
             raise  # the second Ctrl-C: at once, and nothing is closed
         except BaseException:  # such as sys.exit() in the strategy: an end like any other
+            if self._in_a_fork():
+                raise  # the session is our parent's, and so is what it holds
             self._close_session(trading, desk, outbox)
             raise
         self._close_session(trading, desk, outbox)
+
+    def _call(self, trading: Trading) -> Any:
+        """One call of the strategy; in a process that it forks, the only one.
+
+        Raises:
+            SystemExit: the strategy came back twice, as two processes, and this is the new one.
+        """
+        try:
+            orders = self._options.strategy(trading.context())
+        except Exception:
+            if not self._in_a_fork():
+                raise
+            log.exception("the strategy failed in a process that it has forked")
+            raise SystemExit(1) from None
+        if self._in_a_fork():
+            log.error("the strategy came back in a process that it has forked: that one ends here")
+            raise SystemExit(1)
+        return orders
+
+    def _in_a_fork(self) -> bool:
+        return os.getpid() != self._process
 
     def _close_session(self, trading: Trading, desk: OrderDesk, outbox: Outbox) -> None:
         options = self._options

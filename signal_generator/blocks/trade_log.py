@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, TextIO
 
+from signal_generator.blocks.durations import WrongParameter
 from signal_generator.blocks.register import ERROR, UNTOLD, WAITING, OrderRecord, status_of
 from signal_generator.executions import Execution
 
@@ -22,6 +23,20 @@ _OPEN = frozenset({"new", "accepted", "pending_new", "held", "accepted_for_biddi
 def path_of(directory: str, name: str) -> Path:
     """Where the log of this name is."""
     return Path(directory) / f"{name}.csv"
+
+
+def try_to_write(path: Path) -> None:
+    """Make the file, if need be, before a run has begun.
+
+    Raises:
+        WrongParameter: there can be none.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.open("a", encoding="utf-8").close()
+    except (OSError, ValueError) as error:  # a ValueError: a null byte
+        why = getattr(error, "strerror", None) or error
+        raise WrongParameter(f"trade_log_path: {str(path)!r} cannot be written: {why}") from None
 
 
 class TradeLog:

@@ -64,6 +64,29 @@ def find(url: str, group: str) -> list[Running]:
     return [Running(name, one) for name, one in shown if one is not None and _is_alive(one)]
 
 
+class Borrowed:
+    """A service that somebody else has started, and may end; for one thread."""
+
+    def __init__(self, url: str, group: str) -> None:
+        self._url = url
+        self._group = group
+        self._missed = False
+
+    def trouble(self) -> str:
+        """One sentence when it has gone; asked every few seconds.
+
+        Missed twice in a row, so that one that is only restarted, or taken over, ends no run.
+        """
+        try:
+            missed = not find(self._url, self._group)
+        except LaunchError:
+            return ""  # while Redis does not answer, nobody knows
+        missed_before, self._missed = self._missed, missed
+        if missed and missed_before:
+            return f"the service of {self._group}, which was not started by this run, has gone"
+        return ""
+
+
 def check(one: Running, names: Names, trading_url: str, account: Account) -> None:
     """Whether orders for this account may be given to it.
 

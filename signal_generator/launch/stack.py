@@ -64,6 +64,7 @@ class Stack:
         self._clean = True
         self._serving: tuple[Connection, Path, Names, str] | None = None
         self._forget: tuple[str, ...] = ()
+        self._borrowed: service.Borrowed | None = None
 
     @property
     def processes(self) -> Mapping[str, "Popen[bytes]"]:
@@ -88,11 +89,12 @@ class Stack:
             raise
 
     def trouble(self) -> str:
-        """One sentence when a program has ended before it was stopped; empty while all is well."""
+        """One sentence when a program has ended before it was stopped, or a service that is not
+        ours has gone; empty while all is well."""
         for name, program in list(self._programs.items()):
             if name != "display" and program.code is not None:
                 return f"the {program.name} has ended by itself: {program.last_words()}"
-        return ""
+        return self._borrowed.trouble() if self._borrowed is not None else ""
 
     def stop_service(self, seconds: float = STOP_WITHIN - _FOR_THE_REST) -> None:
         """End the service and the display alone: what the service told last can still be read."""
@@ -213,6 +215,7 @@ class Stack:
                 self._end(("service",), Deadline(STOP_WITHIN))
         if other is not None:
             service.check(other, names, connection.trading_url, account)
+            self._borrowed = service.Borrowed(redis_url, names.live_group)
             self._report(
                 f"warning: {other.name} executes already for {names.live_group} and is used as it "
                 "is: num_workers, the rate limit and all other limits are what it was started with"

@@ -3,6 +3,7 @@
 import inspect
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,6 +57,16 @@ def test_a_wrong_parameter_starts_nothing() -> None:
     """One sentence, before any process."""
     with pytest.raises(ValueError, match=r"^tickers: "):
         run_trading(**{**GIVEN, "tickers": []})
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\0b"])
+def test_a_log_that_cannot_be_written_starts_nothing(name: str, tmp_path: Path) -> None:
+    """Neither by its name nor where it is to be."""
+    with pytest.raises(ValueError, match=r"^trade_log_path: .* cannot be written: "):
+        run_trading(**{**GIVEN, "trade_log_path": tmp_path, "trade_log_name": name})
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match=r"^trade_log_path: .*file.* cannot be written: "):
+        run_trading(**{**GIVEN, "trade_log_path": tmp_path / "file"})
 
 
 def test_what_the_stack_is_given() -> None:

@@ -1,6 +1,7 @@
 """Tests of signal_generator.runtime."""
 
 import os
+import select
 import signal
 import time
 from collections.abc import Iterator
@@ -109,3 +110,21 @@ def test_handlers_are_restored() -> None:
     with stop_on_signals():
         pass
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+@pytest.mark.usefixtures("restored_handlers")
+def test_a_fork_dies_of_its_first_signal() -> None:
+    """Or a strategy's `multiprocessing.Pool` would wait for its workers for ever.
+
+    Our own flag, which shares its socket with the fork, stays down.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    with stop_on_signals() as stop:
+        if (child := os.fork()) == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        assert os.WIFSIGNALED(status)
+        assert os.WTERMSIG(status) == signal.SIGTERM
+        assert not select.select([stop._read], [], [], 0)[0]
+        assert not stop.is_set()

@@ -1,12 +1,14 @@
 """Tests of signal_generator.blocks.desk."""
 
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import pytest
 
-from signal_generator.blocks.desk import OrderDesk
+from signal_generator.blocks.desk import OrderDesk, is_given
 from signal_generator.blocks.register import OrderRecord, OrderRegister
 
 NOW = datetime(2026, 3, 4, 15, 0, tzinfo=UTC)
@@ -88,6 +90,39 @@ def test_a_malformed_order_does_not_take_the_others_with_it() -> None:
     )
 
 
+class Unspeakable:
+    """Raises whatever is asked of it, as objects of a user's own may."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError
+
+    def item(self) -> float:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({**GOOD, "quantity": np.array([1, 2])}, "it cannot be read: ValueError"),
+        ({**GOOD, "quantity": Unspeakable()}, "it cannot be read: RuntimeError"),
+        ({**GOOD, "ticker": Unspeakable()}, "ticker: a Unspeakable is not a symbol"),
+        (Unspeakable(), "an order is a dict, not a Unspeakable"),
+    ],
+)
+def test_not_even_one_whose_values_raise(wrong: Any, why: str) -> None:
+    """An array where a number belongs is a usual slip of pandas' and numpy's users."""
+    made = Desk()
+    made.desk.submit([GOOD, wrong, GOOD])
+    assert [s["signal_id"] for s in made.blocks[0]] == ["run-1", "run-3"]
+    assert made.failed[0].message.startswith(why)
+
+
+def test_what_has_no_truth_value_was_given() -> None:
+    """An array of orders is a block; only what is empty or nothing is none."""
+    given = [np.array([GOOD, GOOD]), [GOOD], GOOD, [], None, {}]
+    assert [is_given(payload) for payload in given] == [True, True, True, False, False, False]
+
+
 @pytest.mark.parametrize("payload", [True, 5, "AAPL", None])
 def test_what_is_no_order_at_all_is_told_of(payload: Any) -> None:
     """And nothing is published."""
@@ -102,6 +137,17 @@ def test_signals_are_signed_where_there_is_a_key() -> None:
     made = Desk(sign=lambda fields: {**fields, "sig": "s"})
     made.desk.submit(GOOD)
     assert made.blocks[0][0]["sig"] == "s"
+
+
+def test_a_fork_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would give its orders the identities of the run's next ones."""
+    made = Desk()
+    with monkeypatch.context() as forked:
+        forked.setattr(os, "getpid", lambda: -1)
+        with pytest.raises(RuntimeError, match="the process that called run_trading"):
+            made.desk.submit(GOOD)
+    assert (made.blocks, made.register.all()) == ([], [])
+    assert made.desk.submit(GOOD) == ["run-1"]
 
 
 def test_two_runs_never_share_an_identity() -> None:

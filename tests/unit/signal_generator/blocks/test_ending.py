@@ -155,7 +155,17 @@ def test_hold_keeps_everything() -> None:
     assert desk.submitted == []
 
 
-@pytest.mark.parametrize(("answer", "count"), [([LIMIT, LIMIT], 2), (LIMIT, 1), (None, 0)])
+class Undecided(list[Any]):
+    """As an array of numpy's: more than one element has no truth value."""
+
+    def __bool__(self) -> bool:
+        raise ValueError
+
+
+@pytest.mark.parametrize(
+    ("answer", "count"),
+    [([LIMIT, LIMIT], 2), (Undecided([LIMIT, LIMIT]), 2), (LIMIT, 1), (None, 0)],
+)
 def test_custom_submits_what_the_action_returns(answer: Any, count: int) -> None:
     """A list, a dict or nothing; a limit that rests is not waited for."""
     desk = Desk({}, lambda _: None)

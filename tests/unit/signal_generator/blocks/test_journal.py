@@ -159,3 +159,14 @@ def test_a_row_that_cannot_be_written_is_logged(
     monkeypatch.setattr(desk.rows, "failure", full)
     desk.journal.failed([malformed({}, "s-2", "why")])
     assert "the trade log cannot be written: no space left" in caplog.text
+
+
+def test_an_order_after_the_end_is_told_of_and_harms_nobody(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A thread of the strategy's that outlives the run."""
+    desk.journal.close()
+    desk.journal.gave_up(["s-1"], "the run has ended")
+    assert "order not sent: buy 5.0 AAPL: the run has ended" in caplog.text
+    assert desk.register.all()[0].reason == "NOT_PUBLISHED"
+    assert desk.types() == []

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from signal_generator.blocks.loop import StrategyLoop, Until
@@ -84,6 +85,14 @@ def test_an_exception_is_shown_counted_and_survived(caplog: pytest.LogCaptureFix
     assert (loop.calls, loop.failures) == (2, 1)
     assert "the strategy failed in call 1" in caplog.text
     assert "ValueError: my mistake" in caplog.text
+
+
+def test_an_array_of_orders_is_submitted() -> None:
+    """Though it has no truth value."""
+    stop = FakeStop()
+    orders = np.array([{"a": 1}, {"b": 2}])
+    (submitted,) = run(stop, Script(stop, answers=[orders]), frequency=1.0, seconds=0.5)
+    assert submitted is orders
 
 
 def test_sys_exit_ends_it() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from signal_generator.blocks.durations import WrongParameter
-from signal_generator.blocks.options import Options, read_options
+from signal_generator.blocks.options import MOST_WORKERS, Options, read_options
 from tests.helpers.run_trading_call import GIVEN
 
 NOW = datetime(2026, 3, 4, 15, 0, tzinfo=UTC)
@@ -47,6 +47,7 @@ def test_other_kinds_of_the_same() -> None:
         *(("api_key", ""), ("api_key", None), ("secret_key", " "), ("secret_key", "ü")),
         *(("tickers", "AAPL"), ("tickers", []), ("tickers", ["AAPL", ""]), ("tickers", [1])),
         *(("tickers", None), ("frequency", "often"), ("frequency", None), ("run_seconds", -1)),
+        *(("num_workers", MOST_WORKERS + 1), ("num_workers", 1e9)),
         *(("total_allowed_per_min", 0), ("total_allowed_per_min", "190")),
         *(("total_allowed_per_min", 1.5), ("refill_interval_sec", 0), ("num_workers", 0)),
         *(("num_workers", True), ("use_alpaca", "yes"), ("eos_behavior", "sell")),

@@ -1,6 +1,7 @@
 """Tests of signal_generator.blocks.run: the parts together, with a real Redis and no service."""
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -173,6 +174,50 @@ def test_sys_exit_in_a_strategy_ends_the_session_in_order(
     with service(redis_server.url) as client:
         assert client.xlen("blocks") > 0
     assert threads() == set()
+
+
+def _leave() -> None:
+    raise SystemExit(7)
+
+
+def _fail() -> None:
+    raise ValueError("in the fork")
+
+
+@pytest.mark.parametrize(("leave", "code"), [(_leave, 7), (_fail, 1), (lambda: None, 1)])
+def test_a_fork_of_the_strategys_is_no_run(
+    leave: Callable[[], None], code: int, redis_server: RedisServer, tmp_path: Path
+) -> None:
+    """It leaves without closing the session, which goes on, and without a row or an order."""
+    here, codes = os.getpid(), []
+
+    def strategy(_: Any) -> Any:
+        if not codes:
+            if (child := os.fork()) == 0:
+                return leave()
+            codes.append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+            return ORDER
+        return None
+
+    desk = Desk(
+        redis_server.url, tmp_path, strategy_callable=strategy, eos_behavior="custom",
+        custom_shutdown_action=lambda _: {**ORDER, "ticker": "MSFT"},
+    )  # fmt: skip
+    try:
+        desk.run()
+    except BaseException as error:
+        if os.getpid() == here:
+            raise
+        os._exit(error.code if isinstance(error, SystemExit) else 99)  # type: ignore[arg-type]  # a number
+    finally:
+        if os.getpid() != here:
+            os._exit(98)
+    assert codes == [code]
+    with service(redis_server.url) as client:
+        entries: Any = client.xrange("blocks")
+        assert [fields["ticker"] for _, fields in entries] == ["AAPL", "MSFT"]
+    rows = desk.path.read_text().splitlines()[1:]
+    assert [row.split(",")[0] for row in rows] == ["waiting", "waiting"]
 
 
 def test_the_second_ctrl_c_closes_nothing(redis_server: RedisServer, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from signal_generator.launch import service
 from signal_generator.launch.account import Account
 from signal_generator.launch.deadline import Deadline
 from signal_generator.launch.options import LaunchError
-from signal_generator.launch.service import Running, await_ready, check, find
+from signal_generator.launch.service import Borrowed, Running, await_ready, check, find
 from signal_generator.launch.service_settings import Names
 from tests.helpers.redis_server import RedisServer, free_port
 from tests.unit.signal_generator.launch.conftest import FakeProgram
@@ -57,6 +57,27 @@ def test_only_live_ones_of_the_group_count(client: redis.Redis, redis_server: Re
 def test_redis_must_answer() -> None:
     with pytest.raises(LaunchError, match="Redis does not answer"):
         find(f"redis://127.0.0.1:{free_port()}/0", "mine")
+
+
+def test_a_borrowed_service_that_has_gone_is_told(
+    client: redis.Redis, redis_server: RedisServer
+) -> None:
+    """At the second look without it: one that is restarted in between ends no run."""
+    service = Borrowed(redis_server.url, "mine")
+    put(client, "theirs", {**HERE, "pid": os.getpid()})
+    assert service.trouble() == ""
+    client.flushall()
+    assert service.trouble() == ""
+    put(client, "restarted", {**HERE, "pid": os.getpid()})
+    assert service.trouble() == ""
+    client.flushall()
+    assert service.trouble() == ""
+    assert "the service of mine" in service.trouble()
+
+
+def test_a_redis_that_does_not_answer_says_nothing_of_a_borrowed_service() -> None:
+    service = Borrowed(f"redis://127.0.0.1:{free_port()}/0", "mine")
+    assert (service.trouble(), service.trouble()) == ("", "")
 
 
 @pytest.mark.parametrize(

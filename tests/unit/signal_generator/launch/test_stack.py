@@ -202,8 +202,11 @@ def test_one_that_runs_is_used_and_not_stopped(
     names = {"CONSUMER_GROUP": "mine"}
     theirs = {**READY, "pid": 1, "streams": ["blocks"], "executions": "told"}
     found.append(Running("host:1", theirs))
-    with make(environ={**names, "SIGNALPACA_HOME": "home"}) as at:
+    with (stack := make(environ={**names, "SIGNALPACA_HOME": "home"})) as at:
         assert (at.service_is_ours, at.stream, at.executions_stream) == (False, "blocks", "told")
+        assert stack.trouble() == ""
+        found.clear()
+        assert [bool(stack.trouble()) for _ in range(2)] == [False, True]
     assert "start service" not in programs.diary
     assert told[-1].startswith("warning: host:1 executes already for mine")
 
