@@ -105,7 +105,9 @@ def translate(error: Exception, *, sent: bool, address: str = "") -> PublishErro
     what = f"Redis at {address}: {error}"
     # First, because redis-py derives BusyLoadingError from ConnectionError although it is an
     # answer, and ReadOnlyError and its like from ResponseError although they pass.
-    if isinstance(error, _PASSING) or str(error).startswith(_PASSING_CODES):
+    # What came in a transaction stands behind the command's own words in redis-py's text.
+    answer = str(error).rpartition(" of pipeline caused error: ")[2]
+    if isinstance(error, _PASSING) or answer.startswith(_PASSING_CODES):
         return NotPublished(what)
     if isinstance(error, _FINAL):
         return Refused(what)

@@ -3,7 +3,9 @@
 ``ScalpAlgo`` as it is buys when the close crosses its 20-minute average from below.
 """
 
+import inspect
 import logging
+import math
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING, ClassVar
@@ -50,7 +52,7 @@ class ScalpAlgo:
     def buys_now(self, minutes: Sequence[Bar]) -> bool:
         """Whether the last of these bars is a moment to buy: what the scalper calls."""
         self._minutes, self._made = minutes, None
-        return len(minutes) >= self.min_bars and bool(self._calculate_buy_signal())
+        return len(minutes) >= self.min_bars and _truth(self._calculate_buy_signal())
 
     def _calculate_buy_signal(self) -> bool:
         """Override this or ``_calc_buy_signal``: both names are in use, and both are asked."""
@@ -62,3 +64,13 @@ class ScalpAlgo:
         average = close.rolling(20).mean()
         crossed = close.iloc[-2] < average.iloc[-2] and close.iloc[-1] > average.iloc[-1]
         return bool(crossed)
+
+
+def _truth(returned: object) -> bool:
+    """Whether it says yes; what is true in Python without saying anything buys nothing."""
+    if inspect.iscoroutine(returned):
+        returned.close()
+        raise TypeError("the buy signal is a coroutine: define it without async")
+    if isinstance(returned, float) and math.isnan(returned):
+        raise ValueError("the buy signal is NaN, which is neither true nor false")
+    return bool(returned)

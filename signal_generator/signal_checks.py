@@ -200,6 +200,11 @@ def _problems(fields: Fields) -> Iterator[str]:
     yield from filter(None, (rule.broken_by(fields) for rule in _RULES))
 
 
+def is_symbol(text: str) -> bool:
+    """Whether a signal may name it as its ``ticker``."""
+    return _FORMS["ticker"].holds(text)
+
+
 def _check_one(name: str, text: str) -> None:
     """The value of one field by itself."""
     try:

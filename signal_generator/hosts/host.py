@@ -9,7 +9,7 @@ from typing import Protocol
 from signal_generator.bars import Bar, Quote, Timeframe
 from signal_generator.hosting import BrokerUnavailable, Context, Market
 from signal_generator.hosts.execution_reader import entry_order
-from signal_generator.hosts.hosted import Hosted, Step
+from signal_generator.hosts.hosted import Hosted, Step, WrongStrategy
 from signal_generator.hosts.inbox import Inbox, Item
 from signal_generator.hosts.kept import Interrupted, Store
 from signal_generator.market.market_history import HistoryRefused
@@ -85,7 +85,7 @@ class Host:
 
         Raises:
             PublishError: another host has a strategy, or Redis refuses.
-            WrongStrategy: one cannot be started.
+            WrongStrategy: one cannot be started, or none is left after ``on_start``.
             HistoryRefused: keys, plan or symbol are wrong.
         """
         try:
@@ -130,8 +130,8 @@ class Host:
         for hosted in self._strategies:
             self._settle(hosted, hosted.event("on_start"))
         if all(hosted.disabled for hosted in self._strategies):
-            self._ending = True
-            return
+            names = ", ".join(hosted.name for hosted in self._strategies)
+            raise WrongStrategy(f"on_start has failed: {names}; nothing is left to run")
         wanted = {s for h in self._strategies if h.strategy.quotes for s in h.symbols}
         if wanted:
             self._source.quotes(sorted(wanted), self._inbox.put_quote)

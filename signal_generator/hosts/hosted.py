@@ -26,6 +26,10 @@ from signal_generator.strategy import Strategy
 SEEN = 600
 #: Bars of a strategy's window at most.
 LONGEST_WINDOW = 100_000
+#: Bytes of a strategy's state at most: it is written with each change, and one that Redis does not
+#: take would be tried again for ever, while all strategies of the host wait.
+MOST_STATE = 16 * 1024 * 1024
+_TOLD = 500
 
 current: ContextVar[Strategy | None] = ContextVar("current", default=None)
 """The strategy whose callback runs; None outside of one."""
@@ -226,7 +230,7 @@ class Hosted:
                 returned = self._run(returned)
             signals = [self._fields(finish(n, s)) for n, s in enumerate(_signals(returned))]
             state = _state_text(self.strategy.state)
-        except (Exception, SystemExit) as error:  # noqa: BLE001  # the user's own code
+        except BaseException as error:  # noqa: BLE001  # the user's own code: a cancelled task too
             self._tell(about, error)
             # The objects of before the callback are changed by now; their text is not.
             self.strategy.state = json.loads(self.kept.state)
@@ -272,14 +276,16 @@ def _signals(returned: Any) -> Sequence[Signal]:
     found = returned if isinstance(returned, list | tuple) else (returned,)
     wrong = next((one for one in found if not isinstance(one, Signal)), None)
     if wrong is not None:
-        raise WrongStrategy(f"returned {returned!r}: must be a Signal, a list of Signals, or None")
+        raise WrongStrategy(
+            f"returned {_short(returned)}: must be a Signal, a list of Signals, or None"
+        )
     return found
 
 
 def _state_text(state: Mapping[str, Any]) -> str:
     """The state as JSON, where it would come back as it is."""
     if not isinstance(state, dict):
-        raise WrongStrategy(f"state is {state!r}: must be a dict")
+        raise WrongStrategy(f"state is {_short(state)}: must be a dict")
     try:
         text = json.dumps(state, allow_nan=False)
         same = json.loads(text) == state
@@ -289,7 +295,15 @@ def _state_text(state: Mapping[str, Any]) -> str:
         raise WrongStrategy(
             "state would come back different from JSON: keys must be text, and lists no tuples"
         )
+    if len(text) > MOST_STATE:
+        raise WrongStrategy(f"state is {len(text)} bytes of JSON: must be {MOST_STATE} at most")
     return text
+
+
+def _short(value: Any) -> str:
+    """What was given, in a line that a log can hold."""
+    text = repr(value)
+    return text if len(text) <= _TOLD else f"{text[:_TOLD]}…"
 
 
 def _user_traceback(error: BaseException) -> str:

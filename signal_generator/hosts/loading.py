@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import re
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -46,8 +47,8 @@ def load_one(target: str) -> Strategy:
     made = find_class(target, Strategy)
     try:
         return made()
-    except Exception as error:  # the user's own code
-        raise CannotLoad(f"{target}: {made.__name__}() failed: {error!r}") from error
+    except (Exception, SystemExit) as error:  # the user's own code
+        raise CannotLoad(f"{target}: {made.__name__}() failed: {_told(error)}") from error
 
 
 def find_class(target: str, base: type[_T]) -> type[_T]:
@@ -74,8 +75,8 @@ def _module(target: str, name: str) -> ModuleType:
         sys.path.insert(0, here)
     try:
         return importlib.import_module(name)
-    except Exception as error:  # the user's own code
-        raise CannotLoad(f"{target}: importing {name} failed: {error!r}") from error
+    except (Exception, SystemExit) as error:  # the user's own code
+        raise CannotLoad(f"{target}: importing {name} failed: {_told(error)}") from error
 
 
 def _file(target: str, path: Path) -> ModuleType:
@@ -90,6 +91,13 @@ def _file(target: str, path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # the user's own code
-        raise CannotLoad(f"{target}: {path} failed: {error!r}") from error
+    except (Exception, SystemExit) as error:  # the user's own code
+        raise CannotLoad(f"{target}: {path} failed: {_told(error)}") from error
     return module
+
+
+def _told(error: BaseException) -> str:
+    """What went wrong, and in which line of the user's."""
+    steps = traceback.extract_tb(error.__traceback__)
+    own = [step for step in steps if step.filename != __file__ and "importlib" not in step.filename]
+    return f"{error!r} ({own[-1].filename}, line {own[-1].lineno})" if own else repr(error)

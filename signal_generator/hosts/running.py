@@ -29,6 +29,7 @@ from signal_generator.hosts.store import Outlet, RedisStore
 from signal_generator.market.recorded_market import BarClock, NoBroker
 from signal_generator.publisher import Publisher, PublishError, make_client
 from signal_generator.runtime import SignalStop, stop_on_signals
+from signal_generator.signal_checks import is_symbol
 from signal_generator.signing import Signer, find_key
 from signal_generator.strategy import Strategy
 
@@ -154,7 +155,7 @@ class _Run:
     def _host(self, strategies: Sequence[tuple[str, Strategy]]) -> list[Hosted]:
         found = []
         for name, strategy in strategies:
-            symbols = tuple(s.upper() for s in strategy.symbols) or self._options.symbols
+            symbols = _symbols(name, strategy.symbols) or self._options.symbols
             if not symbols:
                 raise click.UsageError(f"{name} names no symbols: give --symbols")
             try:
@@ -245,6 +246,18 @@ class _Run:
             line += f", {tally['wrong']} failed callbacks" if tally["wrong"] else ""
             line += ", not called any more since on_start failed" if hosted.disabled else ""
             _to_stderr(line)
+
+
+def _symbols(name: str, named: object) -> tuple[str, ...]:
+    """Those that a strategy names itself, held to what ``--symbols`` may be."""
+    if not isinstance(named, list | tuple | set | frozenset):
+        raise click.UsageError(f"{name}: symbols is {named!r}: must be a tuple such as ('NVDA',)")
+    wrong = [one for one in named if not isinstance(one, str) or not is_symbol(one.upper())]
+    if wrong:
+        raise click.UsageError(
+            f"{name}: symbols: {wrong[0]!r} is not a symbol such as NVDA, BRK.B or BTC/USD"
+        )
+    return tuple(one.upper() for one in named)
 
 
 def _live(

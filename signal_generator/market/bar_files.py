@@ -106,7 +106,7 @@ def _runs(table: Table) -> list[_Run]:
         if len(starts) > _MOST_RUNS:
             raise ValueError(f"{table.path}: its rows are in no order; sort them by time")
         last, number = moment, number + 1
-    ends = [number for _, number in starts[1:]] + [number]
+    ends = [number for _, number in starts[1:]] + [number] * bool(starts)
     return [
         _Run(row.line, row.place, end - first)
         for (row, first), end in zip(starts, ends, strict=True)

@@ -244,7 +244,7 @@ class ScalpStrategy(Strategy):
         asked[symbol] = start.isoformat()
         try:
             buys = bool(self._algos[symbol].buys_now(minutes))
-        except Exception:  # noqa: BLE001  # the user's own code: whatever it does, sales go on
+        except BaseException:  # noqa: BLE001  # the user's own code: whatever it does, sales go on
             self._logs[symbol].exception("the buy signal failed on the bar of %s", start)
             return []
         return self._act(symbol, Trigger.CROSS) if buys else []

@@ -203,6 +203,25 @@ def test_out_of_memory_leaves_nothing_behind_and_passes(
         assert stream(client) == [SIGNAL]
 
 
+def test_too_few_replicas_leave_nothing_behind_and_pass(
+    make_redis_server: Callable[..., RedisServer], hosts: Hosts
+) -> None:
+    """Refused inside of the transaction, as it is while Redis cannot save: tried until it works."""
+    server = make_redis_server()
+    hosts.url = server.url
+    with redis.Redis.from_url(server.url, decode_responses=True) as client:
+        store = hosts.store("a")
+        kept = store.open("s")
+        client.config_set("min-replicas-to-write", "1")
+        done = threading.Thread(target=lambda: store.commit("s", kept, [SIGNAL]), daemon=True)
+        done.start()
+        assert eventually(lambda: int(client.info("stats")["total_error_replies"]) > 1)  # type: ignore[index]
+        assert (client.xlen("nvda"), client.hget(KEY, "version")) == (0, "1")
+        client.config_set("min-replicas-to-write", "0")
+        done.join(20)
+        assert stream(client) == [SIGNAL]
+
+
 def test_a_lost_answer_is_settled_by_reading_back(
     hosts: Hosts, redis_server: RedisServer, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -157,6 +158,31 @@ def test_a_strategy_that_says_nonsense_of_itself(
     result = invoke(f"run {path}:Odd --bars {DAY_OF_BARS}")
     assert result.exit_code == 2
     assert "Odd: required_history returned 0: must be from 1" in result.output
+
+
+@pytest.mark.parametrize(
+    ("symbols", "said"),
+    [
+        ('("TSLA")', "Odd: symbols is 'TSLA': must be a tuple such as ('NVDA',)"),
+        ("5", "Odd: symbols is 5: must be a tuple"),
+        ('("TSLA", "A;B")', "Odd: symbols: 'A;B' is not a symbol such as NVDA"),
+        ("[None]", "Odd: symbols: None is not a symbol"),
+    ],
+)
+def test_a_strategy_whose_symbols_are_none(
+    symbols: str, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A text is a sequence of letters, and each letter might be a symbol: no bar would come."""
+    monkeypatch.setattr(running, "_log_to_stderr", lambda: None)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(sys, "modules", {**sys.modules})
+    path = tmp_path / "symbols_of_a_test.py"
+    path.write_text(
+        f"from signal_generator import Strategy\nclass Odd(Strategy):\n    symbols = {symbols}\n"
+    )
+    result = invoke(f"run {path}:Odd --bars {DAY_OF_BARS}")
+    assert result.exit_code == 2
+    assert said in result.output
 
 
 def test_help_of_every_command() -> None:

@@ -249,6 +249,10 @@ def test_pause_survives_a_long_outage() -> None:
     assert RetryPolicy(longest_pause=0.5).pause(5_000) == 0.5
 
 
+#: As redis-py tells what one command of a transaction was answered.
+IN_A_PIPELINE = "Command # 1 (HSET s state MISCONF) of pipeline caused error: {}"
+
+
 @pytest.mark.parametrize(
     ("error", "sent", "kind"),
     [
@@ -259,6 +263,9 @@ def test_pause_survives_a_long_outage() -> None:
         (OSError(9, "Bad file descriptor"), True, OutcomeUnclear),
         (rx.BusyLoadingError("loading"), True, NotPublished),
         (rx.AuthenticationError("invalid password"), False, Refused),
+        (rx.ResponseError("MISCONF cannot save"), True, NotPublished),
+        (rx.ResponseError(IN_A_PIPELINE.format("MISCONF cannot save")), True, NotPublished),
+        (rx.ResponseError(IN_A_PIPELINE.format("WRONGTYPE no stream")), True, Refused),
     ],
 )
 def test_translation(error: Exception, sent: bool, kind: type[PublishError]) -> None:

@@ -85,6 +85,23 @@ def test_a_result_that_is_no_boolean_is_asked_whether_it_is_true() -> None:
     assert _algo(kind).buys_now(_minutes([1.0] * 21)) is True
 
 
+def test_what_is_true_but_says_nothing_is_no_signal() -> None:
+    """A coroutine, and an average of too few bars, would buy with each bar."""
+
+    class Asynchronous(ScalpAlgo):
+        async def _calc_buy_signal(self) -> bool:  # type: ignore[override]  # what a user may write
+            return False
+
+    class NoNumber(ScalpAlgo):
+        def _calc_buy_signal(self) -> bool:
+            return self._bars["close"].rolling(30).mean().iloc[-1]  # type: ignore[no-any-return]
+
+    with pytest.raises(TypeError, match="define it without async"):
+        _algo(Asynchronous).buys_now(_minutes([1.0] * 21))
+    with pytest.raises(ValueError, match="neither true nor false"):
+        _algo(NoNumber).buys_now(_minutes([1.0] * 21))
+
+
 def test_the_public_import_costs_nothing_until_it_is_used() -> None:
     """`import signal_generator` loads neither the scalper nor pandas."""
     code = (

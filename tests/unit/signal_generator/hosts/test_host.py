@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from signal_generator import Execution, Quote, Signal, Strategy
+from signal_generator.hosts.hosted import WrongStrategy
 from signal_generator.hosts.kept import Interrupted, Kept
 from signal_generator.market.market_history import HistoryRefused
 from tests.helpers.strategy_hosts import (
@@ -151,14 +152,15 @@ def test_one_that_fails_does_not_stop_the_others() -> None:
 
 
 def test_none_left_to_call_ends_it() -> None:
-    """Where every start has failed, nothing is followed."""
+    """Where every start has failed, nothing is followed, and it is no good end."""
 
     class Wrong(Strategy):
         def on_start(self) -> Any:
             raise RuntimeError("no")
 
     source = FakeSource([bar(0)])
-    make_host([hosted(Wrong())], source).run()
+    with pytest.raises(WrongStrategy, match="on_start has failed: Wrong"):
+        make_host([hosted(Wrong())], source).run()
     assert source.followed == {}
 
 

@@ -1,5 +1,6 @@
 """Tests of signal_generator.hosts.hosted: one strategy, called directly."""
 
+import asyncio
 import logging
 import threading
 from datetime import timedelta
@@ -10,7 +11,7 @@ import pytest
 
 from signal_generator import Execution, Quote, Signal, Strategy
 from signal_generator.hosting import Context
-from signal_generator.hosts.hosted import SEEN, Hosted, WrongStrategy
+from signal_generator.hosts.hosted import MOST_STATE, SEEN, Hosted, WrongStrategy
 from signal_generator.hosts.kept import Kept
 from signal_generator.market.recorded_market import NoBroker
 from tests.helpers.strategy_hosts import OPEN, FakeClock, bar, hosted
@@ -149,6 +150,16 @@ def raises(*_: Any) -> None:
     raise ZeroDivisionError("spread of nothing")
 
 
+async def cancelled(*_: Any) -> None:
+    task = asyncio.create_task(asyncio.Event().wait())
+    task.cancel()
+    await task
+
+
+def interrupted(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize(
     ("act", "said"),
     [
@@ -161,6 +172,9 @@ def raises(*_: Any) -> None:
         (lambda s, *_: s.state.update(x=object()), "state cannot be kept as JSON"),
         (lambda s, *_: setattr(s, "state", []), "state is []: must be a dict"),
         (lambda *_: exit(3), "SystemExit: 3"),  # noqa: PLR1722  # what a user may write
+        (cancelled, "CancelledError"),
+        (interrupted, "KeyboardInterrupt"),
+        (lambda s, *_: s.state.update(x="y" * MOST_STATE), "bytes of JSON: must be"),
     ],
 )
 def test_what_is_wrong_is_told_counted_and_undone(
@@ -172,6 +186,7 @@ def test_what_is_wrong_is_told_counted_and_undone(
     strategy.state["kept"].append(2)
     with caplog.at_level(logging.ERROR):
         step = one.bar(bar(3))
+    one.close()
     assert step is not None
     assert (step.signals, step.urgent) == ((), False)
     assert step.kept.bars == {"NVDA|1Min": "2026-03-06T14:33:00+00:00"}
@@ -181,6 +196,14 @@ def test_what_is_wrong_is_told_counted_and_undone(
     assert said in caplog.text
     traceback = caplog.text.partition("Traceback")[2]
     assert "signal_generator/hosts/hosted.py" not in traceback
+
+
+def test_what_it_returned_is_told_in_a_line(caplog: pytest.LogCaptureFixture) -> None:
+    """However much it is: it comes again with each bar."""
+    with caplog.at_level(logging.ERROR):
+        begin(hosted(Scripted([5] * 100_000))).bar(bar(3))
+    assert "returned [5, 5, 5" in caplog.text
+    assert len(caplog.text) < 3000
 
 
 def test_state_and_signals_are_one_step() -> None:

@@ -63,7 +63,7 @@ def test_a_module() -> None:
         ("FILE:Missing", "Missing is no class there that derives from Strategy"),
         ("FILE:Plain", "Plain is no class there that derives from Strategy"),
         ("FILE:value", "value is no class there that derives from Strategy"),
-        ("FILE:Failing", r"Failing\(\) failed: ValueError\('no key'\)"),
+        ("FILE:Failing", r"Failing\(\) failed: ValueError\('no key'\) \(.*_test.py, line 16\)"),
         ("FILE:Unnamed", "its name 'a b' is not 1 to 48 of"),
         ("no_such_module_here:X", "importing no_such_module_here failed: ModuleNotFoundError"),
         ("no_such_file.py:X", "there is no file no_such_file.py"),
@@ -80,6 +80,14 @@ def test_a_file_with_a_mistake(file: str) -> None:
     """The mistake is named."""
     Path(file).write_text("x = (")
     with pytest.raises(CannotLoad, match="SyntaxError"):
+        load([f"{file}:Good"])
+
+
+@pytest.mark.parametrize("wrong", ["1 / 0", "raise SystemExit(0)"])
+def test_a_file_that_fails_names_its_line(file: str, wrong: str) -> None:
+    """Also one that would end the whole command, and with exit code 0."""
+    Path(file).write_text(f"import helper_beside\n\n{wrong}\n")
+    with pytest.raises(CannotLoad, match=r"mine_of_a_test\.py, line 3\)"):
         load([f"{file}:Good"])
 
 

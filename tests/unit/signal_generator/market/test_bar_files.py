@@ -164,6 +164,14 @@ def test_a_file_without_a_column(tmp_path: Path, name: str, header: str, sentenc
         open_tables([write(tmp_path / name, header)])
 
 
+@pytest.mark.parametrize("ending", ["", "\n", "\n\n"])
+def test_a_file_without_rows_holds_no_bars(tmp_path: Path, ending: str) -> None:
+    """A recording of a day on which nothing happened, beside one of another day."""
+    (tmp_path / "a.csv").write_text(HEADER + ending)
+    write(tmp_path / "b.csv", HEADER, line("AAPL", 0))
+    assert [bar.symbol for bar in read(tmp_path)] == ["AAPL"]
+
+
 def test_nothing_there(tmp_path: Path) -> None:
     """An empty folder and a missing file."""
     with pytest.raises(ValueError, match=r"no \.csv and no \.parquet file in it"):
