@@ -139,9 +139,8 @@ class Parts:
         self._synced: Store = ledger("synced", fsync=True)
         # Above what the ledger has given out, or the publisher takes them for told already.
         self._numbers = numbers(self._ledger.last_event_id() + 1)
-        self._publisher = OutboxPublisher(
-            self._ledger, lambda: make_client(url), group=GROUP, acknowledger=self._sink
-        )
+        self._publisher = OutboxPublisher(self._ledger, lambda: make_client(url), group=GROUP)
+        self._publisher.on_released = self._sink.released
         self._open.callback(lambda: self._publisher.join(Deadline(1.0)))
 
     def _build_client(self) -> None:

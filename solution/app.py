@@ -112,29 +112,30 @@ class Trader:
 
     def _start(self) -> None:
         settings, made = self._settings, self._made
-        startup.log_world(made.portfolio, made.prices, settings.sizing.symbols)
-        self._positions_at_start = made.portfolio.quantities()
+        ledger, broker, tracking = made.ground.ledger, made.broker, made.tracking
+        startup.log_world(broker.portfolio, broker.prices, settings.sizing.symbols)
+        self._positions_at_start = broker.portfolio.quantities()
         recovery.restore(
-            ledger=made.ledger,
-            tracker=made.tracker,
-            portfolio=made.portfolio,
-            schedule=made.schedule,
+            ledger=ledger,
+            tracker=tracking.tracker,
+            portfolio=broker.portfolio,
+            schedule=tracking.schedule,
             clock=self._clock,
         )
-        made.restore_counts()
+        made.history.restore_counts(broker.portfolio, made.queue.duplicates)
         failpoints.hit("recovery.restored")
         unclaimed = startup.unclaimed_orders(
-            made.ledger, made.wrapper, made.deployment, self._clock, self._stop
+            ledger, broker.wrapper, made.ground.deployment, self._clock, self._stop
         )
-        made.settle(unclaimed)
+        made.account.settle(unclaimed)
         now_ms, undecided_ms = self._clock.epoch_ms(), made.rules.gates.undecided_ms
-        made.pipeline.recovered(
-            recovery.newest_sent(made.ledger, now_ms, undecided_ms), made.ledger.open_starts()
+        made.deciding.pipeline.recovered(
+            recovery.newest_sent(ledger, now_ms, undecided_ms), ledger.open_starts()
         )
         for service in made.services():
-            if service is made.workers:
+            if service is made.deciding.workers:
                 # The first orders' fills come by stream, too; a stream that is slow is polled for.
-                self._await(lambda: made.stream.connected, STREAM_WITHIN)
+                self._await(lambda: tracking.stream.connected, STREAM_WITHIN)
             service.start()
         made.supervisor.start()
         failpoints.hit("recovery.started")
@@ -156,29 +157,31 @@ class Trader:
     def _shut_down(self) -> None:
         """Reading ends first, writing last; what was never taken stays pending in Redis."""
         made = self._made
+        broker, tracking, guards = made.broker, made.tracking, made.guards
+        lanes, outcomes = made.queue.lanes, made.outcomes
         deadline = Deadline(STOP_WITHIN - WRITE_WITHIN, self._clock)
-        log.info("stopping", extra={"waiting": made.lanes.waiting, "open": len(made.tracker)})
-        left = stop_in_order([made.supervisor, made.listener], deadline)
-        made.lanes.close()
-        left += stop_in_order([made.flattener, made.workers], deadline)
+        log.info("stopping", extra={"waiting": lanes.waiting, "open": len(tracking.tracker)})
+        left = stop_in_order([made.supervisor, made.listening.listener], deadline)
+        lanes.close()
+        left += stop_in_order([made.flattener, made.deciding.workers], deadline)
         self._await_ends(Deadline(min(ENDS_WITHIN, deadline.left()), self._clock))
-        made.wrapper.closing.set()
-        others = [made.operations.control, made.operations.kills, made.watch, made.keeper]
-        others += [made.poller, made.stream, made.status]
-        left += stop_in_order([*others, *filter(None, [made.file_check])], deadline)
+        broker.wrapper.closing.set()
+        others = [made.operations.control, made.operations.kills]
+        others += [tracking.watch, made.account.keeper, broker.poller, tracking.stream, made.status]
+        left += stop_in_order([*others, *filter(None, [guards.file_check])], deadline)
         writing = Deadline(WRITE_WITHIN + deadline.left(), self._clock)
-        left += stop_in_order([made.writer, made.publisher, made.state_keeper, made.lease], writing)
-        made.client.close()
-        startup.log_position_change(self._positions_at_start, made.portfolio.quantities())
+        last = [outcomes.writer, outcomes.publisher, made.state_keeper, guards.lease]
+        left += stop_in_order(last, writing)
+        broker.client.close()
+        startup.log_position_change(self._positions_at_start, broker.portfolio.quantities())
         if left:
             log.error("did_not_stop", extra={"threads": ", ".join(left)})
-        log.info("stopped", extra={"open": len(made.tracker), "parked": len(made.lanes.drain())})
+        log.info("stopped", extra={"open": len(tracking.tracker), "parked": len(lanes.drain())})
 
     def _await_ends(self, deadline: Deadline) -> None:
         """IOC and market orders in hand end within moments; resting ones are found again."""
-        self._await(
-            lambda: not any(t.keeps_lane for t in self._made.tracker.open_orders()), deadline.left()
-        )
+        tracker = self._made.tracking.tracker
+        self._await(lambda: not any(t.keeps_lane for t in tracker.open_orders()), deadline.left())
 
     def _await(self, condition: Callable[[], bool], seconds: float) -> None:
         """Until it holds, at most so long."""

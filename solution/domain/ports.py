@@ -206,12 +206,6 @@ class AccountView(Protocol):
     buying_power: Decimal
 
 
-class Acknowledger(Protocol):
-    def released(self, refs: Iterable[EntryRef]) -> None:
-        """These entries are acknowledged in Redis; forget them."""
-        ...
-
-
 class OrderUpdate(Protocol):
     """One ``trade_updates`` message, as :class:`solution.feeds.trade_updates.Update` holds it."""
 

@@ -12,7 +12,7 @@ import redis
 
 from solution import failpoints
 from solution.clock import Deadline
-from solution.domain.ports import Acknowledger, Outbox
+from solution.domain.ports import Outbox
 from solution.domain.reasons import RedisFault
 from solution.domain.records import EntryRef
 from solution.errors import LedgerError
@@ -53,7 +53,6 @@ class OutboxPublisher(Service):
         group: the consumer group of the acknowledgements.
         stream: where the events go.
         maxlen: about how many entries the stream keeps.
-        acknowledger: told which entries are acknowledged.
         memory_limit: events kept in memory.
     """
 
@@ -63,7 +62,6 @@ class OutboxPublisher(Service):
         connect: Callable[[], redis.Redis],
         *,
         group: str,
-        acknowledger: Acknowledger,
         stream: str = "executions",
         maxlen: int = 100_000,
         memory_limit: int = MEMORY_LIMIT,
@@ -72,7 +70,6 @@ class OutboxPublisher(Service):
         self._outbox = outbox
         self._connect = connect
         self._group = group
-        self._acknowledger = acknowledger
         self._head = ("XADD", stream, "MAXLEN", "~", maxlen, "*", "event_id")
         self._memory_limit = memory_limit
         self._client: redis.Redis | None = None
@@ -88,6 +85,8 @@ class OutboxPublisher(Service):
         self._pause = _FIRST_PAUSE
         self._probing = False
         self._trouble = ""
+        self.on_released: Callable[[Sequence[EntryRef]], None] = lambda _refs: None
+        """Told which entries are acknowledged: their holder may forget them."""
         self.give_way: Callable[[], None] = lambda: None
         """Called before a round; may wait a moment."""
 
@@ -278,7 +277,7 @@ class OutboxPublisher(Service):
                 self._acks.popleft()
             self._acks.extendleft(reversed(kept))
         if done:
-            self._acknowledger.released(done)
+            self.on_released(done)
         return trouble
 
     def _refused(self, reply: Exception) -> str:

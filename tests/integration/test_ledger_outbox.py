@@ -37,9 +37,8 @@ class Chain:
         self._timeout = timeout
         self.acked: list[EntryRef] = []
         self.ledger = open_ledger(ledger_url)
-        self.publisher = OutboxPublisher(
-            self.ledger, self.connect, group=GROUP, acknowledger=self, memory_limit=300
-        )
+        self.publisher = OutboxPublisher(self.ledger, self.connect, group=GROUP, memory_limit=300)
+        self.publisher.on_released = self.released
         self.writer = OutcomeWriter(self.ledger, self.publisher.publish)
 
     def connect(self) -> redis.Redis:

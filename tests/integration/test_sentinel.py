@@ -167,7 +167,8 @@ def test_events_and_acknowledgements_follow_the_master(make_sentinels: MakeSenti
     """The publisher meets the dead master, asks again, and sends what it still holds."""
     made = make_sentinels()
     box = Box()
-    publisher = OutboxPublisher(box, lambda: make_client(made.url), group=GROUP, acknowledger=box)
+    publisher = OutboxPublisher(box, lambda: make_client(made.url), group=GROUP)
+    publisher.on_released = box.released
     publisher.start()
     publisher.publish([(1, {"event": "new"})], [])
     assert publisher.flush(Deadline(20.0))

@@ -255,49 +255,49 @@ class Life(app.Trader):
     # --- steps ----------------------------------------------------------------------------------
 
     def read(self) -> None:
-        self.parts.listener.step()
+        self.parts.listening.listener.step()
 
     def work(self) -> None:
-        pool: Any = self.parts.workers
+        pool: Any = self.parts.deciding.workers
         pool.work(self._stop)
 
     def commit(self) -> None:
-        self.parts.writer.step()
+        self.parts.outcomes.writer.step()
 
     def publish(self) -> None:
-        self.parts.publisher.step()
+        self.parts.outcomes.publisher.step()
 
     def look(self) -> None:
         """The order watch, if anything is due."""
-        due = self.parts.schedule.next_at()
+        due = self.parts.tracking.schedule.next_at()
         if due is not None and due <= self._clock.monotonic():
-            self.parts.watch.step()
+            self.parts.tracking.watch.step()
 
     def renew(self) -> None:
-        self.parts.lease.step()
+        self.parts.guards.lease.step()
 
     def keep(self) -> None:
-        self.parts.keeper.step()
+        self.parts.account.keeper.step()
 
     def hear(self, message: bytes) -> None:
-        stream: Any = self.parts.stream
+        stream: Any = self.parts.tracking.stream
         stream.hear(message)
 
     def connect_stream(self) -> None:
-        stream: Any = self.parts.stream
+        stream: Any = self.parts.tracking.stream
         stream.connect()
 
     def disconnect_stream(self) -> None:
-        stream: Any = self.parts.stream
+        stream: Any = self.parts.tracking.stream
         stream.disconnect()
 
     @property
     def hears(self) -> bool:
-        return bool(self.parts.stream.connected)
+        return bool(self.parts.tracking.stream.connected)
 
     def held(self, symbol: str) -> Decimal:
         """Signed shares by the service's own book."""
-        return self.parts.portfolio.view(symbol).qty
+        return self.parts.broker.portfolio.view(symbol).qty
 
 
 @contextmanager
@@ -309,10 +309,10 @@ def replaced(outside: Outside) -> Iterator[None]:
             ("solution.alpaca_api_client.RequestsTransport", transport),
             ("solution.alpaca_api_client.OrderConnection", transport),
             ("solution.alpaca_api_client.proxy_for", lambda _url: None),
-            ("solution.assembly.TradeStream", _Stream),
-            ("solution.assembly.WorkerPool", _Pool),
+            ("solution.building.tracking.TradeStream", _Stream),
+            ("solution.building.deciding.WorkerPool", _Pool),
             ("solution.assembly.Supervisor", _Nothing),
-            ("solution.assembly.RateLimiter", _Limiter),
+            ("solution.building.broker.RateLimiter", _Limiter),
             ("solution.assembly.make_client", lambda _url: outside.redis()),
             ("solution.trading.turnstile.Turnstile.enter", _enter),
             ("solution.app.gc", SimpleNamespace(collect=int, freeze=int, set_threshold=int)),

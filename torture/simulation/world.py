@@ -211,8 +211,8 @@ class World:
 
     def _watch_hands(self, life: Life) -> None:
         """Which entries were begun in this life, so that its end can be laid at their door."""
-        pipeline: Any = life.parts.pipeline
-        reading: Any = life.parts.listener._ports.reading
+        pipeline: Any = life.parts.deciding.pipeline
+        reading: Any = life.parts.listening.listener._ports.reading
         run, begin = pipeline.run, reading.begin
 
         def noted(work: Any, *rest: Any) -> None:
@@ -335,7 +335,7 @@ class World:
         """Time passes; the watch runs whenever something of it is due."""
         end = self.clock.monotonic() + seconds
         while self.life is not None:
-            due = self.life.parts.schedule.next_at()
+            due = self.life.parts.tracking.schedule.next_at()
             if due is None or due > end:
                 break
             self.clock.advance_to(due + 1e-6)  # beyond what rounding takes off
@@ -567,7 +567,9 @@ class World:
         """Whether the service has written and told everything it decided."""
         life = self.life
         return (
-            life is not None and not life.parts.writer.pending and not life.parts.publisher.pending
+            life is not None
+            and not life.parts.outcomes.writer.pending
+            and not life.parts.outcomes.publisher.pending
         )
 
     def _compare_positions(self) -> None:

@@ -55,8 +55,8 @@ def build(exchange: Running) -> Iterator[Build]:
 
     yield build
     for one in made:
-        one.client.close()
-        one.ledger.close()
+        one.broker.client.close()
+        one.ground.ledger.close()
 
 
 def test_gates_and_sizing_compare_with_the_brokers_spelling(build: Build) -> None:
@@ -77,10 +77,12 @@ def test_gates_and_sizing_compare_with_the_brokers_spelling(build: Build) -> Non
 def test_a_paused_instance_that_wakes_cancels_nothing(build: Build) -> None:
     """Like a POST, a cancel waits until the ledger has confirmed the lease."""
     one = build()
-    one.ledger.acquire_lease("me", 3.0)
-    one.ledger._write(lambda executor: executor.execute("UPDATE lease SET epoch = epoch + 1"))
+    one.ground.ledger.acquire_lease("me", 3.0)
+    one.ground.ledger._write(
+        lambda executor: executor.execute("UPDATE lease SET epoch = epoch + 1")
+    )
     with pytest.raises(LeaseLost):
-        one.wrapper.cancel("some-order")
+        one.broker.wrapper.cancel("some-order")
 
 
 @pytest.mark.parametrize(
@@ -118,3 +120,9 @@ def test_the_picture_is_taken_once_everything_runs(build: Build, tmp_path: Path)
     """The first is shown for a second: taken earlier, it would call what comes later dead."""
     for one in (build(f"sqlite:///{tmp_path / 'ledger.db'}"), build()):
         assert one.services()[-1].name == "status"
+
+
+def test_the_listener_forgets_what_the_publisher_has_acknowledged(build: Build) -> None:
+    """It would else hold every entry for ever, and read none again that Redis gives anew."""
+    one = build()
+    assert one.outcomes.publisher.on_released == one.listening.listener.released

@@ -80,7 +80,7 @@ class FakeRedis:
 
 
 class Released:
-    """An acknowledger that keeps what it is told."""
+    """A holder of entries that keeps what it is told."""
 
     def __init__(self) -> None:
         self.refs: list[EntryRef] = []
@@ -109,9 +109,8 @@ def make(
     made: list[OutboxPublisher] = []
 
     def build(**options: Any) -> OutboxPublisher:
-        publisher = OutboxPublisher(
-            ledger, server.connect, group="solution", acknowledger=listener, **options
-        )
+        publisher = OutboxPublisher(ledger, server.connect, group="solution", **options)
+        publisher.on_released = listener.released
         made.append(publisher)
         return publisher
 
@@ -456,8 +455,7 @@ def test_events_that_the_table_holds_no_more_are_not_waited_for() -> None:
 
     fake, nobody = FakeRedis(), Emptied()
     outbox: Any = nobody
-    acknowledger: Any = nobody
-    publisher = OutboxPublisher(outbox, fake.connect, group="g", acknowledger=acknowledger)
+    publisher = OutboxPublisher(outbox, fake.connect, group="g")
     assert publisher.pending == 5
     assert publisher.step() == 0.0
     assert (publisher.pending, fake.connections) == (0, 0)
