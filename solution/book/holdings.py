@@ -5,6 +5,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from solution.book.tallies import Tally
+from solution.domain.crypto import is_fee
 from solution.domain.orders import Side
 
 ZERO = Decimal(0)
@@ -79,6 +80,19 @@ class Holding:
         """A snapshot has the truth."""
         self.doubted_at = NEVER
         self.sold_in_doubt = self.bought_in_doubt = self.masked = ZERO
+
+    def mask(self, qty: Decimal, now: float) -> None:
+        """So many shares that were thought to be held for us may be held for another."""
+        masked = min(qty, self.held - self.held_elsewhere - self.masked)
+        if masked > 0:
+            self.doubted_at = now
+            self.masked += masked
+
+    def lacks_fee(self, signed_qty: Decimal, position_qty: Decimal) -> bool:
+        """Whether a standing after a buy of coins is what we expect, less the broker's fee."""
+        expected = self.qty + signed_qty
+        is_less = position_qty != expected and is_fee(expected, position_qty, signed_qty)
+        return is_less and not self.uncertain
 
 
 class Holdings(NamedTuple):

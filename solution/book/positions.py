@@ -12,7 +12,9 @@ from typing import TypeVar
 
 from solution.book.audit import Finding, SnapshotAudit
 from solution.book.holdings import NEVER, Account, Holding, Holdings, Position
+from solution.book.leg_shares import LegShares
 from solution.book.reservations import ZERO, Reservation, Reservations
+from solution.book.standings import Standings
 from solution.book.strategies import StrategyBook
 from solution.book.tallies import Sent, Tallies
 from solution.clock import Clock
@@ -35,13 +37,12 @@ class Portfolio:
     def __init__(self, clock: Clock, strategies: Iterable[str] = ()) -> None:
         self._clock = clock
         self._mutex = threading.Lock()
-        self._holdings: dict[str, Holding] = {}
+        self._standings = Standings(clock)
         self._reservations = Reservations()
         self._audit = SnapshotAudit()
         self._tallies = Tallies(clock)
         self._strategies = StrategyBook(strategies)
-        self._legs: dict[str, dict[str, Decimal]] = {}
-        self._gross = ZERO
+        self._legs = LegShares()
         self._account: Account | None = None
         self._snapshot_at = NEVER
         self._changed_at = NEVER
@@ -71,8 +72,8 @@ class Portfolio:
             busy = self._reservations.symbols_since(requested_at)
             self._audit.cash(account.cash, busy=bool(busy))
             differing = {}
-            for symbol in {*positions, *self._holdings}:
-                mine = self._holdings.setdefault(symbol, Holding())
+            for symbol in {*positions, *self._standings}:
+                mine = self._standings.of(symbol)
                 # A fill seen after the request may or may not be in the answer; keeping ours is
                 # exact, because the event carried the broker's own standing.
                 if mine.moved_at >= requested_at:
@@ -87,27 +88,9 @@ class Portfolio:
                 # An execution learned by poll while the answer was on its way stays in doubt.
                 if mine.doubted_at < requested_at:
                     mine.settle()
-                self._take_over(mine, theirs, sells.get(symbol, (ZERO, ZERO)))
+                self._standings.take_over(mine, theirs, sells.get(symbol, (ZERO, ZERO)))
             self._reservations.snapshot_applied(requested_at)
             return differing
-
-    def _take_over(
-        self, mine: Holding, theirs: Position | None, sells: tuple[Decimal, Decimal]
-    ) -> None:
-        if theirs is None:
-            mine.qty = mine.held = mine.held_elsewhere = mine.avg_entry = ZERO
-            self._revalue(mine)
-            return
-        mine.qty = theirs.qty
-        mine.avg_entry = theirs.avg_entry_price
-        worth = theirs.market_value / theirs.qty if theirs.qty else ZERO
-        self._revalue(mine, worth or theirs.avg_entry_price)
-        surely_ours, maybe_ours = sells
-        mine.held = abs(theirs.qty) - abs(theirs.qty_available)
-        mine.held_elsewhere = max(ZERO, mine.held - surely_ours)
-        if mine.held_elsewhere and maybe_ours:
-            # Ours or another's? Counted as another's, until the next snapshot tells.
-            mine.doubted_at = self._clock.monotonic()
 
     # --- decisions ------------------------------------------------------------------------
 
@@ -138,7 +121,7 @@ class Portfolio:
         with self._mutex:
             reservation.maybe_in_snapshot = True
             self._reservations.add(reservation)
-            mine = self._holdings.get(reservation.symbol)
+            mine = self._standings.find(reservation.symbol)
             sells = reservation.side is Side.SELL and not reservation.opens
             if mine is not None and sells and reservation.accepted_at is not None:
                 # The snapshot taken at start did not know yet whose order holds these shares.
@@ -196,14 +179,14 @@ class Portfolio:
         account = self._account
         if account is None:
             raise RuntimeError("no account snapshot has been applied yet")
-        held = self._holdings.get(symbol) or Holding()
+        held = self._standings.find(symbol) or Holding()
         promised = self._reservations
         power = account.buying_power - promised.buying_power
         if is_pair(symbol):
             power = min(power, account.crypto_power - promised.unsettled)
         free, legs = max(ZERO, held.qty), ZERO
         if not all_free:
-            legs = self._leg_qty(symbol, held.qty)
+            legs = self._legs.of(symbol, held.qty)
             # A snapshot counts legs as another's: the shares of both are the same.
             free -= promised.open_sell_qty(symbol) + max(held.held_elsewhere, legs)
             free -= held.sold_in_doubt + held.masked
@@ -217,35 +200,15 @@ class Portfolio:
             pending_buy_qty=promised.pending_buy_qty(symbol) + held.bought_in_doubt,
             avg_entry=held.avg_entry,
             uncertain=held.uncertain,
-            gross=self._gross + promised.opening,
+            gross=self._standings.gross + promised.opening,
             strategy_value=self._value_of(strategy) if strategy else ZERO,
             tally=self._tallies.of(symbol, beside),
             leg_qty=legs,
         )
 
-    def _leg_qty(self, symbol: str, held: Decimal) -> Decimal:
-        """Shares of a position that legs hold: those that close its side, at most all of it."""
-        own = self._legs.get(symbol)
-        if not own:
-            return ZERO
-        sign = 1 if held > 0 else -1
-        return min(abs(held), sum((max(ZERO, sign * qty) for qty in own.values()), ZERO))
-
     def _value_of(self, strategy: str) -> Decimal:
-        held = self._strategies.value(strategy, self._standing)
+        held = self._strategies.value(strategy, self._standings.value)
         return held + self._reservations.opening_of(strategy)
-
-    def _standing(self, symbol: str) -> tuple[Decimal, Decimal]:
-        held = self._holdings.get(symbol)
-        return (held.qty, held.mark) if held is not None else (ZERO, ZERO)
-
-    def _revalue(self, mine: Holding, mark: Decimal = ZERO) -> None:
-        """Keep the sum over all positions; ``mark`` 0: the price is no news."""
-        mine.mark = mark or mine.mark
-        most = max(abs(mine.qty + mine.bought_in_doubt), abs(mine.qty - mine.sold_in_doubt))
-        value = most * mine.mark
-        self._gross += value - mine.value
-        mine.value = value
 
     # --- what happens to orders -----------------------------------------------------------
 
@@ -276,9 +239,9 @@ class Portfolio:
             self._changed_at = now
             order = self._reservations.get(client_order_id)
             price = self._count_cash(order, symbol, signed_qty, price)
-            mine = self._holdings.setdefault(symbol, Holding())
+            mine = self._standings.of(symbol)
             coins = is_pair(symbol) and signed_qty > 0
-            if coins and position_qty is not None and _shows_fee(mine, signed_qty, position_qty):
+            if coins and position_qty is not None and mine.lacks_fee(signed_qty, position_qty):
                 signed_qty, coins = position_qty - mine.qty, False
             before = mine.qty if position_qty is None else position_qty - signed_qty
             self._strategies.filled(order.strategy if order else "", symbol, signed_qty, before)
@@ -287,15 +250,15 @@ class Portfolio:
                 # Executions of both sides in one snapshot may cancel out and hide its age.
                 if not fresh and self._is_pending_against(symbol, signed_qty):
                     mine.doubted_at = now
-                self._stand_at(mine, position_qty, signed_qty, price, now)
+                self._standings.stand_at(mine, position_qty, signed_qty, price, now)
             elif fresh:
-                self._move(mine, signed_qty, price, now)
+                self._standings.move(mine, signed_qty, price, now)
             else:
                 # Learned by poll, after a snapshot that may contain it already.
                 mine.doubted_at = now
                 mine.sold_in_doubt += max(ZERO, -signed_qty)
                 mine.bought_in_doubt += max(ZERO, signed_qty)
-                self._revalue(mine, price)
+                self._standings.revalue(mine, price)
             if coins:
                 # Less the fee, which nobody has told yet: as much may not be there to sell.
                 mine.doubted_at = now
@@ -321,12 +284,7 @@ class Portfolio:
     def held_by_legs(self, symbol: str, bracket: str, signed_qty: Decimal) -> None:
         """What the legs of one bracket hold by now, negative of a short; 0: nothing any more."""
         with self._mutex:
-            if signed_qty:
-                self._legs.setdefault(symbol, {})[bracket] = signed_qty
-            elif symbol in self._legs:
-                self._legs[symbol].pop(bracket, None)
-                if not self._legs[symbol]:
-                    del self._legs[symbol]
+            self._legs.hold(symbol, bracket, signed_qty)
 
     def moved_elsewhere(self, symbol: str, position_qty: Decimal) -> None:
         """An execution that no order of ours made (a bracket's leg, a sale by hand).
@@ -338,9 +296,9 @@ class Portfolio:
         with self._mutex:
             self._changed_at = now
             self._audit.lost_count()
-            mine = self._holdings.setdefault(symbol, Holding())
+            mine = self._standings.of(symbol)
             mine.doubted_at = now  # first: so it cannot make more available than we knew of
-            self._stand_at(mine, position_qty, ZERO, mine.avg_entry, now)
+            self._standings.stand_at(mine, position_qty, ZERO, mine.avg_entry, now)
 
     def taken_back(self, symbol: str, signed_qty: Decimal, position_qty: Decimal | None) -> None:
         """An execution was busted or corrected: in doubt until a snapshot, with its cash.
@@ -353,43 +311,14 @@ class Portfolio:
         with self._mutex:
             self._changed_at = now
             self._audit.lost_count()
-            mine = self._holdings.setdefault(symbol, Holding())
+            mine = self._standings.of(symbol)
             mine.doubted_at = now
             after = mine.qty + signed_qty if position_qty is None else position_qty
-            self._stand_at(mine, after, signed_qty, mine.avg_entry, now)
+            self._standings.stand_at(mine, after, signed_qty, mine.avg_entry, now)
 
     def _is_pending_against(self, symbol: str, signed_qty: Decimal) -> bool:
         buys = self._reservations.pending_buy_qty(symbol)
         return bool(buys - self._reservations.pending_qty(symbol) if signed_qty > 0 else buys)
-
-    def _stand_at(
-        self, mine: Holding, position_qty: Decimal, signed_qty: Decimal, price: Decimal, now: float
-    ) -> None:
-        """Take over the standing that came with an execution.
-
-        One that our own arithmetic does not meet is doubted: the last snapshot contained the
-        execution already, or the standing is older than executions that we learned of otherwise,
-        or something else moved the position. Once in doubt, all that follows is.
-        """
-        if mine.uncertain or position_qty != mine.qty + signed_qty:
-            mine.doubted_at = now
-            least = mine.qty - mine.sold_in_doubt + min(ZERO, signed_qty)
-            most = mine.qty + mine.bought_in_doubt + max(ZERO, signed_qty)
-            mine.sold_in_doubt = max(ZERO, position_qty - least)
-            mine.bought_in_doubt = max(ZERO, most - position_qty)
-        self._move(mine, position_qty - mine.qty, price, now)
-
-    def _move(self, mine: Holding, signed_qty: Decimal, price: Decimal, now: float) -> None:
-        after = mine.qty + signed_qty
-        if after == 0:
-            mine.avg_entry = ZERO
-        elif mine.qty == 0 or (mine.qty > 0) != (after > 0):
-            mine.avg_entry = price
-        elif abs(after) > abs(mine.qty):
-            mine.avg_entry = (mine.qty * mine.avg_entry + signed_qty * price) / after
-        mine.qty = after
-        mine.moved_at = now
-        self._revalue(mine, price)
 
     def ended(self, client_order_id: str) -> None:
         """The order is at its end; its remainder is free again."""
@@ -398,7 +327,7 @@ class Portfolio:
             self._changed_at = now
             order = self._reservations.get(client_order_id)
             if order is not None:
-                mine = self._holdings.setdefault(order.symbol, Holding())
+                mine = self._standings.of(order.symbol)
                 self._unmask(mine, order, order.open_qty, now)
                 self._reservations.end(order, now)
 
@@ -408,10 +337,7 @@ class Portfolio:
         """
         if not order.maybe_in_snapshot or order.opens or order.side is not Side.SELL:
             return
-        masked = min(qty, mine.held - mine.held_elsewhere - mine.masked)
-        if masked > 0:
-            mine.doubted_at = now
-            mine.masked += masked
+        mine.mask(qty, now)
 
     def released(self, client_order_id: str, *, sent: bool = True) -> None:
         """The order provably does not exist; ``sent``: it was asked for, and counts as one."""
@@ -432,8 +358,8 @@ class Portfolio:
             order = self._reservations.get(client_order_id)
             if order is None or order.opens:
                 return True
-            held = self._holdings.get(order.symbol) or Holding()
-            legs = self._leg_qty(order.symbol, held.qty)
+            held = self._standings.find(order.symbol) or Holding()
+            legs = self._legs.of(order.symbol, held.qty)
             if order.side is Side.BUY:
                 return -held.qty - legs >= self._reservations.pending_buy_qty(order.symbol)
             promised = self._reservations.open_sell_qty(order.symbol)
@@ -445,7 +371,7 @@ class Portfolio:
     def is_uncertain(self, symbol: str) -> bool:
         """A fill may or may not be in our number already: ask the broker before deciding."""
         with self._mutex:
-            mine = self._holdings.get(symbol)
+            mine = self._standings.find(symbol)
             return mine is not None and mine.uncertain
 
     def stale_since(self) -> float | None:
@@ -472,24 +398,17 @@ class Portfolio:
     def quantities(self) -> dict[str, Decimal]:
         """Signed shares by symbol, zero positions left out."""
         with self._mutex:
-            return {s: h.qty for s, h in sorted(self._holdings.items()) if h.qty}
+            return {symbol: mine.qty for symbol, mine in self._standings.held()}
 
     def entries(self) -> dict[str, tuple[Decimal, Decimal]]:
         """Signed shares and average entry price by symbol."""
         with self._mutex:
-            return {s: (h.qty, h.avg_entry) for s, h in sorted(self._holdings.items()) if h.qty}
+            return {s: (mine.qty, mine.avg_entry) for s, mine in self._standings.held()}
 
     def reserved(self) -> tuple[int, Decimal]:
         """How many reservations stand, and the buying power they hold."""
         with self._mutex:
             return len(self._reservations), max(ZERO, self._reservations.buying_power)
-
-
-def _shows_fee(mine: Holding, signed_qty: Decimal, position_qty: Decimal) -> bool:
-    """Whether a standing after a buy of coins is what we expect, less the broker's fee."""
-    expected = mine.qty + signed_qty
-    is_less = position_qty != expected and is_fee(expected, position_qty, signed_qty)
-    return is_less and not mine.uncertain
 
 
 def weights(values: Mapping[str, Decimal], cash: Decimal) -> dict[str, Decimal]:
