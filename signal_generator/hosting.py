@@ -81,6 +81,14 @@ class BrokerUnavailable(Exception):
         self.status = status
 
 
+class BrokerRefused(BrokerUnavailable):
+    """The broker answers, and says no to these keys: asked again it says so again.
+
+    Ends a start. Once the same keys have worked it is told and borne, as an outage is: keys are
+    renewed and plans are paid late, and what is open meanwhile should still be looked after.
+    """
+
+
 class BarSource(Protocol):
     """Where completed bars come from. Each symbol's bars arrive in order, each exactly once."""
 

@@ -7,13 +7,14 @@ the answer is still wanted.
 import json
 import time
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 
 from signal_generator.connection import Connection
-from signal_generator.hosting import BrokerUnavailable
+from signal_generator.hosting import BrokerRefused, BrokerUnavailable
 
 CONNECT_TIMEOUT = 2.0
 """Seconds."""
@@ -27,6 +28,7 @@ MAX_BODY = 8 * 1024 * 1024
 _CHUNK = 65_536
 _SHOWN = 200
 """Characters of a refusal that are repeated."""
+_REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
 
 class BrokerHttp:
@@ -57,6 +59,7 @@ class BrokerHttp:
         """The JSON that the broker answers with.
 
         Raises:
+            BrokerRefused: the keys are wrong, or may not read this.
             BrokerUnavailable: no connection, no complete answer in time, one that is too long, a
                 status other than 200, or no JSON.
         """
@@ -76,6 +79,10 @@ class BrokerHttp:
         except requests.RequestException as error:
             # Its text may hold the address with whatever stands in it; its class says enough.
             raise BrokerUnavailable(f"{what}: no answer ({type(error).__name__})") from None
+        if status in _REFUSED:
+            raise BrokerRefused(
+                f"{what}: answered {status}, so check the keys: {self._clean(body)}", status
+            )
         if status != 200:
             raise BrokerUnavailable(f"{what}: answered {status}: {self._clean(body)}", status)
         try:

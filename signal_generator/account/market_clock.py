@@ -3,9 +3,9 @@
 An exchange that replays a day has its own date, may run fast, or stands still between two steps.
 """
 
+import logging
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock_time
 from typing import Any
@@ -13,7 +13,9 @@ from typing import Any
 from signal_generator import sessions
 from signal_generator.account.broker_http import BrokerHttp
 from signal_generator.connection import Connection
-from signal_generator.hosting import BrokerUnavailable, Session
+from signal_generator.hosting import BrokerRefused, BrokerUnavailable, Session
+
+log = logging.getLogger(__name__)
 
 ASK_EVERY = 10.0
 """Seconds; six requests a minute of the account's two hundred."""
@@ -49,6 +51,7 @@ class BrokerClock:
     Args:
         every: seconds of real time; 0 asks each time, for a clock that is moved by hand.
         http: made from the connection where not given.
+        report: told once when the broker begins to refuse keys that had worked.
     """
 
     def __init__(
@@ -57,11 +60,14 @@ class BrokerClock:
         *,
         every: float = ASK_EVERY,
         http: BrokerHttp | None = None,
+        report: Callable[[str], object] = log.warning,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._base = connection.trading_url
         self._http = BrokerHttp(connection) if http is None else http
         self._every = every
+        self._report = report
+        self._refused = False
         self._monotonic = monotonic
         self._told: datetime | None = None
         self._told_at = 0.0
@@ -74,14 +80,14 @@ class BrokerClock:
         """Aware UTC.
 
         Raises:
+            BrokerRefused: the keys are wrong, and were from the beginning.
             BrokerUnavailable: it has never answered yet; once it has, the time goes on without it.
         """
         told = self._told
         if told is None:
             told = self._ask()
         elif self._monotonic() - self._asked_at >= self._every:
-            with suppress(BrokerUnavailable):
-                told = self._ask()
+            told = self._ask_again(told)
         # A clock that is asked each time is one that somebody moves: it has no pace.
         passed = self._monotonic() - self._told_at if self._every else 0.0
         self._latest = max(self._latest, told + timedelta(seconds=passed * self._pace))
@@ -101,6 +107,20 @@ class BrokerClock:
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
+
+    def _ask_again(self, told: datetime) -> datetime:
+        """What the broker says now, or what it said last."""
+        try:
+            told = self._ask()
+        except BrokerRefused as error:
+            if not self._refused:
+                self._report(f"the time goes on as it was told last: {error}; asking again")
+            self._refused = True
+        except BrokerUnavailable:
+            pass
+        else:
+            self._refused = False
+        return told
 
     def _ask(self) -> datetime:
         # Before the answer: a broker that cannot be reached is not asked more often for that.

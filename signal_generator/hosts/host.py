@@ -7,12 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from signal_generator.bars import Bar, Quote, Timeframe
-from signal_generator.hosting import BrokerUnavailable, Context, Market
+from signal_generator.hosting import BrokerRefused, BrokerUnavailable, Context, Market
 from signal_generator.hosts.execution_reader import entry_order
 from signal_generator.hosts.hosted import Hosted, Step, WrongStrategy
 from signal_generator.hosts.inbox import Inbox, Item
 from signal_generator.hosts.kept import Interrupted, Store
-from signal_generator.market.market_history import HistoryRefused
 from signal_generator.runtime import Stop
 
 log = logging.getLogger(__name__)
@@ -86,7 +85,7 @@ class Host:
         Raises:
             PublishError: another host has a strategy, or Redis refuses.
             WrongStrategy: one cannot be started, or none is left after ``on_start``.
-            HistoryRefused: keys, plan or symbol are wrong.
+            BrokerRefused: keys, plan or symbol are wrong.
         """
         try:
             self._begin()
@@ -184,7 +183,7 @@ class Host:
         while True:
             try:
                 return self._source.history(symbols, self._timeframe, count, until=until)
-            except HistoryRefused:
+            except BrokerRefused:
                 raise
             except BrokerUnavailable as error:
                 failures += 1

@@ -17,7 +17,7 @@ import click
 
 from signal_generator.app import printer
 from signal_generator.bars import Bar, Timeframe
-from signal_generator.hosting import BrokerUnavailable, Market
+from signal_generator.hosting import BrokerUnavailable, Market, MarketClock
 from signal_generator.hosts.execution_reader import ExecutionReader
 from signal_generator.hosts.host import Host
 from signal_generator.hosts.hosted import Hosted, WrongStrategy
@@ -270,11 +270,12 @@ def _live(
     from signal_generator.market.live_bars import LiveBars
 
     connection = Connection.from_env(environ)
-    # Each is for one thread.
-    clock, other = (
-        WallClock() if broker_clock is None else BrokerClock(connection, every=broker_clock)
-        for _ in range(2)
-    )
+    clock: MarketClock = WallClock()
+    other: MarketClock = WallClock()
+    if broker_clock is not None:
+        # Each is for one thread; what one of them tells of the broker is not told twice.
+        clock = BrokerClock(connection, every=broker_clock)
+        other = BrokerClock(connection, every=broker_clock, report=lambda _: None)
     source = LiveBars(connection, other, on_failure=failed)
     return Market(source, clock, AccountReader(connection))
 

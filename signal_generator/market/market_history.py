@@ -18,7 +18,7 @@ from requests.adapters import HTTPAdapter
 
 from signal_generator.bars import Bar, Timeframe
 from signal_generator.connection import Connection
-from signal_generator.hosting import BrokerUnavailable
+from signal_generator.hosting import BrokerRefused, BrokerUnavailable
 from signal_generator.market.bar_rows import read_bar
 from signal_generator.market.bar_times import ONE_DAY, bar_end, is_crypto
 
@@ -35,7 +35,7 @@ class HistoryUnavailable(BrokerUnavailable):
     """No answer, or none that can be used; asking again later is safe and may help."""
 
 
-class HistoryRefused(HistoryUnavailable):
+class HistoryRefused(HistoryUnavailable, BrokerRefused):
     """The server says no: keys, plan or symbol. Asking again gives the same answer."""
 
 

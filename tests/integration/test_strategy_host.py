@@ -14,6 +14,7 @@ import pytest
 import redis
 
 from tests.helpers.clocks import eventually
+from tests.helpers.fault_http_server import FaultHTTPServer, answer
 from tests.helpers.redis_server import RedisServer
 from tests.helpers.strategy_hosts import DAY_OF_BARS
 
@@ -136,6 +137,22 @@ def test_a_dry_look_publishes_nothing(hosts: Hosts, redis_server: RedisServer) -
     assert code == 0
     assert len(contents(out)) > 20
     assert f"sma: 860 bars, {len(contents(out))} signals" in err
+
+
+@pytest.mark.parametrize("clock", [(), ("--broker-clock", "1")], ids=["wall", "broker"])
+def test_wrong_keys_end_the_start(
+    hosts: Hosts, monkeypatch: pytest.MonkeyPatch, clock: tuple[str, ...]
+) -> None:
+    """With one sentence, whichever of the broker's servers is asked first."""
+    with FaultHTTPServer() as broker:
+        broker.script(*[answer({"message": "forbidden."}, 401) for _ in range(9)])
+        for name in ("TRADING", "DATA"):
+            monkeypatch.setenv(f"ALPACA_{name}_URL", broker.url)
+        monkeypatch.setenv("ALPACA_API_KEY", "wrong")
+        monkeypatch.setenv("ALPACA_SECRET_KEY", "wrong")
+        code, _, err = hosts.finish("sma", "--symbols", "F", *clock)
+    assert (code, "trying again" in err) == (1, False)
+    assert "401" in err.splitlines()[-1]
 
 
 def test_killed_at_any_point_every_crossing_stands_once(

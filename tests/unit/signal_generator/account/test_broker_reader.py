@@ -135,7 +135,10 @@ def test_an_order_by_amount_and_one_that_was_not_submitted_yet(
     ("behaviour", "words"),
     [
         (html(502), "answered 502"),
-        (answer({"message": "SECRET-CANARY KEY-CANARY\n no"}, 401), r"answered 401: .*\*\*\*"),
+        (
+            answer({"message": "SECRET-CANARY KEY-CANARY\n no"}, 401),
+            r"answered 401, so check the keys: .*\*\*\*",
+        ),
         (answer(b"", 302, headers={"Location": "/v2/positions"}), "answered 302"),
         (answer({"message": "not a list"}), "not a list"),
         (answer([{"symbol": "AAPL"}]), "not understood: KeyError"),

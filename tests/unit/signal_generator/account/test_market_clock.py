@@ -9,7 +9,7 @@ import pytest
 from paper_exchange.testing import running
 from signal_generator.account.broker_http import BrokerHttp
 from signal_generator.account.market_clock import BrokerClock, WallClock
-from signal_generator.hosting import BrokerUnavailable, Session
+from signal_generator.hosting import BrokerRefused, BrokerUnavailable, Session
 from tests.helpers.fault_http_server import FaultHTTPServer, answer, html
 from tests.unit.signal_generator.account.test_broker_reader import keys
 
@@ -112,6 +112,34 @@ def test_a_broker_that_is_silent_later_stops_no_clock(server: FaultHTTPServer) -
     seconds.now += 1
     assert clock.now() == TEN + timedelta(seconds=11)
     assert len(server.seen) == 2
+    clock.close()
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_keys_refused_from_the_beginning_are_no_outage(
+    server: FaultHTTPServer, status: int
+) -> None:
+    """Asked again they are refused again, and whoever starts should hear of it."""
+    server.script(html(status))
+    clock = _clock(server, Seconds())
+    with pytest.raises(BrokerRefused, match=f"GET /v2/clock: answered {status}, so check the keys"):
+        clock.now()
+    clock.close()
+
+
+def test_keys_refused_later_are_told_once_and_tried_again(server: FaultHTTPServer) -> None:
+    """The time goes on meanwhile; a second refusal after better days is told as well."""
+    seconds, told = Seconds(), list[str]()
+    clock = BrokerClock(keys(server.url), monotonic=seconds, report=told.append)
+    later = answer(_told(TEN + timedelta(seconds=40)))
+    server.script(answer(_told(TEN)), html(401), html(401), html(502), later, html(403))
+    counts = []
+    for _ in range(6):
+        clock.now()
+        counts.append(len(told))
+        seconds.now += 10
+    assert counts == [0, 1, 1, 1, 1, 2]
+    assert "answered 401" in told[0]
     clock.close()
 
 

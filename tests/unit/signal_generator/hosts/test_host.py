@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from signal_generator import Execution, Quote, Signal, Strategy
+from signal_generator.hosting import BrokerRefused
 from signal_generator.hosts.hosted import WrongStrategy
 from signal_generator.hosts.kept import Interrupted, Kept
 from signal_generator.market.market_history import HistoryRefused
@@ -257,16 +258,17 @@ def test_history_is_asked_for_until_it_answers(caplog: pytest.LogCaptureFixture)
     assert caplog.text.count("the bars of before: no answer; trying again") == 2
 
 
-def test_history_that_is_refused_ends_the_start() -> None:
-    """Wrong keys are no outage."""
+@pytest.mark.parametrize("refusal", [HistoryRefused, BrokerRefused])
+def test_a_refusal_ends_the_start(refusal: type[BrokerRefused]) -> None:
+    """Wrong keys are no outage, whichever question they were sent with."""
 
     class Refusing(FakeSource):
         def history(self, *_: Any, **__: Any) -> Any:
-            raise HistoryRefused("unauthorized")
+            raise refusal("unauthorized")
 
     store = FakeStore()
     host = make_host([hosted(Every())], Refusing(), store)
-    with pytest.raises(HistoryRefused):
+    with pytest.raises(refusal):
         host.run()
     host.close()
     assert store.closed == ["Every"]
