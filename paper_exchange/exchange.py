@@ -14,6 +14,7 @@ from paper_exchange.ids import IdSource, random_id, seeded_ids
 from paper_exchange.prices.market import DAY_NS, Market, Replayed
 from paper_exchange.rate_limit import RateLimiter
 from paper_exchange.settings import Settings
+from paper_exchange.storage.kept_clock import KeptClock
 from paper_exchange.storage.recovery import recover
 from paper_exchange.storage.store import Parts, Store
 from paper_exchange.witness import Witness
@@ -38,7 +39,7 @@ class Exchange:
         new_id: IdSource | None = None,
     ) -> None:
         self.settings = settings
-        self.clock = clock or make_clock(
+        self.clock: Clock = clock or make_clock(
             settings.speed, settings.start_ns, stepped=settings.stepped
         )
         self.assets = AssetBook(settings.symbols)
@@ -50,6 +51,7 @@ class Exchange:
             assets=self.assets,
             now_ns=self.clock.now_ns(),
         )
+        self._keep_time()
         self.journal = self.store.journal
         if new_id is None:
             # What happens on a stepped clock can be repeated to the byte, ids included.
@@ -94,6 +96,18 @@ class Exchange:
         if settings.state is not None:
             recover(parts, self.store, settings.state)
 
+    def _keep_time(self) -> None:
+        """Go on from what a state file says; keep what is shown, where the clock is our own.
+
+        A machine's clock goes on by itself while nobody runs, and is not moved ahead of it.
+        """
+        clock, last = self.clock, self.store.clock_ns
+        own = self.settings.speed != 1 or self.settings.start_ns is not None
+        own = own or last > clock.now_ns()
+        clock.not_before(last)
+        if own and self.store.durable and isinstance(clock, SystemClock):
+            self.clock = KeptClock(clock, self.store.keep_clock)
+
     def _noting(self, sink: EventSink) -> EventSink:
         """The sink behind one that notes every order something is told of."""
 
@@ -118,6 +132,9 @@ class Exchange:
             sqlite3.Error: what was left could not be written.
         """
         self.witness.close()
+        if isinstance(self.clock, KeptClock):
+            # Nobody is shown a later moment: the next start need not jump ahead of it.
+            self.store.keep_clock(self.clock.now_ns())
         self.store.close()
 
 

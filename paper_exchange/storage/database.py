@@ -139,6 +139,16 @@ def origin_ns(connection: sqlite3.Connection) -> int:
     return int(origin)
 
 
+def clock_ns(connection: sqlite3.Connection) -> int:
+    """The last moment that anybody may have been shown; 0 before the first."""
+    query = (
+        "SELECT max(coalesce((SELECT clock_ns FROM progress), 0), "
+        "coalesce((SELECT value FROM meta WHERE name='clock_ns'), 0))"
+    )
+    (last,) = connection.execute(query).fetchone()
+    return int(last)
+
+
 def id_seed(connection: sqlite3.Connection, seed: int) -> str | None:
     """A seed that no start before this one had if it left an id behind; None before the first."""
     row = connection.execute(

@@ -53,6 +53,7 @@ _POSITION = (
     "DO UPDATE SET qty=excluded.qty, avg_entry_price=excluded.avg_entry_price"
 )
 _PRICE = "REPLACE INTO prices VALUES (?,?,?,?,?)"
+_CLOCK = "REPLACE INTO meta VALUES ('clock_ns', ?)"
 _NO_POSITION = "DELETE FROM positions WHERE account=? AND symbol=?"
 
 
@@ -103,6 +104,8 @@ class Store:
             self._connection = database.open_state(path, seed=seed, now_ns=now_ns)
             self._close = weakref.finalize(self, self._connection.close)
         self.origin_ns = database.origin_ns(self.connection()) if self.durable else now_ns
+        #: Time must not be before it.
+        self.clock_ns = database.clock_ns(self.connection()) if self.durable else 0
         #: What ids follow from on a stepped clock. After a restart it is another one: those of
         #: the first start are taken.
         self.id_seed = (self.durable and database.id_seed(self.connection(), seed)) or seed
@@ -130,11 +133,20 @@ class Store:
         """
         journal = self.journal
         if self.durable and journal.pending:
+            # Before the transaction: a clock that keeps its time writes by itself.
+            now_ns = self._kept.clock.now_ns()
             with self._transaction() as connection:
-                self._write_changes(connection)
+                self._write_changes(connection, now_ns)
             journal.written()
         if max(len(journal.closed), len(journal.executed)) > self._most:
             self._try_to_archive()
+
+    def keep_clock(self, ns: int) -> None:
+        """Note a moment that no start may begin before."""
+        try:
+            self.connection().execute(_CLOCK, (ns,))
+        except sqlite3.Error:  # it goes on, and the next moment is tried again
+            log.exception("time_not_written")
 
     def close(self) -> None:
         """Write what is left and close the database.
@@ -168,7 +180,7 @@ class Store:
             raise LookupError("the store was not told whose state it keeps")
         return self._parts
 
-    def _write_changes(self, connection: sqlite3.Connection) -> None:
+    def _write_changes(self, connection: sqlite3.Connection, now_ns: int) -> None:
         journal, parts = self.journal, self._kept
         for account_id in journal.accounts:
             body = self.accounts.encode(parts.accounts[account_id])
@@ -183,7 +195,7 @@ class Store:
             for number in range(max(0, self._rules_written.get(symbol, 0) - 1), len(rules)):
                 connection.execute(_PRICE, (symbol, number, *rules[number]))
             self._rules_written[symbol] = len(rules)
-        progress = (parts.engine.sequence, parts.clock.now_ns())
+        progress = (parts.engine.sequence, now_ns)
         connection.execute("REPLACE INTO progress VALUES (1,?,?)", progress)
 
     def _write_position(
