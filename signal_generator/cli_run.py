@@ -9,6 +9,7 @@ from signal_generator.bars import Timeframe
 from signal_generator.cli import Number, parse_stream, parse_symbols, stream_options
 from signal_generator.hosts.loading import CannotLoad, load
 from signal_generator.hosts.running import HostOptions, run
+from signal_generator.printable import visible_lines
 
 
 def _symbols(ctx: click.Context, param: click.Parameter, text: str) -> tuple[str, ...]:
@@ -104,5 +105,5 @@ def run_command(*, strategies: tuple[str, ...], **options: Any) -> None:
     try:
         found = load(strategies)
     except CannotLoad as error:
-        raise click.UsageError(str(error)) from error
+        raise click.UsageError(visible_lines(str(error))) from error
     run(found, host_of(options))

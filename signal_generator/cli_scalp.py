@@ -12,6 +12,7 @@ from signal_generator.bars import Timeframe
 from signal_generator.cli import Number, parse_stream, parse_symbols, stream_options
 from signal_generator.hosts.loading import NAME, CannotLoad, find_class
 from signal_generator.hosts.running import HostOptions, run
+from signal_generator.printable import VisibleFormatter, visible_lines
 from signal_generator.scalper import ScalpAlgo
 from signal_generator.scalping.signals import ScalpSettings
 from signal_generator.scalping.strategy import ScalpStrategy
@@ -106,7 +107,7 @@ def scalp_command(
     try:
         made = ScalpAlgo if algo is None else find_class(algo, ScalpAlgo)
     except CannotLoad as error:
-        raise click.UsageError(str(error)) from error
+        raise click.UsageError(visible_lines(str(error))) from error
     _log_to(log_file)
     settings = ScalpSettings(lot=_exact(lot), cancel_after=_exact(cancel_after))
     strategy = ScalpStrategy(symbols, settings, made, name=name)
@@ -132,5 +133,5 @@ def _log_to(file: str) -> None:
     root = logging.getLogger()
     root.setLevel(logging.INFO)
     for handler in handlers:
-        handler.setFormatter(logging.Formatter(LOG_FORMAT))
+        handler.setFormatter(VisibleFormatter(LOG_FORMAT))
         root.addHandler(handler)

@@ -5,6 +5,8 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterator
 
+from signal_generator.printable import VisibleFormatter
+
 MOST = 1000
 """Texts that are kept while the display has the terminal: of a strategy that fails with every call
 the last ones are enough."""
@@ -56,6 +58,7 @@ def warnings_on(screen: Screen, *, wanted: bool) -> Iterator[None]:
 class _OnScreen(logging.Handler):
     def __init__(self, screen: Screen) -> None:
         super().__init__(logging.WARNING)
+        self.setFormatter(VisibleFormatter())
         self._screen = screen
 
     def emit(self, record: logging.LogRecord) -> None:

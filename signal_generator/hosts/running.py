@@ -27,6 +27,7 @@ from signal_generator.hosts.kept import Fields, MemoryStore, Publish
 from signal_generator.hosts.lease import Lease
 from signal_generator.hosts.store import Outlet, RedisStore
 from signal_generator.market.recorded_market import BarClock, NoBroker
+from signal_generator.printable import VisibleFormatter, visible_lines
 from signal_generator.publisher import Publisher, PublishError, make_client
 from signal_generator.runtime import SignalStop, stop_on_signals
 from signal_generator.signal_checks import is_symbol
@@ -129,7 +130,7 @@ class _Run:
         failure = self._failure or str(getattr(market.source, "failure", ""))
         self._summary()
         if failure:
-            raise click.ClickException(failure)
+            raise click.ClickException(visible_lines(failure))
 
     def _work(self, host: Host) -> None:
         try:
@@ -305,11 +306,9 @@ def _signer(options: HostOptions) -> Callable[[Fields], Fields]:
 
 def _log_to_stderr() -> None:
     """What strategies and sources log; a root logger that is set up already stays as it is."""
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(VisibleFormatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.INFO)
 
 
 def _to_stderr(line: str) -> None:

@@ -104,10 +104,12 @@ def test_everything_is_logged_to_the_file_as_well(started: list[Any], tmp_path: 
     (tmp_path / "console.log").write_text("before\n")
     assert _run("TSLA").exit_code == 0
     logging.getLogger("signal_generator.strategies.scalp.TSLA").info("buy %d", 4)
-    before, line = (tmp_path / "console.log").read_text().splitlines()
+    logging.getLogger("signal_generator.strategies.scalp.TSLA").info("\x1b[2J")
+    before, line, other = (tmp_path / "console.log").read_text().splitlines()
     assert before == "before"
     form = r"[0-9-]{10} [0-9:,]{12}:test_cli_scalp.py:[0-9]+:INFO:signal_generator[.a-zTSLA]+:buy 4"
     assert re.fullmatch(form, line)
+    assert other.endswith(r":\x1b[2J")
 
 
 def test_without_a_file_there_is_none(started: list[Any], tmp_path: Path) -> None:

@@ -50,13 +50,13 @@ def test_a_failure_is_shown_after_the_display_with_its_traceback(
         screen.hold()
         OURS.getChild("blocks").info("nothing")
         try:
-            raise ValueError("my mistake")
+            raise ValueError("my mistake\x1b[2J")
         except ValueError:
             OURS.getChild("blocks.loop").exception("the strategy failed in call 1")
     screen.release()
     assert len(printed) == 1
     assert "the strategy failed in call 1" in printed[0]
-    assert "ValueError: my mistake" in printed[0]
+    assert r"ValueError: my mistake\x1b[2J" in printed[0]
     assert not OURS.handlers
 
 
