@@ -5,7 +5,7 @@ Exit codes: 0 ended as asked (also by SIGINT or SIGTERM), 1 failed, 2 wrong usag
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,19 @@ def parse_stream(_ctx: click.Context, _param: click.Parameter, text: str) -> str
     if not text.strip():
         raise click.BadParameter("a stream needs a name")
     return text
+
+
+def check_streams(options: Mapping[str, Any]) -> None:
+    """Refuse one stream for both directions: the service would take its own reports for signals.
+
+    Raises:
+        click.UsageError: it is one.
+    """
+    if options["executions"] == options["stream"]:
+        raise click.UsageError(
+            f"--executions (or EXECUTIONS_STREAM) and --stream are both {options['stream']!r}: "
+            "what becomes of signals needs a stream of its own"
+        )
 
 
 #: Commands that are imported when they are called: `random` must not wait for what they need.

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from signal_generator.bars import Timeframe
-from signal_generator.cli import Number, parse_stream, parse_symbols, stream_options
+from signal_generator.cli import Number, check_streams, parse_stream, parse_symbols, stream_options
 from signal_generator.hosts.loading import CannotLoad, load
 from signal_generator.hosts.running import HostOptions, run
 from signal_generator.printable import visible_lines
@@ -93,6 +93,7 @@ def host_of(options: dict[str, Any]) -> HostOptions:
     """
     if options["publish"] and not options["bars"]:
         raise click.UsageError("--publish is for --bars: live signals are always published")
+    check_streams(options)
     return HostOptions(**options)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from signal_generator.bars import Timeframe
-from signal_generator.cli import Number, parse_stream, parse_symbols, stream_options
+from signal_generator.cli import Number, check_streams, parse_stream, parse_symbols, stream_options
 from signal_generator.hosts.loading import NAME, CannotLoad, find_class
 from signal_generator.hosts.running import HostOptions, run
 from signal_generator.printable import VisibleFormatter, visible_lines
@@ -104,6 +104,7 @@ def scalp_command(
     **options: Any,
 ) -> None:
     """Buy on a signal, sell a cent dearer, be out before the close; one machine per SYMBOL."""
+    check_streams(options)
     try:
         made = ScalpAlgo if algo is None else find_class(algo, ScalpAlgo)
     except CannotLoad as error:

@@ -84,6 +84,8 @@ def test_an_algorithm_of_ones_own(started: list[Any], tmp_path: Path) -> None:
             "Other is no class there that derives from ScalpAlgo",
         ),
         (("--algo", "Mine", "TSLA"), "'Mine' is neither module:Class nor path/to/file.py:Class"),
+        (("--stream", "executions", "TSLA"), "--stream are both 'executions'"),
+        (("--stream", "", "TSLA"), "a stream needs a name"),
         (("--name", "a b", "TSLA"), "'a b' is not 1 to 48 of"),
         (("--log-file", "no/where.log", "TSLA"), "no/where.log: No such file or directory"),
     ],
