@@ -60,22 +60,33 @@ class OrderDesk:
         records: list[OrderRecord] = []
         signals: list[Fields] = []
         wrong: list[OrderRecord] = []
-        for written in _orders_in(payload):
-            signal_id = f"{self._run}-{next(self._numbers)}"
-            try:
-                order = read_order(written)
-            except WrongOrder as error:
-                wrong.append(malformed(written, signal_id, str(error)))
-                records.append(wrong[-1])
-                continue
-            records.append(record_of(order, signal_id))
-            signals.append(self._sign(order.fields(signal_id, common)))
+        try:
+            for written in _orders_in(payload):
+                signal_id = f"{self._run}-{next(self._numbers)}"
+                try:
+                    order = read_order(written)
+                except WrongOrder as error:
+                    wrong.append(malformed(written, signal_id, str(error)))
+                    records.append(wrong[-1])
+                    continue
+                records.append(record_of(order, signal_id))
+                signals.append(self._sign(order.fields(signal_id, common)))
+        finally:
+            # A generator may fail in between: what it had yielded by then is ordered.
+            self._send(records, signals, wrong)
+        return [record.signal_id for record in records]
+
+    def _send(
+        self,
+        records: Sequence[OrderRecord],
+        signals: Sequence[Fields],
+        wrong: Sequence[OrderRecord],
+    ) -> None:
         self._register.add(records)
         if signals:
             self._publish(signals)
         if wrong:
             self._failed(wrong)
-        return [record.signal_id for record in records]
 
     def _common(self) -> dict[str, str]:
         """What the signals of a block share."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from signal_generator.blocks.book import key_of
 from signal_generator.blocks.desk import is_given
+from signal_generator.blocks.loop import FAILURES
 from signal_generator.blocks.options import AtTheEnd, Callback
 from signal_generator.blocks.register import WAITING, OrderRecord, OrderRegister
 
@@ -64,7 +65,7 @@ class SessionEnd:
             orders = action(context)
             if is_given(orders):
                 self._submit(orders)
-        except Exception:  # the user's own code: what it did before it failed is waited for
+        except FAILURES:  # the user's own code: what it did before it failed is waited for
             log.exception("custom_shutdown_action failed")
         self._register.wait(settled, WAIT_S)
 

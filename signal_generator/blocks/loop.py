@@ -2,6 +2,7 @@
 
 import logging
 import time
+from asyncio import CancelledError
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,10 @@ log = logging.getLogger(__name__)
 
 SHORTEST = 0.001
 """A period of 0 means as often as possible."""
+
+FAILURES = (Exception, CancelledError, GeneratorExit)
+"""What a strategy's mistake looks like: a coroutine that was cancelled, or a generator that was
+closed, is no wish to end the program, as ``SystemExit`` and ``KeyboardInterrupt`` are."""
 
 
 class Until:
@@ -72,6 +77,6 @@ class StrategyLoop:
             orders = self._call()
             if is_given(orders):
                 self._submit(orders)
-        except Exception:  # the strategy is the user's: it is told of, and called again
+        except FAILURES:  # the strategy is the user's: it is told of, and called again
             self.failures += 1
             log.exception("the strategy failed in call %d", self.calls)

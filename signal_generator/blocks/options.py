@@ -8,6 +8,7 @@ from pathlib import PurePath
 from typing import Any, Literal
 
 from signal_generator.blocks.durations import Now, WrongParameter, period, run_length
+from signal_generator.signal_checks import is_symbol
 
 Callback = Callable[[dict[str, Any]], Any]
 AtTheEnd = Literal["liquidate", "hold", "custom"]
@@ -123,7 +124,7 @@ def _tickers(value: Any) -> tuple[str, ...]:
     if one_text or not isinstance(value, (Sequence, set, frozenset)) or not value:
         raise WrongParameter(f"tickers: {value!r} is no list of symbols such as ['AAPL', 'MSFT']")
     for symbol in value:
-        if not isinstance(symbol, str) or not symbol.strip():
+        if not isinstance(symbol, str) or not is_symbol(symbol.strip().upper()):
             raise WrongParameter(f"tickers: {symbol!r} is not a symbol such as AAPL")
     found = sorted(value) if isinstance(value, (set, frozenset)) else value
     return tuple(dict.fromkeys(symbol.strip().upper() for symbol in found))

@@ -20,7 +20,7 @@ from signal_generator.blocks.ending import WAIT_S, SessionEnd
 from signal_generator.blocks.housekeeping import Housekeeping
 from signal_generator.blocks.journal import Journal
 from signal_generator.blocks.listener import ExecutionListener
-from signal_generator.blocks.loop import StrategyLoop, Until
+from signal_generator.blocks.loop import FAILURES, StrategyLoop, Until
 from signal_generator.blocks.options import Options
 from signal_generator.blocks.outbox import Outbox
 from signal_generator.blocks.quotes import QuoteBoard, QuoteFeed
@@ -201,7 +201,7 @@ class Run:
         """
         try:
             orders = self._options.strategy(trading.context())
-        except Exception:
+        except FAILURES:
             if not self._in_a_fork():
                 raise
             log.exception("the strategy failed in a process that it has forked")

@@ -1,7 +1,7 @@
 """Tests of signal_generator.blocks.desk."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -75,6 +75,21 @@ def test_any_sequence_is_a_block(payload: Any) -> None:
     made = Desk()
     made.desk.submit(payload)
     assert [len(block) for block in made.blocks] == [2]
+
+
+def test_what_a_generator_yielded_before_it_failed_is_sent() -> None:
+    """Each yield is an order; the failure is the caller's to show."""
+
+    def failing() -> Iterator[Any]:
+        yield GOOD
+        yield "nonsense"
+        raise ValueError("my mistake")
+
+    made = Desk()
+    with pytest.raises(ValueError, match="my mistake"):
+        made.desk.submit(failing())
+    assert [[s["signal_id"] for s in block] for block in made.blocks] == [["run-1"]]
+    assert [r.signal_id for r in made.failed] == ["run-2"]
 
 
 def test_a_malformed_order_does_not_take_the_others_with_it() -> None:

@@ -1,5 +1,6 @@
 """Tests of signal_generator.blocks.ending."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -180,12 +181,15 @@ def test_custom_submits_what_the_action_returns(answer: Any, count: int) -> None
     assert seen == [{"key": "value"}]
 
 
-def test_a_failing_action_is_shown(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("kind", [ValueError, asyncio.CancelledError])
+def test_a_failing_action_is_shown(
+    caplog: pytest.LogCaptureFixture, kind: type[BaseException]
+) -> None:
     """The run still ends in order."""
 
     def action(_: Any) -> Any:
-        raise ValueError("my mistake")
+        raise kind("my mistake")
 
     Desk({}, lambda _: None).end.run("custom", action, {})
     assert "custom_shutdown_action failed" in caplog.text
-    assert "ValueError: my mistake" in caplog.text
+    assert f"{kind.__name__}: my mistake" in caplog.text

@@ -1,5 +1,6 @@
 """Tests of signal_generator.blocks.loop."""
 
+import asyncio
 from typing import Any
 
 import numpy as np
@@ -74,17 +75,20 @@ def test_what_is_returned_is_submitted() -> None:
     assert run(stop, script, frequency=1.0, seconds=5) == [[{"a": 1}], {"b": 2}]
 
 
-def test_an_exception_is_shown_counted_and_survived(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("kind", [ValueError, asyncio.CancelledError, GeneratorExit])
+def test_an_exception_is_shown_counted_and_survived(
+    caplog: pytest.LogCaptureFixture, kind: type[BaseException]
+) -> None:
     """With its traceback; the next call follows."""
     stop = FakeStop()
-    script = Script(stop, answers=[ValueError("my mistake"), [{"a": 1}]])
+    script = Script(stop, answers=[kind("my mistake"), [{"a": 1}]])
     submitted: list[Any] = []
     loop = StrategyLoop(script, submitted.append, frequency=1.0, monotonic=stop.monotonic)
     loop.run(Until(stop, 1.5, stop.monotonic))
     assert submitted == [[{"a": 1}]]
     assert (loop.calls, loop.failures) == (2, 1)
     assert "the strategy failed in call 1" in caplog.text
-    assert "ValueError: my mistake" in caplog.text
+    assert f"{kind.__name__}: my mistake" in caplog.text
 
 
 def test_an_array_of_orders_is_submitted() -> None:
