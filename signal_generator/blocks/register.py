@@ -159,11 +159,15 @@ def status_of(update: Execution) -> str:
 
 def _told(record: OrderRecord, update: Execution) -> OrderRecord:
     filled, average = update.filled_qty, update.filled_avg_price
+    status = status_of(update)
+    # An end has its own reason or none: what was unclear on the way there is cleared up by it.
+    # Told once more, as a corrected price is, it is the same end.
+    ends = update.final and not (record.final and record.status == status)
     return replace(
         record,
-        status=status_of(update),
-        reason=update.reason or record.reason,
-        message=update.message or record.message,
+        status=status,
+        reason=update.reason if ends else update.reason or record.reason,
+        message=update.message if ends else update.message or record.message,
         client_order_id=update.client_order_id or record.client_order_id,
         order_id=update.order_id or record.order_id,
         filled_qty=record.filled_qty if filled is None else float(filled),

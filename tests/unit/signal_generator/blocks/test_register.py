@@ -50,6 +50,24 @@ def test_a_refusal_keeps_its_reason() -> None:
     assert (record.status, record.reason, record.message) == ("refused", "MARKET_CLOSED", "why")
 
 
+def test_the_reason_of_the_end_counts() -> None:
+    """What was unclear on the way is not, once the order is filled."""
+    made = register()
+    made.take(told("unknown", reason="OUTCOME_UNKNOWN", message="no usable answer"))
+    made.take(told("new"))
+    assert made.all()[0].reason == "OUTCOME_UNKNOWN"
+    made.take(told("fill", status="filled", final=True, filled_qty=5))
+    assert (made.all()[0].reason, made.all()[0].message) == ("", "")
+
+
+def test_an_end_that_is_told_again_keeps_its_reason() -> None:
+    """As where a price was corrected."""
+    made = register()
+    made.take(told("rejected", reason="REFUSED_BY_BROKER", message="why", final=True))
+    made.take(told("corrected", status="rejected", final=True))
+    assert (made.all()[0].reason, made.all()[0].message) == ("REFUSED_BY_BROKER", "why")
+
+
 def test_a_leg_of_a_bracket_is_not_the_order() -> None:
     """Another client_order_id under the same signal."""
     made = register()
