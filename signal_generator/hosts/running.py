@@ -11,13 +11,14 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import click
 
 from signal_generator.app import printer
 from signal_generator.bars import Bar, Timeframe
-from signal_generator.hosting import BrokerUnavailable, Market, MarketClock
+from signal_generator.hosting import BarSource, BrokerUnavailable, Market, MarketClock
 from signal_generator.hosts.execution_reader import ExecutionReader
 from signal_generator.hosts.host import Host
 from signal_generator.hosts.hosted import Hosted, WrongStrategy
@@ -25,7 +26,7 @@ from signal_generator.hosts.inbox import Inbox
 from signal_generator.hosts.keeper import Calling, Keeper
 from signal_generator.hosts.kept import Fields, MemoryStore, Publish
 from signal_generator.hosts.lease import Lease
-from signal_generator.hosts.store import Outlet, RedisStore
+from signal_generator.hosts.store import PREFIX, Outlet, RedisStore
 from signal_generator.market.recorded_market import BarClock, NoBroker
 from signal_generator.printable import VisibleFormatter, visible_lines
 from signal_generator.publisher import Publisher, PublishError, make_client
@@ -128,7 +129,7 @@ class _Run:
         else:
             host.close()
         failure = self._failure or str(getattr(market.source, "failure", ""))
-        self._summary()
+        self._summary(market.source)
         if failure:
             raise click.ClickException(visible_lines(failure))
 
@@ -240,13 +241,28 @@ class _Run:
             f"{name}: {n} callbacks failed in the last minute" for name, n in new.items()
         )
 
-    def _summary(self) -> None:
+    def _summary(self, source: BarSource) -> None:
+        newest = getattr(source, "newest", {}) if source.exhausted() else {}
         for hosted in self._hosted:
             tally = hosted.tally
             line = f"{hosted.name}: {tally['bars']} bars, {tally['signals']} signals"
             line += f", {tally['wrong']} failed callbacks" if tally["wrong"] else ""
             line += ", not called any more since on_start failed" if hosted.disabled else ""
+            line += "" if tally["bars"] else _all_before(hosted, newest)
             _to_stderr(line)
+
+
+def _all_before(hosted: Hosted, newest: Mapping[str, datetime]) -> str:
+    """Why a recording brought a strategy nothing, where that is what was kept of another run."""
+    mine = {symbol: last for symbol, last in newest.items() if symbol in hosted.symbols}
+    places = {symbol: hosted.last_bar(symbol) for symbol in mine}
+    if not mine or any(place is None or place < mine[s] for s, place in places.items()):
+        return ""
+    symbol = min(mine)
+    return (
+        f": no bar of the files is later than the place that an earlier run has kept in "
+        f"{PREFIX}{hosted.name} ({symbol}: {places[symbol]}, the files end {mine[symbol]})"
+    )
 
 
 def _symbols(name: str, named: object) -> tuple[str, ...]:

@@ -37,6 +37,8 @@ class FileBars:
         self._thread: threading.Thread | None = None
         self.failure = ""
         """Why the files could not be read to their end, in words."""
+        self.newest: dict[str, datetime] = {}
+        """Start of each followed symbol's last bar so far, whether it was delivered or not."""
         self.bad_rows = 0
         self.repeated = 0
 
@@ -98,8 +100,10 @@ class FileBars:
             for bar in self._bars(timeframe, bad):
                 if self._stop.is_set():
                     return
-                if bar.symbol in after and bar.timestamp > after[bar.symbol]:
-                    put(bar)
+                if bar.symbol in after:
+                    self.newest[bar.symbol] = bar.timestamp
+                    if bar.timestamp > after[bar.symbol]:
+                        put(bar)
         except (ValueError, OSError) as error:
             self.failure = str(error)
             self._log.error("bars end early: %s", error)  # no defect of ours

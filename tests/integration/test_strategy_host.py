@@ -183,7 +183,20 @@ def test_a_second_run_of_a_recording_adds_nothing(hosts: Hosts, redis_server: Re
     again = hosts.finish("sma", *DAY, "--publish")
     assert (first[0], again[0], published > 20) == (0, 0, True)
     assert len(entries(redis_server)) == published
-    assert "sma: 0 bars, 0 signals" in again[2]
+    assert "sma: 0 bars, 0 signals: no bar of the files is later than the place that an" in again[2]
+
+
+def test_a_recording_from_before_the_kept_place_says_why_it_brings_nothing(
+    hosts: Hosts, redis_server: RedisServer
+) -> None:
+    """As after a live run of the same name; a strategy of another name is none of that."""
+    place = "2030-01-02T15:00:00+00:00"
+    with redis.Redis.from_url(redis_server.url) as client:
+        bars = {f"{symbol}|1Min": place for symbol in ("F", "TSLA")}
+        client.hset("signal_generator:sma", mapping={"bars": json.dumps(bars), "version": 3})
+    code, _, err = hosts.finish("sma", *DAY, "--publish")
+    assert code == 0
+    assert "in signal_generator:sma (F: 2030-01-02 15:00:00+00:00, the files end 20" in err
 
 
 def test_a_second_host_is_refused_and_may_take_over(

@@ -43,6 +43,8 @@ def test_every_bar_behind_the_last_one_known(tmp_path: Path) -> None:
         *(("AAPL", 1), ("NVDA", 1), ("NVDA", 2), ("AAPL", 3)),
     ]
     assert source.repeated == 1
+    ends = {symbol: (last - START).seconds // 60 for symbol, last in source.newest.items()}
+    assert ends == {"NVDA": 2, "AAPL": 3}
 
 
 def test_history_never_shows_the_future(tmp_path: Path) -> None:
