@@ -145,6 +145,7 @@ class Context:
 
     Args:
         history: asks the bar source, from the host's thread.
+        fail: ends the host too, with exit code 1 and this sentence.
         log: its own logger, named by strategy (and symbol where it likes: ``log.getChild``).
         ask_stop: ends the whole host after this callback, as at the session's close.
     """
@@ -154,6 +155,7 @@ class Context:
     log: logging.Logger
     ask_stop: Callable[[], None]
     history: History = no_history
+    fail: Callable[[str], None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)

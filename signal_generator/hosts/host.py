@@ -78,6 +78,8 @@ class Host:
         self._unkept_steps = 0
         self._checkup_at: datetime | None = None
         self._clock_away = False
+        self.failure = ""
+        """Why a strategy has ended the host, where that was no good end."""
 
     def run(self) -> None:
         """Until the stop flag is set, a strategy asks for it, or no bar will follow any more.
@@ -121,7 +123,12 @@ class Host:
             kept = self._store.open(hosted.name)
             self._opened.append(hosted)
             context = Context(
-                market.clock, market.broker, hosted.log, self._ask_stop, self._bars_of_before
+                market.clock,
+                market.broker,
+                hosted.log,
+                self._ask_stop,
+                self._bars_of_before,
+                self._fail,
             )
             hosted.begin(kept, context)
         self._follow_executions()
@@ -208,6 +215,10 @@ class Host:
         return self._source.exhausted() and self._inbox.empty()
 
     def _ask_stop(self) -> None:
+        self._ending = True
+
+    def _fail(self, why: str) -> None:
+        self.failure = self.failure or why
         self._ending = True
 
     # --- one item ---------------------------------------------------------------------------

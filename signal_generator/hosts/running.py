@@ -136,6 +136,8 @@ class _Run:
     def _work(self, host: Host) -> None:
         try:
             host.run()
+            if host.failure:
+                self._fail(host.failure)
         except (PublishError, WrongStrategy, BrokerUnavailable) as error:
             self._fail(str(error))
         except BaseException as error:

@@ -16,6 +16,8 @@ from signal_generator.executions import Execution
 from signal_generator.hosting import OpenOrder
 
 ZERO = Decimal(0)
+_NOTHING_LEFT = "NOTHING_TO_SELL"
+"""Why the service refuses a liquidation that has found and cancelled all that it could."""
 
 
 class State(StrEnum):
@@ -80,6 +82,8 @@ class Order:
         doubtful: nobody found it at the broker, and it may still arrive.
         blurred: what was held was counted by the broker while it lived, so its fills may be
             counted twice: at its end the broker is asked again.
+        foreign: the service has liquidated and this order is still there, so it is not one that
+            the service may cancel.
     """
 
     kind: Kind
@@ -89,6 +93,7 @@ class Order:
     adopted: bool = False
     doubtful: bool = False
     blurred: bool = False
+    foreign: bool = False
 
 
 @dataclass(slots=True)
@@ -132,7 +137,15 @@ class Machine:
             return None if self.recount or (kind is Kind.BUY and self.short) else kind
         if any(order.kind is Kind.LIQUIDATE for order in self.orders.values()):
             return None
+        # There is nothing to sell, and nothing that a liquidation would cancel.
+        if self.out:
+            return None
         return CLOSING_WISHES.get((self.state, trigger))
+
+    @property
+    def out(self) -> bool:
+        """Nothing is held, and no order of the scalper's own may change that."""
+        return not self.held and all(order.foreign for order in self.orders.values())
 
     @property
     def flat(self) -> bool:
@@ -159,6 +172,9 @@ class Machine:
         if not update.final:
             return None
         del self.orders[key]
+        if order.kind is Kind.LIQUIDATE and (order.filled or update.reason == _NOTHING_LEFT):
+            for other in self.orders.values():
+                other.foreign = other.adopted
         # A refused exit may mean that there is less than we believe.
         self.recount |= order.blurred or (order.kind is not Kind.BUY and not order.filled)
         return order.kind
@@ -237,7 +253,9 @@ class Machine:
 
     def _may_be_held(self) -> tuple[Decimal, Decimal]:
         """Between what and what the broker's count may lie, if our orders explain it."""
-        buys = sum((o.qty - o.filled for o in self.orders.values() if o.kind is Kind.BUY), ZERO)
+        # Of a foreign one nobody tells the fills: what it has bought is seen by its shares alone.
+        mine = [o for o in self.orders.values() if o.kind is Kind.BUY and not o.foreign]
+        buys = sum((o.qty - o.filled for o in mine), ZERO)
         exits = any(order.kind is not Kind.BUY for order in self.orders.values())
         return (ZERO if exits else self.held), self.held + buys
 
@@ -288,7 +306,7 @@ def _fits(order: Order, found: OpenOrder) -> bool:
     return found.side == side and order.qty in (found.qty, ZERO)
 
 
-_FLAGS = ("adopted", "doubtful", "blurred")
+_FLAGS = ("adopted", "doubtful", "blurred", "foreign")
 
 
 def _order_json(order: Order) -> dict[str, Any]:

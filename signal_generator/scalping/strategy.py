@@ -330,13 +330,17 @@ class ScalpStrategy(Strategy):
 
     def _end(self) -> None:
         self._session = None  # whatever comes now is too late
+        left = []
         for symbol, machine in self._machines.items():
+            log, orders = self._logs[symbol], ", ".join(machine.orders) or "none"
             if machine.flat:
-                self._logs[symbol].info("the session is over: %s", State.DONE)
+                log.info("the session is over: %s", State.DONE)
+            elif machine.out:
+                log.warning("the session is over; orders of others rest: %s", orders)
             else:
-                self._logs[symbol].error(
-                    "the session is over and %s are held, orders without an end: %s",
-                    machine.held,
-                    ", ".join(machine.orders) or "none",
-                )
+                found = f"{machine.held} are held, orders without an end: {orders}"
+                log.error("the session is over and %s", found)
+                left.append(f"{symbol}: {found}")
+        if left:
+            self.context.fail(f"the session is over and not all is sold: {'; '.join(left)}")
         self.context.ask_stop()

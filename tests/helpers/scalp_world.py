@@ -244,6 +244,7 @@ class World:
         self.asked: list[datetime] = []
         self.crosses = False
         self.stopped = False
+        self.failures: list[str] = []
         self.state = "{}"
         self.published: list[dict[str, str]] = []
         self.bars: list[Bar] = []
@@ -262,6 +263,7 @@ class World:
             logging.getLogger("tests.scalp"),
             self._stop,
             self.history,
+            self.failures.append,
         )
         return made
 

@@ -155,6 +155,19 @@ def test_wrong_keys_end_the_start(
     assert "401" in err.splitlines()[-1]
 
 
+def test_a_strategy_that_says_so_has_failed(hosts: Hosts) -> None:
+    """Exit code 1 and its sentence, after an end in order."""
+    (hosts.directory / "failing.py").write_text(
+        "from signal_generator import Strategy\n"
+        "class Failing(Strategy):\n"
+        "    def on_bar(self, symbol, bars):\n"
+        "        self.context.fail('not all is sold')\n"
+    )
+    code, _, err = hosts.finish("run", "failing.py:Failing", *DAY)
+    assert (code, err.splitlines()[-1]) == (1, "Error: not all is sold")
+    assert "Failing: 1 bars, 0 signals" in err
+
+
 def test_killed_at_any_point_every_crossing_stands_once(
     hosts: Hosts, redis_server: RedisServer
 ) -> None:

@@ -217,16 +217,23 @@ def test_a_clock_that_is_away_is_told_once(caplog: pytest.LogCaptureFixture) -> 
     assert caplog.text.count("no checkup while the clock does not answer") == 1
 
 
-def test_a_strategy_may_end_the_host() -> None:
+@pytest.mark.parametrize("why", ["", "not all is sold"])
+def test_a_strategy_may_end_the_host(why: str) -> None:
     """After this callback, with what it returned; on_stop follows, and no other bar."""
 
     class Once(Every):
         def on_bar(self, symbol: str, bars: Any) -> Signal:
-            self.context.ask_stop()
+            if why:
+                self.context.fail(why)
+                self.context.fail("and something else")
+            else:
+                self.context.ask_stop()
             return super().on_bar(symbol, bars)
 
     strategy, store = Once(), FakeStore()
-    make_host([hosted(strategy)], FakeSource([bar(0), bar(1)]), store, live=False).run()
+    host = make_host([hosted(strategy)], FakeSource([bar(0), bar(1)]), store, live=False)
+    host.run()
+    assert host.failure == why
     assert strategy.heard == ["start", ("NVDA", 0), "stop"]
     assert len(store.signals) == 1
 

@@ -161,6 +161,26 @@ def test_the_liquidation_waits_for_both_ends_and_is_repeated_until_flat() -> Non
     assert machine.flat
 
 
+@pytest.mark.parametrize(
+    ("reason", "again"), [("NOTHING_TO_SELL", None), ("KILL_SWITCH", Kind.LIQUIDATE)]
+)
+def test_only_a_liquidation_that_was_tried_shows_whose_an_order_is(
+    reason: str, again: Kind | None
+) -> None:
+    """One that a limit refused has cancelled nothing yet."""
+    machine = Machine()
+    machine.close_day()
+    machine.believe(ZERO, ZERO, [_resting()])
+    assert machine.wish(TICK) is Kind.LIQUIDATE
+    machine.sent("out", Kind.LIQUIDATE, ZERO)
+    machine.told(_told("refused", "out", reason=reason, final=True))
+    machine = Machine.from_json(machine.as_json())
+    machine.believe(ZERO, ZERO, [_resting()])
+    assert machine.wish(TICK) is again
+    assert machine.out is (again is None)
+    assert not machine.flat
+
+
 def test_an_order_nobody_finds_is_given_up_at_the_close_only() -> None:
     """Until then no second buy goes beside it."""
     machine = _in(State.BUY_SUBMITTED)

@@ -14,7 +14,7 @@ from signal_generator.bars import Bar
 from signal_generator.hosting import BrokerUnavailable, Position, Session
 from signal_generator.scalper import ScalpAlgo
 from signal_generator.scalping.machine import State
-from tests.helpers.scalp_world import CLOSES, MINUTE, OPENS, ZERO, Market, World
+from tests.helpers.scalp_world import BY_HAND, CLOSES, MINUTE, OPENS, ZERO, Market, World
 
 TEN = Decimal(10)
 
@@ -192,8 +192,8 @@ def test_it_is_out_five_minutes_before_the_real_close(closes: datetime) -> None:
     assert world.stopped
 
 
-def test_what_is_left_at_the_close_is_an_error(caplog: pytest.LogCaptureFixture) -> None:
-    """The service was away: nobody sold. It is told once."""
+def test_what_is_left_at_the_close_is_a_failure(caplog: pytest.LogCaptureFixture) -> None:
+    """The service was away: nobody sold. It is told once, and the exit code tells it too."""
     world = _holding()
     world.deliver()
     world.market.at = CLOSES
@@ -202,6 +202,61 @@ def test_what_is_left_at_the_close_is_an_error(caplog: pytest.LogCaptureFixture)
     assert world.stopped
     assert caplog.text.count("the session is over") == 1
     assert "the session is over and 10 are held, orders without an end: scalp:" in caplog.text
+    (failure,) = world.failures
+    assert "not all is sold: TSLA: 10 are held, orders without an end: scalp:" in failure
+
+
+def _by_hand(side: str) -> Market:
+    """Five minutes before the close, beside an order that nobody here may cancel."""
+    market = Market(at=CLOSES - 6 * MINUTE, held=TEN if side == "s" else ZERO)
+    market.place({"signal_id": BY_HAND, "direction": side, "qty": "10", "limit_price": "120"})
+    return market
+
+
+def _until_the_close(world: World) -> list[dict[str, str]]:
+    """What is published on the way, the service and its news being quick."""
+    published = []
+    while world.market.at < CLOSES:
+        for step in (world.bar, world.checkup):
+            published += step()
+            world.market.submit()
+            published += world.deliver()
+    return published
+
+
+def test_shares_that_anothers_order_holds_are_a_failure() -> None:
+    """They are tried to sell until the close, for the order may go."""
+    world = World(_by_hand("s"))
+    world.start()
+    published = _until_the_close(world)
+    assert [one["action"] for one in published] == ["liquidate"] * len(published)
+    assert len(published) > 1
+    assert world.stopped
+    assert "TSLA: 10 are held, orders without an end: o-1" in world.failures[0]
+
+
+def test_anothers_resting_buy_is_let_be(caplog: pytest.LogCaptureFixture) -> None:
+    """One try, in case it is the service's to cancel; then it is nobody's business here."""
+    world = World(_by_hand("b"))
+    world.start()
+    assert [one["action"] for one in _until_the_close(world)] == ["liquidate"]
+    assert (world.stopped, world.failures) == (True, [])
+    assert "the session is over; orders of others rest: o-1" in caplog.text
+
+
+def test_what_anothers_buy_has_bought_is_sold_all_the_same() -> None:
+    """It was let be while it brought nothing."""
+    world = World(_by_hand("b"))
+    world.start()
+    for _ in range(2):
+        world.bar()
+        world.market.submit()
+        world.deliver()
+    world.market.fill(BY_HAND, Decimal("0.5"))
+    world.checkup()
+    assert [one["action"] for one in world.checkup() + world.bar()] == ["liquidate"]
+    world.market.submit()
+    assert world.market.held == 0
 
 
 def test_all_symbols_are_out_when_one_of_them_notices() -> None:
