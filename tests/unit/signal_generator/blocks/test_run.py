@@ -309,14 +309,18 @@ def test_a_dead_service_ends_the_run(
 ) -> None:
     """Early, told, and without orders that nobody would execute."""
     monkeypatch.setattr(housekeeping, "EVERY", 0.001)
+
+    def strategy(_context: Any) -> None:
+        # Not before: a service that dies in the warm-up has nothing to close.
+        desk.trouble = "the service has ended by itself"
+
     desk = Desk(
         redis_server.url,
         tmp_path,
-        strategy_callable=lambda _: None,
+        strategy_callable=strategy,
         run_seconds=60,
         eos_behavior="liquidate",
     )
-    desk.trouble = "the service has ended by itself"
     desk.run()
     assert desk.run.trouble == "the service has ended by itself"
     assert "nothing is closed, because nobody would execute it" in caplog.text
