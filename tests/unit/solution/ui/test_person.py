@@ -16,6 +16,15 @@ SOON = 20.0
 """Far more than anything here takes."""
 
 
+@pytest.fixture(autouse=True)
+def from_a_terminal() -> Iterator[None]:
+    """As if nothing was ignored by whoever started the tests: nohup ignores SIGHUP."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in ENDS}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.fixture
 def keyboard(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """Standard input is a terminal; yields the side at which a person types."""
