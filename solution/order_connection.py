@@ -101,6 +101,7 @@ class OrderConnection:
         self._after_target = f" HTTP/1.1\r\n{text}".encode("ascii")
         self._before_length = b"Content-Type: application/json\r\nContent-Length: "
         self._link: _Link | None = None
+        self._asked: _Asked | None = None
         self._handed_over = False
 
     def connect(self) -> None:
@@ -109,6 +110,8 @@ class OrderConnection:
         Raises:
             NotSent: there is none to be had.
         """
+        if self._asked is not None:
+            return
         self._handed_over = False
         try:
             self._usable_link(Deadline(self._total_timeout, self._clock))
@@ -136,10 +139,23 @@ class OrderConnection:
             OutcomeUnknown: it may have arrived, but no complete answer did.
             ValueError: the path cannot stand in a request line.
         """
+        self.send(method, path, body, before_send=before_send)
+        return self.receive()
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        before_send: Callable[[], None] | None = None,
+    ) -> None:
+        """The first half of :meth:`request`; :meth:`receive` must follow before the next one."""
+        if self._asked is not None:
+            raise ValueError("the answer to the request before was not received")
         data = self._encode(method, path, body)
         deadline = Deadline(self._total_timeout, self._clock)
         self._handed_over = False
-        answered = False
         try:
             link = self._usable_link(deadline)
             if before_send is not None:
@@ -149,18 +165,54 @@ class OrderConnection:
                 failpoints.hit("post.in_flight")
             else:
                 failpoints.hit("ask.in_flight")
-            response = self._receive(link, method, deadline)
+            self._asked = _Asked(link, method, path, deadline)
+        except OSError as error:
+            raise self._translate(method, path, error) from error
+        finally:
+            # Also when a KeyboardInterrupt passes: an answer still under way belongs to nobody.
+            if self._asked is None:
+                self.close()
+
+    def receive(self) -> Response:
+        """The second half of :meth:`request`: wait for the complete answer.
+
+        Raises:
+            OutcomeUnknown: there was none before the request's deadline.
+        """
+        asked, self._asked = self._asked, None
+        if asked is None:
+            raise ValueError("nothing was sent")
+        link, answered = asked.link, False
+        try:
+            if link is not self._link:
+                raise _UnusableAnswer("the connection was closed before the answer came")
+            response = self._receive(link, asked.method, asked.deadline)
             answered = True
         except (OSError, httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            raise self._translate(method, path, error) from error
+            raise self._translate(asked.method, asked.path, error) from error
         except _UnusableAnswer as error:
-            raise self._translate(method, path, error) from None
+            raise self._translate(asked.method, asked.path, error) from None
         finally:
-            # Also when a KeyboardInterrupt passes: the answer still under way belongs to nobody.
             if not (answered and link.answer.keep_alive):
                 self.close()
         link.used_at = self._clock.monotonic()
         return response
+
+    @property
+    def answering(self) -> bool:
+        """Whether :meth:`receive` would not wait: an answer, the end, or the deadline is there."""
+        asked = self._asked
+        return asked is not None and (asked.link.readable() or asked.deadline.passed())
+
+    def fileno(self) -> int:
+        """Of its socket; -1 when it is closed."""
+        return -1 if self._link is None else self._link.sock.fileno()
+
+    @property
+    def ready(self) -> bool:
+        """Whether a request may use it as it stands, as far as its age tells."""
+        link = self._link
+        return link is not None and self._clock.monotonic() - link.used_at <= self._max_idle
 
     def close(self) -> None:
         """Close the connection, if there is one; the next request opens another."""
@@ -243,6 +295,18 @@ class OrderConnection:
         return NotSent(f"{method} {path}: not sent: {text}")
 
 
+class _Asked:
+    """A request whose answer is awaited."""
+
+    __slots__ = ("deadline", "link", "method", "path")
+
+    def __init__(self, link: "_Link", method: str, path: str, deadline: Deadline) -> None:
+        self.link = link
+        self.method = method
+        self.path = path
+        self.deadline = deadline
+
+
 class _Link:
     """One TCP or TLS connection, its parser, and waits that end at a deadline.
 
@@ -272,9 +336,13 @@ class _Link:
             sock.close()
             raise
 
+    def readable(self) -> bool:
+        """Whether there is something to receive, or it ended."""
+        return bool(self._readable.poll(0))
+
     def spoilt(self) -> bool:
         """Whether an idle connection must not carry a request: ended, or bytes nobody asked for."""
-        if not self._readable.poll(0):
+        if not self.readable():
             return False
         if not self.is_tls:
             return True

@@ -132,10 +132,19 @@ class Lanes(Generic[T]):
     Args:
         capacity: how many may wait; those taken do not count.
         ordered: False gives each item a lane of its own.
+        turn: seconds for which one taker at a time has all that is runnable, each time that it
+            takes something: it comes back for more, or calls :meth:`over`. 0: no turns.
         clock: for the timeouts.
     """
 
-    def __init__(self, capacity: int, *, ordered: bool = True, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        capacity: int,
+        *,
+        ordered: bool = True,
+        turn: float = 0.0,
+        clock: Clock | None = None,
+    ) -> None:
         if capacity < 1:
             raise ValueError("lanes need room for at least one item")
         self._capacity = capacity
@@ -151,6 +160,10 @@ class Lanes(Generic[T]):
         self._tickets = 0
         self._idle: dict[_Sleeper, None] = {}
         self._on_their_way = 0  # idle takers that were woken and have not looked yet
+        self._turn = turn
+        self._holder = 0  # the thread whose turn it is
+        self._turn_ends = 0.0
+        self._deputy: _Sleeper | None = None
         self._leader: _Sleeper | None = None
         self._led_since = 0.0
         self._starved = 0.0
@@ -173,7 +186,13 @@ class Lanes(Generic[T]):
 
     def staffed(self) -> bool:
         """Whether it is pressing and a taker is free for it; no lock."""
-        return self.pressing() and (bool(self._idle) or self._on_their_way > 0)
+        free = bool(self._idle) or self._on_their_way > 0 or self._deputy is not None
+        return self.pressing() and free
+
+    @property
+    def turn_taken(self) -> bool:
+        """Whether it is somebody's turn; no lock."""
+        return self._holder != 0
 
     def room(self) -> int:
         """How many items still fit."""
@@ -229,6 +248,8 @@ class Lanes(Generic[T]):
             self._space.notify_all()
             if self._leader is not None:
                 self._leader.wake()
+            if self._deputy is not None:
+                self._deputy.wake()
             for sleeper in self._idle:
                 sleeper.wake()
                 self._on_their_way += 1
@@ -279,10 +300,15 @@ class Lanes(Generic[T]):
                 while not self._closed:
                     pause = left = end - self._now()
                     lane = self._best()
-                    if lane is not None:
+                    if lane is not None and (others := self._others_turn()) > 0.0:
+                        if self._deputy is None and left > 0:
+                            self._stand_by(min(left, others))
+                            continue
+                    elif lane is not None:
                         urgent = lane.urgent > 0
                         slot = acquire(urgent)
                         if slot is not None:
+                            self._begin_turn()
                             return self._pop(lane), slot
                         if self._leader is None and left > 0:
                             pause = min(left, max(_FLOOR, next_free(urgent)))
@@ -294,6 +320,20 @@ class Lanes(Generic[T]):
                 return None
             finally:
                 self._signal()
+
+    def over(self) -> bool:
+        """The calling taker does not come back for more now; whether it was its turn."""
+        if self._holder != threading.get_ident():
+            return False
+        with self._mutex:
+            if self._holder != threading.get_ident():
+                return False  # it took too long, and somebody else has it by now
+            self._holder = 0
+            if self._deputy is not None:
+                self._deputy.wake()
+            else:
+                self._signal()
+            return True
 
     def starved(self) -> float:
         """Seconds so far in which something was runnable and there was no slot for it.
@@ -370,9 +410,34 @@ class Lanes(Generic[T]):
         self._waiting -= 1
         return Lease(self, lane, entry)
 
+    def _others_turn(self) -> float:
+        """Seconds until the turn may be taken from another taker; 0: it may be had now."""
+        if not self._holder or self._holder == threading.get_ident():
+            return 0.0
+        return self._turn_ends - self._now()
+
+    def _begin_turn(self) -> None:
+        if self._turn:
+            self._holder = threading.get_ident()
+            self._turn_ends = self._now() + self._turn
+
+    def _stand_by(self, seconds: float) -> None:
+        """Sleep until it is nobody's turn, or the other's is overdue."""
+        sleeper = self._deputy = _Sleeper()
+        try:
+            self._wait(sleeper, seconds)
+        finally:
+            self._deputy = None
+
     def _signal(self) -> None:
         """Wake one idle taker if there is something for it that nobody else looks after."""
-        if self._leader is None and self._idle and self._runnable > self._on_their_way:
+        if (
+            self._leader is None
+            and self._deputy is None
+            and self._idle
+            and self._runnable > self._on_their_way
+            and not (self._turn and self._on_their_way)
+        ):
             sleeper, _ = self._idle.popitem()
             self._on_their_way += 1
             sleeper.wake()

@@ -27,6 +27,8 @@ from solution.errors import (
     OutcomeUnknown,
     Rejected,
 )
+from solution.http_common import Response
+from solution.order_request import OrderRequest
 from solution.rate_limiter import Priority, RateLimiter
 from tests.helpers.clocks import ManualClock
 
@@ -71,10 +73,14 @@ class Client:
         if self.error is not None:
             raise self.error
 
-    def submit_order(self, body: bytes, *, before_send: Callable[[], None]) -> dict[str, Any]:
+    def send_order(self, body: bytes, *, before_send: Callable[[], None]) -> OrderRequest:
         before_send()
-        self._ask("submit")
-        return {"id": "o"}
+
+        def receive() -> Response:
+            self._ask("submit")
+            return Response(200, {}, b"{}")
+
+        return OrderRequest(lambda _: {"id": "o"}, receive)
 
     def get_order_by_client_id(self, coid: str) -> dict[str, Any]:
         self._ask(f"lookup {coid}")
@@ -188,7 +194,7 @@ def test_a_post_spends_the_callers_slot_whatever_comes_of_it(fix: Fixture) -> No
     assert slot is not None
     fix.client.error = OutcomeUnknown("HTTP 504")
     with pytest.raises(OutcomeUnknown):
-        fix.wrapper.submit(slot, b"{}", fix.before_send)
+        fix.wrapper.send(slot, b"{}", fix.before_send).order()
     slot.cancel()
     assert fix.used() == 1
     assert fix.begun == 1
@@ -203,7 +209,7 @@ def test_a_post_that_is_stopped_before_it_is_sent_spends_no_slot(fix: Fixture) -
     slot = fix.limiter.try_acquire(Priority.ENTRY)
     assert slot is not None
     with pytest.raises(NotSent):
-        fix.wrapper.submit(slot, b"{}", stop)
+        fix.wrapper.send(slot, b"{}", stop)
     assert (fix.used(), fix.client.asked) == (0, [])
 
 
@@ -254,7 +260,7 @@ def test_the_limiter_learns_from_the_answer_with_its_slot(fix: Fixture, kind: st
     slot = fix.limiter.try_acquire(Priority.ENTRY)
     assert slot is not None
     calls: dict[str, Callable[[], object]] = {
-        "post": lambda: fix.wrapper.submit(slot, b"{}", fix.before_send),
+        "post": lambda: fix.wrapper.send(slot, b"{}", fix.before_send).order(),
         "lookup": lambda: fix.wrapper.lookup("c", Priority.LOOKUP),
     }
     calls[kind]()

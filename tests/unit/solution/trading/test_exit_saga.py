@@ -261,7 +261,7 @@ def held_by_another(rig: Rig, *, qty: str, available: str) -> tuple[Any, Any, fl
 
 def test_with_the_saga_off_the_exit_is_refused(rig: Rig) -> None:
     """EXIT_CANCELS_RESTING=false."""
-    rig.pipeline._saga = None
+    rig.pipeline._clearing = None
     resting = rest(rig, "s", **TAKE_PROFIT)
     entry = rig.send("s")
     assert rig.row(rig.coid_of(entry, "s")).reason == "NOTHING_TO_SELL"
@@ -550,7 +550,7 @@ def test_a_target_asks_for_a_cancel_once(rig: Rig) -> None:
 
 def test_with_the_saga_off_a_target_leaves_resting_orders(rig: Rig) -> None:
     """EXIT_CANCELS_RESTING=false: the broker's word decides."""
-    rig.pipeline._saga = None
+    rig.pipeline._clearing = None
     resting = rest(rig, "b", **ONE_LOWER)
     rig.send("", target_qty="5")
     assert rig.row(resting).state is State.OPEN
@@ -707,7 +707,7 @@ def test_what_a_take_profit_sold_first_is_not_sold_again() -> None:
 
 def test_with_the_saga_off_nothing_is_sized_on_what_legs_hold(rig: Rig) -> None:
     """EXIT_CANCELS_RESTING=false: what is free beside them is sold, then nothing, with words."""
-    rig.pipeline._saga = None
+    rig.pipeline._clearing = None
     entered(rig)
     first, second = rig.send("s", qty="15"), rig.send("s")
     assert sold(rig)["qty"] == "10"

@@ -1,0 +1,65 @@
+"""What one worker has sent and not booked yet."""
+
+import select
+
+from solution.errors import LedgerError
+from solution.trading.course import Departure
+from solution.trading.pipeline import Pipeline
+
+LOOK_EVERY = 0.25
+"""Seconds between two looks at deadlines, which no socket tells of."""
+
+
+class Aloft:
+    """POSTs on their way and answers that were taken in. For one thread.
+
+    Taking in an answer costs a tenth of booking it, and frees connection and rate slot. It is done
+    in between; booking waits until nothing more is to be sent.
+    """
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self._departed: list[Departure] = []
+
+    def __len__(self) -> int:
+        return len(self._departed)
+
+    def add(self, departed: Departure) -> None:
+        self._departed.append(departed)
+
+    def take_in(self) -> None:
+        """The answers that are there; waits for none."""
+        for one in self._departed:
+            if one.flight.answering:
+                one.flight.receive()
+
+    def wait(self) -> None:
+        """Until there is one more answer to take in, or a deadline has passed."""
+        waiting = [one.flight for one in self._departed if one.flight.in_the_air]
+        while waiting and not any(flight.answering for flight in waiting):
+            poller = select.poll()
+            for flight in waiting:
+                if (number := flight.fileno()) >= 0:
+                    poller.register(number, select.POLLIN)
+            poller.poll(LOOK_EVERY * 1000)
+
+    def land(self) -> None:
+        """Book the answers that were taken in, in the order in which their requests left.
+
+        Raises:
+            LedgerError: of the first that met one; the others are booked as far as it goes.
+        """
+        landing = [one for one in self._departed if not one.flight.in_the_air]
+        self._departed = [one for one in self._departed if one.flight.in_the_air]
+        error: LedgerError | None = None
+        again: list[Departure] = []
+        for one in landing:
+            try:
+                if not self._pipeline.finish(one):
+                    again.append(one)
+            except LedgerError as e:
+                error = error or e
+        if again:
+            self._pipeline.send_later(again)
+        if error is not None:
+            raise error
