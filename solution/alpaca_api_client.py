@@ -5,8 +5,9 @@ nothing and repeats nothing: it sends once, and answers with decoded JSON or wit
 of :mod:`solution.errors`, named by what the caller may do next.
 
 *Two ways out.* What an order waits for (submit, look up, cancel) goes over an
-:class:`~solution.order_connection.OrderConnection` of its own; everything else, and also these
-where the environment demands a proxy, over :class:`~solution.http_transport.RequestsTransport`.
+:class:`~solution.order_connection.OrderConnection` that it has alone meanwhile; everything else,
+and also these where the environment demands a proxy, over
+:class:`~solution.http_transport.RequestsTransport`.
 
 *Numbers.* The trading API writes money and quantities as text, so ``orjson`` is exact there; the
 few JSON numbers (margin requirements of an asset) become floats and must not be used as money.
@@ -133,7 +134,7 @@ class AlpacaAPIClient:
 
     def may_send_more(self, most: int) -> bool:
         """Whether another order could leave at once, over one of ``most`` connections in use."""
-        return not self._proxied and self._connections.may_take(most)
+        return self._connections.may_take(most)  # over a proxy there is never one
 
     def submit_order(self, body: bytes, *, before_send: Callable[[], None] | None = None) -> Json:
         """``POST /v2/orders`` with exactly these bytes, once; the Order.

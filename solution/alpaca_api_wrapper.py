@@ -91,7 +91,7 @@ class AlpacaAPIWrapper:
     # --- orders ---------------------------------------------------------------------------
 
     def connect(self) -> None:
-        """Have the calling thread's connection for orders ready; the POST tells if it is not."""
+        """Have a connection for orders ready; the POST tells if it is not."""
         with contextlib.suppress(NotSent):
             self._client.connect()
 

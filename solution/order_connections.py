@@ -21,23 +21,33 @@ class OrderConnections:
         self._make = make
         # A leaf: nothing under it waits for the network.
         self._mutex = threading.Lock()
-        self._free: deque[OrderConnection] = deque()
-        self._all: list[OrderConnection] = []
+        self._free: deque[OrderConnection] = deque()  # the coldest on the left
+        self._taken = 0
+        self._closed = False
 
     def take(self) -> OrderConnection:
-        """One for the caller alone, until :meth:`give_back`."""
+        """One for the caller alone, until :meth:`give_back`; it may have to be opened yet."""
         with self._mutex:
             if self._free:
+                self._taken += 1
                 return self._free.pop()
         made = self._make()
         with self._mutex:
-            self._all.append(made)
+            self._taken += 1
         return made
 
     def give_back(self, connection: OrderConnection) -> None:
         """Its request is over; to be called also when it failed."""
         with self._mutex:
-            self._free.append(connection)
+            self._taken -= 1
+            if self._closed or connection.awaiting:
+                # An answer that nobody will read must not meet another's request.
+                connection.close()
+                return
+            if connection.ready:
+                self._free.append(connection)
+            else:
+                self._free.appendleft(connection)  # so that the next one need not open one
             for old in self._free:
                 if old.ready:
                     break
@@ -45,15 +55,14 @@ class OrderConnections:
                 old.close()
 
     def may_take(self, most: int) -> bool:
-        """Whether one is free and open, as far as its age tells, and fewer than ``most`` are in use."""
+        """Whether fewer than ``most`` are taken, and one is open, as far as its age tells."""
         with self._mutex:
-            in_use = len(self._all) - len(self._free)
-            return bool(self._free) and in_use < most and self._free[-1].ready
+            return self._taken < most and bool(self._free) and self._free[-1].ready
 
     def close(self) -> None:
-        """Close them all. Call it when no request is under way any more."""
+        """Close those that are free. One that is taken is its holder's: closed when given back."""
         with self._mutex:
-            connections, self._all = self._all, []
-            self._free.clear()
-        for connection in connections:
+            self._closed = True
+            free, self._free = self._free, deque()
+        for connection in free:
             connection.close()

@@ -40,8 +40,9 @@ class OrderRequest:
 
     def fileno(self) -> int:
         """Of the socket that becomes readable with the answer; -1: there is none."""
-        waits = self._receive is not None and self._connection is not None
-        return self._connection.fileno() if waits and self._connection else -1
+        if self._receive is None or self._connection is None:
+            return -1  # taken in: its connection is another's by now
+        return self._connection.fileno()
 
     def receive(self) -> None:
         """Take in the answer, whatever it is; waits for it until the request's deadline."""
