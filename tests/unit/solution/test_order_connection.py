@@ -281,6 +281,7 @@ class TestHalves:
         connection.connect()
         with pytest.raises(OutcomeUnknown, match="timed out"):
             connection.receive()
+        server.wait_until(lambda it: len(it.seen) == 1)
         assert server.connections == 1
 
     @pytest.mark.parametrize("early", [b"", OK[:20], OK[:-1]])
