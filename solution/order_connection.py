@@ -24,6 +24,7 @@ its own. Nothing is ever sent behind a request whose answer was not received (no
 Redirects are returned, not followed. Not thread-safe, on purpose: for one holder at a time.
 """
 
+import functools
 import ssl
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -87,7 +88,7 @@ class OrderConnection:
         self._clock = clock or SystemClock()
         self._tls: ssl.SSLContext | None = None
         if self._origin.scheme == "https":
-            self._tls = ssl.create_default_context(cafile=ca_file or certifi.where())
+            self._tls = _trusting(ca_file or certifi.where())
         lines = {
             "Host": self._origin.authority,
             "Accept": "application/json",
@@ -319,6 +320,12 @@ class OrderConnection:
         if self._handed_over:
             return OutcomeUnknown(f"{method} {path}: no usable answer: {text}")
         return NotSent(f"{method} {path}: not sent: {text}")
+
+
+@functools.cache
+def _trusting(ca_file: str) -> ssl.SSLContext:
+    """One for all connections: reading the authorities takes 37 ms, and an order would wait."""
+    return ssl.create_default_context(cafile=ca_file)
 
 
 class _Asked:

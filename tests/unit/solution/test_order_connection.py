@@ -660,6 +660,11 @@ class TestTLS:
                 assert connection.request("POST", f"/{number}", BODY).status == 200
         assert [seen.connection for seen in tls_server.seen] == [1, 1, 1]
 
+    def test_the_authorities_are_read_once(self) -> None:
+        """Another connection must not cost an order the time that this takes."""
+        first, second = (OrderConnection("https://127.0.0.1", HEADERS) for _ in range(2))
+        assert first._tls is second._tls is not None
+
     def test_a_large_answer_over_tls(
         self, tls_server: FaultHTTPServer, tls_files: tuple[Any, str]
     ) -> None:
