@@ -429,6 +429,20 @@ class TestReplacement:
         connection.request("POST", "/c", BODY)
         assert [seen.connection for seen in server.seen] == [1, 1, 2]
 
+    def test_the_age_of_a_connection_is_counted_from_its_last_answer(
+        self, connect: Callable[..., OrderConnection]
+    ) -> None:
+        """Not from its opening: one that is in use does not grow old."""
+        clock = SetClock()
+        connection = connect(clock=clock, max_idle=20.0)
+        for _ in range(2):
+            clock.ahead += 19.0
+            connection.request("GET", "/")
+        clock.ahead += 19.0
+        assert connection.ready
+        clock.ahead += 2.0
+        assert not connection.ready
+
     @pytest.mark.parametrize("rude", [True, False])
     def test_a_connection_the_server_closed_is_replaced_before_a_post(
         self, server: FaultHTTPServer, connect: Callable[..., OrderConnection], rude: bool
