@@ -52,16 +52,18 @@ class Rush:
 
     def __init__(self, turns: Turns) -> None:
         self._turns = turns
-        self._calm = threading.Event()
-        self._short = threading.Event()
+        self._calm = threading.Condition(threading.Lock())
+        self._short = threading.Condition(threading.Lock())
 
     def over(self) -> None:
         """This worker decides no more for now; may be called again and without a turn."""
         if self._turns.over():
             if not self._turns.staffed():
-                self._short.set()
+                with self._short:
+                    self._short.notify_all()
             if not self._turns.pressing():
-                self._calm.set()
+                with self._calm:
+                    self._calm.notify_all()
 
     def giving_way(self) -> Callable[[], None]:
         """What one other thread calls before work that can wait.
@@ -78,11 +80,12 @@ class Rush:
         """
         self._pause(self._turns.staffed, self._short)
 
-    def _pause(self, more: Callable[[], bool], end: threading.Event) -> None:
+    def _pause(self, more: Callable[[], bool], end: threading.Condition) -> None:
         """Wait while somebody decides or there is more to decide."""
         if not (self._turns.turn_taken or more()):
             return
-        end.clear()
-        if self._turns.turn_taken or more():
-            # Should nobody end the rush (no budget is left, lanes are closed), the time does.
-            end.wait(PACE)
+        with end:
+            # Asked again under the lock that the end is told under: it is not missed.
+            if self._turns.turn_taken or more():
+                # Should nobody end the rush (no budget is left, lanes are closed), the time does.
+                end.wait(PACE)

@@ -2,7 +2,6 @@
 
 import select
 
-from solution.errors import LedgerError
 from solution.trading.course import Departure
 from solution.trading.pipeline import Pipeline
 
@@ -43,23 +42,22 @@ class Aloft:
                     poller.register(number, select.POLLIN)
             poller.poll(LOOK_EVERY * 1000)
 
-    def land(self) -> None:
+    def land(self) -> list[Exception]:
         """Book the answers that were taken in, in the order in which their requests left.
 
-        Raises:
-            LedgerError: of the first that met one; the others are booked as far as it goes.
+        Returns:
+            What went wrong, of the ledger's mostly; the others are booked as far as it goes.
         """
         landing = [one for one in self._departed if not one.flight.in_the_air]
         self._departed = [one for one in self._departed if one.flight.in_the_air]
-        error: LedgerError | None = None
+        errors: list[Exception] = []
         again: list[Departure] = []
         for one in landing:
             try:
                 if not self._pipeline.finish(one):
                     again.append(one)
-            except LedgerError as e:
-                error = error or e
+            except Exception as e:  # noqa: BLE001 - raised by the worker, when all have landed
+                errors.append(e)
         if again:
             self._pipeline.send_later(again)
-        if error is not None:
-            raise error
+        return errors

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from solution.trading.submit import Flight
+from solution.trading.turnstile import PATIENCE
 from solution.trading.work import Lane, Work
 
 
@@ -21,10 +22,14 @@ class Course:
 
     Args:
         hurried: its answer may be awaited apart.
-        departed: set once it is; then the worker has to land it.
+        patience: seconds for which its worker may wait until it may be decided.
+        departed: set once its answer is awaited apart; then the worker has to land it.
+        sent_back: it could not be decided now, and is in its lane again.
     """
 
     work: Work
     lane: Lane
     hurried: bool = False
+    patience: float = PATIENCE
     departed: Departure | None = None
+    sent_back: bool = False

@@ -36,7 +36,7 @@ from solution.trading.permission import Permission
 from solution.trading.states import TradingStates
 from solution.trading.submit import Submitter
 from solution.trading.tracker import OrderTracker
-from solution.trading.turnstile import Turnstile
+from solution.trading.turnstile import PATIENCE, Turnstile
 from solution.trading.work import Lane, Work, ends_at_once
 
 log = logging.getLogger(__name__)
@@ -145,16 +145,26 @@ class Pipeline:
         """Take one signal as far as this thread can."""
         self._enter(Course(work, lane), slot)
 
-    def start(self, work: Work, lane: Lane, slot: Slot) -> Departure | None:
+    def start(self, work: Work, lane: Lane, slot: Slot, *, unburdened: bool = True) -> Course:
         """Take one signal to its POST, and do not wait for the answer.
 
+        Args:
+            unburdened: whether this thread has nothing to :meth:`finish`. While it has, it neither
+                waits for an answer here nor for the turn of a suspect, who may wait for what this
+                thread has begun; the signal is sent back instead.
+
         Returns:
-            What :meth:`finish` must follow for, in the same thread; None: nothing is awaited.
+            How it went; :meth:`finish` must follow in the same thread for what has departed.
         """
         # What may have killed the process is on its own until the broker has answered.
-        course = Course(work, lane, hurried=not (work.redelivered or work.resend))
-        self._enter(course, slot)
-        return course.departed
+        hurried = not (work.redelivered or work.resend)
+        course = Course(work, lane, hurried, PATIENCE if unburdened else 0.0)
+        if hurried or unburdened:
+            self._enter(course, slot)
+        else:
+            slot.cancel()
+            self._send_back(course)
+        return course
 
     def finish(self, departed: Departure) -> bool:
         """Wait for the answer to a POST and book it.
@@ -187,12 +197,13 @@ class Pipeline:
             one.lane.requeue(one.work)
 
     def _enter(self, course: Course, slot: Slot) -> None:
-        work, lane = course.work, course.lane
+        work = course.work
         identity = work.signal.identity
-        if not self._turnstile.enter(identity, alone=work.ref in self._suspects):
+        alone = work.ref in self._suspects
+        if not self._turnstile.enter(identity, alone=alone, patience=course.patience):
             slot.cancel()
             self._stop.wait(TURN_PAUSE)
-            lane.requeue(work)
+            self._send_back(course)
             return
         try:
             waits = self._run(course, slot)
@@ -203,7 +214,11 @@ class Pipeline:
         if waits:
             work.waits_since = min(work.waits_since, self._clock.monotonic())
             self._stop.wait(BUDGET_PAUSE)
-            lane.requeue(work)
+            self._send_back(course)
+
+    def _send_back(self, course: Course) -> None:
+        course.sent_back = True
+        course.lane.requeue(course.work)
 
     def _run(self, course: Course, slot: Slot) -> bool:
         """Whether it waits for rate budget: it keeps its place."""

@@ -209,10 +209,10 @@ class Submitter:
             raise
         finally:
             if flight.sent is None:
+                work.posting = False
                 self._answered(work)
 
     def _answered(self, work: Work) -> None:
-        work.posting = False
         work.post_took = self._clock.monotonic() - work.posted_at
 
     def _land(self, flight: "Flight") -> bool:
@@ -253,10 +253,11 @@ class Submitter:
         """The broker's order; the breaker hears of it where there is none."""
         coid = flight.intent.client_order_id
         try:
+            flight.receive()
+            flight.work.posting = False
             if flight.error is not None:
                 raise flight.error
             assert flight.sent is not None  # noqa: S101  # one of the two is there
-            flight.receive()
             return flight.sent.order()
         except DuplicateOrder:
             raise  # a success
@@ -328,19 +329,20 @@ class Flight:
     Where it was stopped or nothing left, it is on the ground, and landing tells what follows.
     """
 
-    __slots__ = ("_submitter", "error", "intent", "sent", "work")
+    __slots__ = ("_submitter", "error", "intent", "received", "sent", "work")
 
     def __init__(self, submitter: Submitter, intent: Intent, work: Work) -> None:
         self._submitter = submitter
         self.intent = intent
         self.work = work
         self.sent: Sent | None = None
-        self.error: BrokerError | None = None
+        self.received = False
+        self.error: Exception | None = None
 
     @property
     def in_the_air(self) -> bool:
         """Whether an answer is awaited."""
-        return self.sent is not None and self.work.posting
+        return self.sent is not None and not self.received
 
     @property
     def answering(self) -> bool:
@@ -352,10 +354,16 @@ class Flight:
         return -1 if self.sent is None else self.sent.fileno()
 
     def receive(self) -> None:
-        """Take in the answer, whatever it is; its connection is free then."""
-        if self.sent is not None and self.work.posting:
+        """Take in the answer, whatever it is; its connection is free then.
+
+        What goes wrong is told by :meth:`land`, which must follow all the same.
+        """
+        if self.sent is not None and not self.received:
+            self.received = True
             try:
                 self.sent.receive()
+            except Exception as e:  # noqa: BLE001 - a bug must not keep others from their answers
+                self.error = e
             finally:
                 self._submitter._answered(self.work)
 

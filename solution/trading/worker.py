@@ -79,10 +79,10 @@ class Worker:
         since = self._now()
         while taken is not None:
             lease, slot = taken
-            departed = self._pipeline.start(lease.item, lease, slot)
-            if departed is not None:
-                aloft.add(departed)
-            if not self._goes_on(aloft, since):
+            course = self._pipeline.start(lease.item, lease, slot, unburdened=not len(aloft))
+            if course.departed is not None:
+                aloft.add(course.departed)
+            if course.sent_back or not self._goes_on(aloft, since):
                 return
             taken = self._lanes.take(self._acquire, self._next_free, 0.0)
 
@@ -100,11 +100,15 @@ class Worker:
         aloft.take_in()
         if len(aloft):
             self._supply.rush.after_answer()
-        aloft.land()
+        errors: list[Exception] = []
         while len(aloft):
-            aloft.wait()
-            aloft.take_in()
-            aloft.land()
+            # What fails for one, the ledger even, does not keep the others from their answers.
+            errors += aloft.land()
+            if len(aloft):
+                aloft.wait()
+                aloft.take_in()
+        for error in sorted(errors, key=lambda error: not isinstance(error, LedgerError)):
+            raise error
 
     def _acquire(self, urgent: bool) -> Slot | None:
         return self._supply.limiter.try_acquire(Priority.EXIT if urgent else Priority.ENTRY)

@@ -212,7 +212,7 @@ class _Limiter(RateLimiter):
 _really_enter = Turnstile.enter
 
 
-def _enter(self: Turnstile, identity: str, *, alone: bool = False) -> bool:
+def _enter(self: Turnstile, identity: str, *, alone: bool = False, **_: float) -> bool:
     """Nobody else can leave while we wait: there is one thread."""
     return _really_enter(self, identity, alone=alone, patience=0.0)
 

@@ -215,9 +215,9 @@ class World:
         reading: Any = life.parts.listening.listener._ports.reading
         start, begin = pipeline.start, reading.begin
 
-        def noted(work: Any, *rest: Any) -> Any:
+        def noted(work: Any, *rest: Any, **named: Any) -> Any:
             self._started.add(work.ref.entry_id)
-            return start(work, *rest)
+            return start(work, *rest, **named)
 
         def read(ref: Any) -> bool:
             self._started.add(ref.entry_id)

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solution.rate_limiter import Priority, RateLimiter, Slot
-from solution.runtime.lanes import Full, Lanes, LanesClosed, Lease, _Sleeper
+from solution.runtime.lane import Sleeper
+from solution.runtime.lanes import Full, Lanes, LanesClosed, Lease
 from tests.helpers.clocks import PATIENCE, ManualClock, eventually
 
 
@@ -748,7 +749,7 @@ def test_lanes_are_staffed_while_a_taker_is_free() -> None:
     lanes: Lanes[str] = Lanes(10)
     lanes.put("a", "first", urgent=False)
     assert not lanes.staffed()
-    lanes._idle[_Sleeper()] = None  # asleep, and slow to get up
+    lanes._idle[Sleeper()] = None  # asleep, and slow to get up
     lanes.put("b", "second", urgent=False)
     assert lanes.staffed()
     assert [lease.item for lease in (must_take(lanes), must_take(lanes))] == ["first", "second"]
