@@ -137,14 +137,21 @@ def _is_after(created: Any, since: datetime) -> bool:
 class Answered:
     """A POST whose answer is there: an order, or what is wrong with it."""
 
-    answering = True
-
-    def __init__(self, answer: Mapping[str, Any] | BrokerError) -> None:
+    def __init__(self, answer: Mapping[str, Any] | BrokerError, slot: Slot) -> None:
         self._answer = answer
+        self._slot = slot
         self.received = False
+
+    @property
+    def answering(self) -> bool:
+        return not self.received
+
+    def fileno(self) -> int:
+        return -1
 
     def receive(self) -> None:
         self.received = True
+        self._slot.done()
 
     def order(self) -> Mapping[str, Any]:
         assert self.received
@@ -253,15 +260,16 @@ class FakeDesk:
             before_send()
             self.posts.append(body)
             answer = self.script.popleft() if self.script else self.default
-            try:
-                found = answer(self, orjson.loads(body))
-            except NotSent:
-                raise
-            except BrokerError as e:
-                return Answered(e)
-            return Answered(self.nested(found) if self.answers_legs else found)
-        finally:
+            found = answer(self, orjson.loads(body))
+        except NotSent:
+            slot.cancel()
+            raise
+        except BrokerError as e:
+            return Answered(e, slot)
+        except BaseException:
             slot.done()
+            raise
+        return Answered(self.nested(found) if self.answers_legs else found, slot)
 
     def lookup(self, client_order_id: str, priority: Priority) -> Mapping[str, Any]:
         self.asked.append(f"lookup {client_order_id} {priority.name}")
