@@ -29,7 +29,7 @@ from torture.simulation.oracle import Published
 from torture.simulation.schedules import SEAMS, die
 from torture.simulation.world import World
 
-PROFILES = {"test": (200, 50, True), "pr": (500, 50, False), "nightly": (20_000, 100, False)}
+PROFILES = {"test": (150, 50, True), "pr": (500, 50, False), "nightly": (20_000, 100, False)}
 """Examples, steps of each, and whether the choices are always the same."""
 
 

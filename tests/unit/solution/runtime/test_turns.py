@@ -84,9 +84,9 @@ def test_who_has_no_turn_ends_nobody_elses(
 def test_the_deputy_takes_when_the_turn_is_over(lanes: Lanes[str]) -> None:
     """It alone waits for that; when it has taken, another one is the deputy."""
     must_take(lanes)
-    first = Taker(lanes, Slots())
+    first = Taker(lanes, Slots(), LONG)
     assert deputised(lanes)
-    second = Taker(lanes, Slots())
+    second = Taker(lanes, Slots(), LONG)
     assert asleep(lanes, 2)
     assert len(lanes._idle) == 1
     assert lanes.over()
@@ -97,10 +97,23 @@ def test_the_deputy_takes_when_the_turn_is_over(lanes: Lanes[str]) -> None:
     assert second.item() is None
 
 
+def test_while_a_deputy_waits_nobody_else_is_called(lanes: Lanes[str]) -> None:
+    """It would only find that there is one."""
+    must_take(lanes)
+    takers = [Taker(lanes, Slots(), LONG) for _ in range(2)]
+    assert asleep(lanes, 2)
+    assert deputised(lanes)
+    with lanes._mutex:
+        lanes._signal()
+        assert (len(lanes._idle), lanes._on_their_way) == (1, 0)
+    lanes.close()
+    assert [taker.item() for taker in takers] == [None, None]
+
+
 def test_when_a_turn_ends_an_idle_taker_is_called(lanes: Lanes[str]) -> None:
     """There is no deputy: nothing was runnable when it fell asleep."""
     leases = [must_take(lanes) for _ in range(3)]
-    taker = Taker(lanes, Slots())
+    taker = Taker(lanes, Slots(), LONG)
     assert asleep(lanes, 1)
     assert lanes._deputy is None
     leases[0].requeue("a")
@@ -138,9 +151,9 @@ def test_a_deputy_does_not_wait_longer_than_the_turn() -> None:
     lanes: Lanes[str] = Lanes(20, turn=0.01)
     lanes.put("A", "a", urgent=False)
     lanes.put("B", "b", urgent=False)
-    dead = Taker(lanes, Slots())
+    dead = Taker(lanes, Slots(), LONG)
     assert dead.item() == "a"
-    assert Taker(lanes, Slots()).item() == "b"
+    assert Taker(lanes, Slots(), LONG).item() == "b"
 
 
 def test_a_turn_lasts_from_what_was_taken_last(
@@ -169,7 +182,7 @@ def test_a_deputy_whose_time_is_over_passes_its_part_on() -> None:
     lanes.put("B", "b", urgent=False)
     must_take(lanes)
     gives_up = Taker(lanes, Slots(), timeout=0.05)
-    stays = Taker(lanes, Slots())
+    stays = Taker(lanes, Slots(), LONG)
     assert gives_up.item() is None
     assert deputised(lanes)
     lanes.over()
@@ -221,7 +234,7 @@ def test_a_taker_is_free_who_waits_for_a_turn(lanes: Lanes[str]) -> None:
     """The deputy can decide what presses."""
     must_take(lanes)
     assert not lanes.staffed()
-    taker = Taker(lanes, Slots())
+    taker = Taker(lanes, Slots(), LONG)
     assert deputised(lanes)
     assert lanes.staffed()
     lanes.close()
@@ -231,7 +244,7 @@ def test_a_taker_is_free_who_waits_for_a_turn(lanes: Lanes[str]) -> None:
 def test_close_wakes_the_deputy(lanes: Lanes[str]) -> None:
     """And the holder gets nothing more."""
     must_take(lanes)
-    takers = [Taker(lanes, Slots()) for _ in range(3)]
+    takers = [Taker(lanes, Slots(), LONG) for _ in range(3)]
     assert asleep(lanes, 3)
     assert deputised(lanes)
     lanes.close()
@@ -244,7 +257,7 @@ def test_one_is_called_at_a_time(lanes: Lanes[str]) -> None:
     """Of several that sleep, for several that are runnable: the others would find a turn."""
     leases = [must_take(lanes) for _ in range(3)]
     assert lanes.over()
-    takers = [Taker(lanes, Slots()) for _ in range(3)]
+    takers = [Taker(lanes, Slots(), LONG) for _ in range(3)]
     assert asleep(lanes, 3)
     with lanes._mutex:  # whoever is called cannot look before all are runnable
         for lease in leases:

@@ -12,6 +12,7 @@ from solution.domain.records import State
 from solution.errors import LeaseLost, LedgerError, OutcomeUnknown, RateLimited
 from solution.rate_limiter import Priority, RateLimiter
 from solution.runtime.lanes import Lanes
+from solution.runtime.rush import Rush
 from solution.runtime.service import Fatal
 from solution.trading import worker as module
 from tests.helpers.clocks import PATIENCE, eventually
@@ -95,6 +96,42 @@ def test_next_free_asks_for_the_class_of_the_lane(rig: Rig) -> None:
         slot.done()
     worker = rig.worker()
     assert (worker._next_free(True), worker._next_free(False)) == (0.0, 60.0)
+
+
+def test_answers_are_booked_when_others_have_sent_theirs(rig: Rig) -> None:
+    """It gives way once for all, with what has come in hand; and not where it sent nothing."""
+
+    class Way(Rush):
+        given: tuple[bool, ...] = ()
+
+        def after_answer(self) -> None:
+            self.given += (all(bool(told(rig, [entry])[0]) for entry in entries),)
+
+    way = Way(rig.lanes)
+    worker = rig.worker()
+    worker._supply = replace(worker._supply, rush=way)
+    worker.work(STOP)
+    assert way.given == ()
+    entries = three(rig)
+    worker.work(STOP)
+    assert way.given == (False,)
+    assert told(rig, entries) == [SENT] * 3
+
+
+def test_where_nothing_presses_nothing_more_is_asked_for(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lanes are looked at once for one signal."""
+    take, asked = rig.lanes.take, []
+
+    def counted(*arguments: Any) -> Any:
+        asked.append(arguments)
+        return take(*arguments)
+
+    monkeypatch.setattr(rig.lanes, "take", counted)
+    rig.publish()
+    rig.worker().work(STOP)
+    assert len(asked) == 1
 
 
 # Where a burst ends
