@@ -128,13 +128,16 @@ class _Transport:
             self._answer = self.request(method, path, body, before_send=before_send)
         except OutcomeUnknown as e:
             self._answer = e  # nobody knows before the answer is awaited
+        self.awaiting = True
 
     def receive(self) -> Response:
+        self.awaiting = False
         if isinstance(self._answer, BrokerError):
             raise self._answer
         return self._answer
 
     answering = ready = True
+    awaiting = False
 
     def connect(self) -> None:
         """There is no connection."""
