@@ -27,6 +27,11 @@ class Clearing:
         self._portfolio = portfolio
         self._ledger = ledger
 
+    def meets(self, work: Work, view: View) -> bool:
+        """Whether there is anything to cancel for it."""
+        signal = work.signal
+        return (signal.is_exit or signal.is_target) and bool(self._in_the_way(work, view))
+
     def clear(self, work: Work, view: View, cleared: Cleared) -> bool:
         """Cancel what an exit or a target meets; whether there was anything.
 

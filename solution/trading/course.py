@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from solution.trading.submit import Flight
-from solution.trading.turnstile import PATIENCE
 from solution.trading.work import Lane, Work
 
 
@@ -22,14 +21,14 @@ class Course:
 
     Args:
         hurried: its answer may be awaited apart.
-        patience: seconds for which its worker may wait until it may be decided.
+        burdened: its worker has sent others and not booked their answers, so it waits for nothing.
         departed: set once its answer is awaited apart; then the worker has to land it.
-        sent_back: it could not be decided now, and is in its lane again.
+        sent_back: it could not be decided now, and goes back to its lane.
     """
 
     work: Work
     lane: Lane
     hurried: bool = False
-    patience: float = PATIENCE
+    burdened: bool = False
     departed: Departure | None = None
     sent_back: bool = False

@@ -6,11 +6,9 @@ Whatever happens, the lane is let go exactly once: here when the signal ends uns
 when its order does.
 """
 
-import functools
 import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Protocol
 
 from solution import failpoints
 from solution.book.positions import Portfolio
@@ -26,13 +24,13 @@ from solution.trading.compose import Composer, PipelineRules
 from solution.trading.course import Course, Departure
 from solution.trading.duplicates import Duplicates
 from solution.trading.endings import Endings
-from solution.trading.exit_saga import Cleared, ExitSaga
-from solution.trading.gates import SIGNAL_GATES, first_denial
+from solution.trading.exit_saga import ExitSaga
 from solution.trading.gates.view import Denial, View
 from solution.trading.kill_switch import KillSwitch
 from solution.trading.known import KnownSignals
-from solution.trading.looker import Looker, MarketDesk, Tripping
+from solution.trading.looker import Looker, Tripping
 from solution.trading.permission import Permission
+from solution.trading.reserving import Desk, Reserving
 from solution.trading.states import TradingStates
 from solution.trading.submit import Submitter
 from solution.trading.tracker import OrderTracker
@@ -41,24 +39,10 @@ from solution.trading.work import Lane, Work, ends_at_once
 
 log = logging.getLogger(__name__)
 
-GATES_TO_SEND = 0.25
-"""Seconds from the gates' look to the POST; later, they look again."""
 TURN_PAUSE = 0.02
 """Seconds before a signal looks again whether it may be decided now."""
 BUDGET_PAUSE = 0.1
 """Seconds before a signal that lacks rate budget looks again: an exit may need its worker."""
-
-
-class Desk(MarketDesk, Protocol):
-    """The part of the wrapper that decisions read; none of it spends trading-API budget."""
-
-    def refresh_if_uncertain(self, symbol: str, *, urgent: bool) -> bool:
-        """False when what is not urgent has to wait for rate budget first."""
-        ...
-
-    def connect(self) -> None:
-        """Have this thread's connection for orders ready; never raises."""
-        ...
 
 
 class Pipeline:
@@ -104,9 +88,6 @@ class Pipeline:
         self._permission = Permission(kill, states)
         self._clock = clock
         self._stop = stop
-        self._clearing: Clearing | None = None
-        if saga is not None and not rules.dry_run:
-            self._clearing = Clearing(saga, self._composer, portfolio, ledger)
         self._looker = Looker(
             rules=rules,
             composer=self._composer,
@@ -120,6 +101,18 @@ class Pipeline:
             starved=starved,
             duplicates=duplicates,
             tripping=tripping,
+        )
+        clearing = None
+        if saga is not None and not rules.dry_run:
+            clearing = Clearing(saga, self._composer, portfolio, ledger)
+        self._reserving = Reserving(
+            desk=desk,
+            looker=self._looker,
+            composer=self._composer,
+            portfolio=portfolio,
+            clearing=clearing,
+            clock=clock,
+            stop=stop,
         )
         self._endings = Endings(
             composer=self._composer,
@@ -149,16 +142,16 @@ class Pipeline:
         """Take one signal to its POST, and do not wait for the answer.
 
         Args:
-            unburdened: whether this thread has nothing to :meth:`finish`. While it has, it neither
-                waits for an answer here nor for the turn of a suspect, who may wait for what this
-                thread has begun; the signal is sent back instead.
+            unburdened: whether this thread has nothing to :meth:`finish`. While it has, it waits
+                for nothing here: not for an answer of the broker, nor for cancels, nor for the turn
+                of a suspect, who may wait for what this thread has begun. The signal is sent back.
 
         Returns:
             How it went; :meth:`finish` must follow in the same thread for what has departed.
         """
         # What may have killed the process is on its own until the broker has answered.
         hurried = not (work.redelivered or work.resend)
-        course = Course(work, lane, hurried, PATIENCE if unburdened else 0.0)
+        course = Course(work, lane, hurried, burdened=not unburdened)
         if hurried or unburdened:
             self._enter(course, slot)
         else:
@@ -200,7 +193,8 @@ class Pipeline:
         work = course.work
         identity = work.signal.identity
         alone = work.ref in self._suspects
-        if not self._turnstile.enter(identity, alone=alone, patience=course.patience):
+        patience = 0.0 if course.burdened else PATIENCE
+        if not self._turnstile.enter(identity, alone=alone, patience=patience):
             slot.cancel()
             self._stop.wait(TURN_PAUSE)
             self._send_back(course)
@@ -214,6 +208,7 @@ class Pipeline:
         if waits:
             work.waits_since = min(work.waits_since, self._clock.monotonic())
             self._stop.wait(BUDGET_PAUSE)
+        if waits or course.sent_back:
             self._send_back(course)
 
     def _send_back(self, course: Course) -> None:
@@ -284,16 +279,16 @@ class Pipeline:
     # --- new decisions -----------------------------------------------------------------------
 
     def _decide(self, course: Course, slot: Slot) -> bool:
-        """Whether it is decided; False when it waits for rate budget."""
+        """Whether it is decided or sent back; False when it waits for rate budget."""
         work, lane = course.work, course.lane
         now = self._clock.monotonic()
         stages = work.stages = Stages(work.received_at, now, self._looker.starved_for(work, now))
         try:
             self._check_order(work)
             self._desk.connect()
-            found = self._reserve(work, lane)
+            found = self._reserving.reserve(course)
             if found is None:
-                return False
+                return course.sent_back
             failpoints.hit("pipeline.decided")
             stages.ends("gates", self._clock.monotonic())
             self._carry_out(course, slot, *found)
@@ -329,61 +324,6 @@ class Pipeline:
                 f"entry {newest[0]}-{newest[1]} of the same asset was sent before it was read",
             )
 
-    def _reserve(self, work: Work, lane: Lane) -> tuple[Intent, View] | None:
-        """Gates, size, gates, reservation; again when they took too long.
-
-        Returns:
-            None when it cannot be decided now: its position is in doubt and there is no rate budget
-            to ask for it, or the service stops while resting orders are being cancelled for it.
-        """
-        cleared = Cleared()
-        try:
-            try:
-                return self._reserve_in_time(work, lane, cleared)
-            except Refused as e:
-                # An execution that came between the look and the reservation: asked about once.
-                doubted = e.reason == Reason.EXPOSURE_UNCONFIRMED
-                if not doubted or not self._portfolio.is_uncertain(work.asset.symbol):
-                    raise
-                return self._reserve_in_time(work, lane, cleared)
-        except Refused as e:
-            e.message = cleared.told(e.message)
-            raise
-
-    def _reserve_in_time(
-        self, work: Work, lane: Lane, cleared: Cleared
-    ) -> tuple[Intent, View] | None:
-        while True:
-            # As urgent as its lane: an exit behind it waits for it.
-            urgent = work.signal.is_exit or lane.urgent
-            settled = self._desk.refresh_if_uncertain(work.asset.symbol, urgent=urgent)
-            view = self._looker.look(work)
-            denial = first_denial(SIGNAL_GATES, view)
-            if denial is not None:
-                raise Refused(denial.reason, denial.message)
-            if not settled:
-                return None
-            if not cleared.over and self._clears(work, view, cleared):
-                if self._stop.is_set():
-                    return None  # not refused for cancels that were not waited for
-                continue  # it took its time: look again
-            intent = self._portfolio.reserve(
-                work.asset.symbol,
-                functools.partial(self._composer.decide, work, view),
-                strategy=work.signal.strategy,
-            )
-            if self._is_recent(view):
-                return intent, view
-            self._portfolio.released(intent.client_order_id, sent=False)
-
-    def _clears(self, work: Work, view: View, cleared: Cleared) -> bool:
-        """Whether there was something in its way, which it took its time to cancel."""
-        return self._clearing is not None and self._clearing.clear(work, view, cleared)
-
-    def _is_recent(self, view: View) -> bool:
-        """Whether what the gates saw may still be acted on."""
-        return self._clock.monotonic() - view.seen_at <= GATES_TO_SEND
-
     def _last_look(self, work: Work, intent: Intent) -> None:
         """Kill switch and trading state once more: they may have changed since the gates looked."""
         failpoints.hit("pipeline.last_look")
@@ -410,7 +350,7 @@ class Pipeline:
     def _post_seen(self, course: Course, slot: Slot, intent: Intent, view: View) -> None:
         """POST the body of a row that has just been written, on what the gates saw before."""
         # The row may have taken its time (a slow disk, a distant database): nothing checked waits.
-        if self._is_recent(view) or self._allowed_again(course.work, intent) is not None:
+        if self._reserving.is_recent(view) or self._allowed_again(course.work, intent) is not None:
             self._post(course, slot, intent)
 
     def _post(self, course: Course, slot: Slot, intent: Intent) -> None:

@@ -123,6 +123,20 @@ def test_an_identity_stays_inside_until_its_answer_is_booked() -> None:
     assert rig.outcomes.told(second) == ["fill!"]
 
 
+def test_a_burst_asks_for_no_position(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is in doubt is asked for when this thread has nothing to book."""
+    entry = rig.publish()
+    asked = len(rig.desk.refreshed)
+    with monkeypatch.context() as doubt:
+        doubt.setattr(rig.portfolio, "is_uncertain", lambda _: True)
+        course = start(rig, unburdened=False)
+    assert (course.departed, course.sent_back) == (None, True)
+    assert len(rig.desk.refreshed) == asked
+    assert (rig.portfolio.reserved()[0], rig.limiter.view().in_flight) == (0, 0)
+    rig.work_all()
+    assert rig.outcomes.told(entry) == ["submitted", "fill!"]
+
+
 def test_it_stays_inside_no_longer_whatever_goes_wrong(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
