@@ -4,6 +4,7 @@ import select
 
 from solution.trading.course import Departure
 from solution.trading.pipeline import Pipeline
+from solution.trading.submit import Flight
 
 LOOK_EVERY = 0.25
 """Seconds between two looks at deadlines, which no socket tells of."""
@@ -19,25 +20,28 @@ class Aloft:
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
         self._departed: list[Departure] = []
+        self._awaited: list[Flight] = []
 
     def __len__(self) -> int:
         return len(self._departed)
 
     def add(self, departed: Departure) -> None:
         self._departed.append(departed)
+        self._awaited.append(departed.flight)
 
     def take_in(self) -> None:
         """The answers that are there; waits for none."""
-        for one in self._departed:
-            if one.flight.answering:
-                one.flight.receive()
+        # Asked after each signal of a burst: only what is still awaited is looked at.
+        for flight in self._awaited:
+            if flight.answering:
+                flight.receive()
+        self._awaited = [flight for flight in self._awaited if flight.in_the_air]
 
     def wait(self) -> None:
         """Until there is one more answer to take in, or a deadline has passed."""
-        waiting = [one.flight for one in self._departed if one.flight.in_the_air]
-        while waiting and not any(flight.answering for flight in waiting):
+        while self._awaited and not any(flight.answering for flight in self._awaited):
             poller = select.poll()
-            for flight in waiting:
+            for flight in self._awaited:
                 if (number := flight.fileno()) >= 0:
                     poller.register(number, select.POLLIN)
             poller.poll(LOOK_EVERY * 1000)

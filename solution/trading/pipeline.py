@@ -285,7 +285,8 @@ class Pipeline:
         stages = work.stages = Stages(work.received_at, now, self._looker.starved_for(work, now))
         try:
             self._check_order(work)
-            self._desk.connect()
+            if not course.burdened:  # else one was found ready before this signal was taken
+                self._desk.connect()
             found = self._reserving.reserve(course)
             if found is None:
                 return course.sent_back
