@@ -84,8 +84,11 @@ class Collector:
         del work, lane, keeps_lane
         self.intents.append(intent)
 
-    def post(self, intent: Intent, work: Work, slot: Any) -> bool:
-        del intent, work, slot
+    def depart(self, intent: Intent, work: Work, slot: Any, *, hurried: bool = False) -> Any:
+        del intent, work, slot, hurried
+        return self
+
+    def land(self) -> bool:
         return True
 
 

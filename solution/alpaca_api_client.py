@@ -4,9 +4,9 @@ Source: the OpenAPI documents of the Trading API v2 and the Market Data API v2. 
 nothing and repeats nothing: it sends once, and answers with decoded JSON or with one of the errors
 of :mod:`solution.errors`, named by what the caller may do next.
 
-*Two ways out.* What an order waits for (submit, look up, cancel) goes over one
-:class:`~solution.order_connection.OrderConnection` per calling thread; everything else, and also
-these where the environment demands a proxy, over
+*Two ways out.* What an order waits for (submit, look up, cancel) goes over an
+:class:`~solution.order_connection.OrderConnection` that it has alone meanwhile; everything else,
+and also these where the environment demands a proxy, over
 :class:`~solution.http_transport.RequestsTransport`.
 
 *Numbers.* The trading API writes money and quantities as text, so ``orjson`` is exact there; the
@@ -16,11 +16,11 @@ text. A latest quote costs 1.4 µs that way, against 0.65 µs as floats; only pr
 """
 
 import logging
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 from urllib.parse import urlencode
 
 import orjson
@@ -44,6 +44,8 @@ from solution.errors import NotSent
 from solution.http_common import DEFAULT_MAX_BODY, Response
 from solution.http_transport import RequestsTransport, proxy_for
 from solution.order_connection import OrderConnection
+from solution.order_connections import OrderConnections
+from solution.order_request import OrderRequest
 from solution.security import Redactor
 
 HeadersHook = Callable[[int, Mapping[str, str]], None]
@@ -56,17 +58,6 @@ ASSETS_MAX_BODY = 64_000_000
 ASSETS_TIMEOUT = 30.0
 
 log = logging.getLogger(__name__)
-
-
-class _Sender(Protocol):
-    def request(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None = None,
-        *,
-        before_send: Callable[[], None] | None = None,
-    ) -> Response: ...
 
 
 class AlpacaAPIClient:
@@ -116,9 +107,7 @@ class AlpacaAPIClient:
         self._data = RequestsTransport(data_url, self._headers, ca_file=ca_file)
         self._proxied = proxy_for(trading_url) is not None
         self._closed = False
-        self._connections_mutex = threading.Lock()
-        self._connections: dict[threading.Thread, OrderConnection] = {}
-        self._mine = threading.local()
+        self._connections = OrderConnections(self._new_connection)
 
     def __repr__(self) -> str:
         return f"<AlpacaAPIClient {self._trading!r} {self._data!r}>"
@@ -126,25 +115,26 @@ class AlpacaAPIClient:
     def close(self) -> None:
         """Close every connection. Call it when no thread is inside a request any more."""
         self._closed = True
-        with self._connections_mutex:
-            connections = list(self._connections.values())
-            self._connections.clear()
-        for connection in connections:
-            connection.close()
+        self._connections.close()
         self._trading.close()
         self._data.close()
 
     # --- orders: the short way ----------------------------------------------------------------
 
     def connect(self) -> None:
-        """Have the calling thread's own connection ready; no request, nothing is sent.
+        """Have a connection ready for the next order; nothing is sent.
 
         Raises:
             NotSent: the broker cannot be reached.
         """
-        sender = self._order_sender()
-        if isinstance(sender, OrderConnection):
-            sender.connect()
+        self._check_open()
+        if not self._proxied:
+            with self._connection() as connection:
+                connection.connect()
+
+    def may_send_more(self, most: int) -> bool:
+        """Whether another order could leave at once, over one of ``most`` connections in use."""
+        return self._connections.may_take(most)  # over a proxy there is never one
 
     def submit_order(self, body: bytes, *, before_send: Callable[[], None] | None = None) -> Json:
         """``POST /v2/orders`` with exactly these bytes, once; the Order.
@@ -156,7 +146,40 @@ class AlpacaAPIClient:
         Raises:
             DuplicateOrder: the ``client_order_id`` is taken: the order exists, fetch it.
         """
-        return self._order_call("POST", "/v2/orders", body, before_send)
+        return self.send_order(body, before_send=before_send).order()
+
+    def send_order(
+        self, body: bytes, *, before_send: Callable[[], None] | None = None
+    ) -> OrderRequest:
+        """The first half of :meth:`submit_order`: sent, and its answer is still to come.
+
+        Others may be sent meanwhile, each over a connection of its own. Over a proxy the answer is
+        there when this returns.
+
+        Raises:
+            NotSent: no byte of the request left.
+            OutcomeUnknown: part of it did.
+        """
+        path = "/v2/orders"
+        self._check_open()
+        if self._proxied:
+            response = self._trading.request("POST", path, body, before_send=before_send)
+            return OrderRequest(self._order, lambda: self._answered(response))
+        connection = self._connections.take()
+        try:
+            connection.send("POST", path, body, before_send=before_send)
+        except BaseException:
+            self._connections.give_back(connection)
+            raise
+
+        def receive() -> Response:
+            try:
+                response = connection.receive()
+            finally:
+                self._connections.give_back(connection)
+            return self._answered(response)
+
+        return OrderRequest(self._order, receive, connection)
 
     def get_order(self, order_id: str, *, nested: bool = False) -> Json:
         """``GET /v2/orders/{id}``; ``nested`` puts the legs of a bracket under ``legs``."""
@@ -179,8 +202,7 @@ class AlpacaAPIClient:
             Rejected: 422, the order cannot be cancelled (any more).
         """
         path = f"/v2/orders/{segment(order_id)}"
-        response = self._answered(self._order_sender().request("DELETE", path))
-        self._checked("DELETE", path, response)
+        self._checked("DELETE", path, self._ask("DELETE", path))
 
     # --- orders: the rest ---------------------------------------------------------------------
 
@@ -350,16 +372,11 @@ class AlpacaAPIClient:
 
     # --- sending and judging ------------------------------------------------------------------
 
-    def _order_call(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None = None,
-        before_send: Callable[[], None] | None = None,
-    ) -> Json:
-        sender = self._order_sender()
-        response = self._answered(sender.request(method, path, body, before_send=before_send))
-        return object_of(path, self._checked(method, path, response))
+    def _order_call(self, method: str, path: str) -> Json:
+        return object_of(path, self._checked(method, path, self._ask(method, path)))
+
+    def _order(self, response: Response) -> Json:
+        return object_of("/v2/orders", self._checked("POST", "/v2/orders", response))
 
     def _object(
         self,
@@ -384,29 +401,31 @@ class AlpacaAPIClient:
         )
         return list_of_objects(path, self._checked(method, path, self._answered(response)))
 
-    def _order_sender(self) -> _Sender:
-        """The calling thread's own connection; the transport where a proxy is in the way."""
+    def _ask(self, method: str, path: str) -> Response:
+        """The answer to a request about an order."""
+        self._check_open()
+        if self._proxied:
+            return self._answered(self._trading.request(method, path))
+        with self._connection() as connection:
+            response = connection.request(method, path)
+        return self._answered(response)
+
+    def _check_open(self) -> None:
         if self._closed:
             raise NotSent("not sent: the client is closed")
-        if self._proxied:
-            return self._trading
-        connection: OrderConnection | None = getattr(self._mine, "connection", None)
-        if connection is None:
-            connection = OrderConnection(
-                self._trading_url, self._headers, clock=self._clock, ca_file=self._ca_file
-            )
-            self._mine.connection = connection
-            self._remember(connection)
-        return connection
 
-    def _remember(self, connection: OrderConnection) -> None:
-        """Keep the connection for :meth:`close`, and close those whose thread has ended."""
-        with self._connections_mutex:
-            ended = [thread for thread in self._connections if not thread.is_alive()]
-            left_over = [self._connections.pop(thread) for thread in ended]
-            self._connections[threading.current_thread()] = connection
-        for old in left_over:
-            old.close()
+    @contextmanager
+    def _connection(self) -> Iterator[OrderConnection]:
+        connection = self._connections.take()
+        try:
+            yield connection
+        finally:
+            self._connections.give_back(connection)
+
+    def _new_connection(self) -> OrderConnection:
+        return OrderConnection(
+            self._trading_url, self._headers, clock=self._clock, ca_file=self._ca_file
+        )
 
     def _answered(self, response: Response) -> Response:
         """Tell the hook about an answer of the trading API, good or bad."""

@@ -25,6 +25,7 @@ from solution.domain import crypto
 from solution.domain.market import Market
 from solution.domain.order_state import decimal_or_none
 from solution.errors import BrokerError, NoBudget, NotSent, OutcomeUnknown, Rejected
+from solution.order_request import OrderRequest
 from solution.rate_limiter import Priority, RateLimiter, Slot
 
 log = logging.getLogger(__name__)
@@ -90,26 +91,35 @@ class AlpacaAPIWrapper:
     # --- orders ---------------------------------------------------------------------------
 
     def connect(self) -> None:
-        """Have the calling thread's connection for orders ready; the POST tells if it is not."""
+        """Have a connection for orders ready; the POST tells if it is not."""
         with contextlib.suppress(NotSent):
             self._client.connect()
 
-    def submit(self, slot: Slot, body: bytes, before_send: Callable[[], None]) -> Mapping[str, Any]:
-        """POST an order once, on a slot that the caller already holds.
+    def may_send_more(self, most: int) -> bool:
+        """Whether another order could leave at once, over one of ``most`` connections in use."""
+        return self._client.may_send_more(most)
+
+    def send(self, slot: Slot, body: bytes, before_send: Callable[[], None]) -> "SentOrder":
+        """POST an order once, on a slot that the caller already holds; the answer comes later.
 
         Args:
             before_send: see :meth:`AlpacaAPIClient.submit_order`.
+
+        Raises:
+            NotSent: nothing left.
+            OutcomeUnknown: part of it did.
         """
         self.requests += 1
-        self._mine.slot = slot
         try:
-            return self._client.submit_order(body, before_send=before_send)
+            return SentOrder(
+                self._client.send_order(body, before_send=before_send), slot, self._mine
+            )
         except NotSent:
             slot.cancel()  # the broker has not counted what never left this machine
             raise
-        finally:
-            self._mine.slot = None
+        except BaseException:
             slot.done()
+            raise
 
     def lookup(self, client_order_id: str, priority: Priority) -> Mapping[str, Any]:
         """The order under an id of ours; NotFound says the broker has none now."""
@@ -415,6 +425,44 @@ class AlpacaAPIWrapper:
         The slot tells the limiter which of our own requests the broker can have counted by then.
         """
         self._limiter.observe(headers, status, getattr(self._mine, "slot", None))
+
+
+class SentOrder:
+    """An order on its way to the broker, and the slot it was sent on. For one thread."""
+
+    __slots__ = ("_mine", "_request", "_slot")
+
+    def __init__(self, request: OrderRequest, slot: Slot, mine: threading.local) -> None:
+        self._request = request
+        self._slot = slot
+        self._mine = mine
+
+    @property
+    def answering(self) -> bool:
+        """Whether its answer is there and was not taken in."""
+        return self._request.answering
+
+    def fileno(self) -> int:
+        """See :meth:`OrderRequest.fileno`."""
+        return self._request.fileno()
+
+    def receive(self) -> None:
+        """Take in the answer, whatever it is: connection and slot are free then."""
+        self._mine.slot = self._slot
+        try:
+            self._request.receive()
+        finally:
+            self._mine.slot = None
+            self._slot.done()
+
+    def order(self) -> Mapping[str, Any]:
+        """The order as the broker has it.
+
+        Raises:
+            BrokerError: as :meth:`AlpacaAPIClient.submit_order`.
+        """
+        self.receive()
+        return self._request.order()
 
 
 def _assets_of(rows: Iterable[Mapping[str, Any]]) -> list[Asset]:

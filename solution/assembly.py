@@ -150,7 +150,6 @@ class Assembly:
         outcomes.writer.give_way = rush.giving_way()
         tracking.stream.give_way = rush.giving_way()
         submitter.leaving = rush.over
-        submitter.give_way = rush.after_answer
         # A command waits for what it changes.
         self.guards.states.on_change = self.operations.kills.on_change = self.status.wake
 

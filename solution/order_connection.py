@@ -18,11 +18,13 @@ What it promises, beyond speed:
 * An answer is complete by its own framing (Content-Length or chunks). One that would end only with
   the connection cannot be told from a cut-off one and is ``OutcomeUnknown``.
 
-Redirects are returned, not followed. Not thread-safe, on purpose: one per worker thread.
+A request has two halves, so that one thread may have several under way, each over a connection of
+its own. Nothing is ever sent behind a request whose answer was not received (no pipelining).
+
+Redirects are returned, not followed. Not thread-safe, on purpose: for one holder at a time.
 """
 
-import select
-import socket
+import functools
 import ssl
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -40,15 +42,11 @@ from solution.http_common import (
     Response,
     check_headers,
     is_request_target,
-    open_socket,
 )
+from solution.order_link import Answer, Link, UnusableAnswer
 
-_RECEIVE_SIZE = 65_536  # more than a TLS record (16 KiB); see _Link.receive
 _HEAD_ALLOWANCE = 65_536  # wire bytes beyond the body: status line, headers, chunk sizes
-
-
-class _UnusableAnswer(Exception):
-    """What came back is no complete answer; the text says what was wrong."""
+_FAULTS = (OSError, httptools.HttpParserError, httptools.HttpParserUpgrade, UnusableAnswer)
 
 
 class OrderConnection:
@@ -90,7 +88,7 @@ class OrderConnection:
         self._clock = clock or SystemClock()
         self._tls: ssl.SSLContext | None = None
         if self._origin.scheme == "https":
-            self._tls = ssl.create_default_context(cafile=ca_file or certifi.where())
+            self._tls = _trusting(ca_file or certifi.where())
         lines = {
             "Host": self._origin.authority,
             "Accept": "application/json",
@@ -100,7 +98,8 @@ class OrderConnection:
         text = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
         self._after_target = f" HTTP/1.1\r\n{text}".encode("ascii")
         self._before_length = b"Content-Type: application/json\r\nContent-Length: "
-        self._link: _Link | None = None
+        self._link: Link | None = None
+        self._asked: _Asked | None = None
         self._handed_over = False
 
     def connect(self) -> None:
@@ -109,6 +108,8 @@ class OrderConnection:
         Raises:
             NotSent: there is none to be had.
         """
+        if self._asked is not None:
+            return
         self._handed_over = False
         try:
             self._usable_link(Deadline(self._total_timeout, self._clock))
@@ -136,10 +137,23 @@ class OrderConnection:
             OutcomeUnknown: it may have arrived, but no complete answer did.
             ValueError: the path cannot stand in a request line.
         """
+        self.send(method, path, body, before_send=before_send)
+        return self.receive()
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        before_send: Callable[[], None] | None = None,
+    ) -> None:
+        """The first half of :meth:`request`; :meth:`receive` must follow before the next one."""
+        if self._asked is not None:
+            raise ValueError("the answer to the request before was not received")
         data = self._encode(method, path, body)
         deadline = Deadline(self._total_timeout, self._clock)
         self._handed_over = False
-        answered = False
         try:
             link = self._usable_link(deadline)
             if before_send is not None:
@@ -149,18 +163,74 @@ class OrderConnection:
                 failpoints.hit("post.in_flight")
             else:
                 failpoints.hit("ask.in_flight")
-            response = self._receive(link, method, deadline)
-            answered = True
-        except (OSError, httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            link.answer.begin(head_only=method == "HEAD")
+            self._asked = _Asked(link, method, path, deadline)
+        except OSError as error:
             raise self._translate(method, path, error) from error
-        except _UnusableAnswer as error:
-            raise self._translate(method, path, error) from None
         finally:
-            # Also when a KeyboardInterrupt passes: the answer still under way belongs to nobody.
+            # Also when a KeyboardInterrupt passes: an answer still under way belongs to nobody.
+            if self._asked is None:
+                self.close()
+
+    def receive(self) -> Response:
+        """The second half of :meth:`request`: wait for the complete answer.
+
+        Raises:
+            OutcomeUnknown: there was none before the request's deadline.
+        """
+        asked, self._asked = self._asked, None
+        if asked is None:
+            raise ValueError("nothing was sent")
+        link, answered = asked.link, False
+        try:
+            if asked.failure is not None:
+                raise asked.failure
+            self._receive(asked, wait=True)
+            response = self._response(link.answer)
+            answered = True
+        except UnusableAnswer as error:
+            raise self._translate(asked.method, asked.path, error) from None
+        except _FAULTS as error:
+            raise self._translate(asked.method, asked.path, error) from error
+        finally:
             if not (answered and link.answer.keep_alive):
                 self.close()
         link.used_at = self._clock.monotonic()
         return response
+
+    @property
+    def awaiting(self) -> bool:
+        """Whether something was sent whose answer was not received."""
+        return self._asked is not None
+
+    @property
+    def answering(self) -> bool:
+        """Whether :meth:`receive` would not wait: the whole answer, the end or the deadline came.
+
+        It looks by taking in what has come: a socket is readable, too, with the session tickets
+        that a TLS server sends before its first answer, and with a piece of one.
+        """
+        asked = self._asked
+        if asked is None:
+            return False
+        if asked.failure is None:
+            try:
+                return self._receive(asked, wait=False) or asked.deadline.passed()
+            except _FAULTS as error:
+                asked.failure = error
+        return True
+
+    def fileno(self) -> int:
+        """Of its socket; -1 when it is closed."""
+        return -1 if self._link is None else self._link.sock.fileno()
+
+    @property
+    def ready(self) -> bool:
+        """Whether a request may use it as it stands, as far as its age tells."""
+        link = self._link
+        if link is None or self._asked is not None:
+            return False
+        return self._clock.monotonic() - link.used_at <= self._max_idle
 
     def close(self) -> None:
         """Close the connection, if there is one; the next request opens another."""
@@ -196,7 +266,7 @@ class OrderConnection:
             body,
         )
 
-    def _usable_link(self, deadline: Deadline) -> "_Link":
+    def _usable_link(self, deadline: Deadline) -> Link:
         """The open connection if it is still good, else a new one."""
         link = self._link
         if link is not None:
@@ -205,11 +275,11 @@ class OrderConnection:
                 return link
             self.close()
         connecting = Deadline(min(self._connect_timeout, deadline.left()), self._clock)
-        self._link = link = _Link.open(self._origin, self._tls, connecting)
+        self._link = link = Link.open(self._origin, self._tls, connecting)
         link.used_at = self._clock.monotonic()
         return link
 
-    def _send(self, link: "_Link", data: bytes, deadline: Deadline) -> None:
+    def _send(self, link: Link, data: bytes, deadline: Deadline) -> None:
         # A failed TLS write may have flushed part of a record, so from here on nothing is provable;
         # a failed first write to a TCP socket has given the kernel nothing.
         self._handed_over = link.is_tls
@@ -218,22 +288,31 @@ class OrderConnection:
             self._handed_over = True
             data = data[sent:]
 
-    def _receive(self, link: "_Link", method: str, deadline: Deadline) -> Response:
-        answer = link.answer
-        answer.begin(head_only=method == "HEAD")
-        received = 0
-        while not answer.done:
-            data = link.receive(deadline)
+    def _receive(self, asked: "_Asked", *, wait: bool) -> bool:
+        """Take in what has come, and with ``wait`` what comes; whether the answer is whole."""
+        link = asked.link
+        if link is not self._link:
+            raise UnusableAnswer("the connection was closed before the answer came")
+        while not link.answer.done:
+            data = link.receive(asked.deadline, wait=wait)
+            if data is None:
+                return False
             if not data:
-                raise _UnusableAnswer("the connection ended before the answer was complete")
-            received += len(data)
+                raise UnusableAnswer("the connection ended before the answer was complete")
+            asked.received += len(data)
             link.parse(data)
-            if received > self._max_body + _HEAD_ALLOWANCE:
-                raise _UnusableAnswer(f"the answer exceeds {self._max_body} bytes")
+            if asked.received > self._max_body + _HEAD_ALLOWANCE:
+                raise self._too_long()
+        return True
+
+    def _response(self, answer: Answer) -> Response:
         body = answer.body()
         if len(body) > self._max_body:
-            raise _UnusableAnswer(f"the answer exceeds {self._max_body} bytes")
+            raise self._too_long()
         return Response(answer.status, answer.headers, body)
+
+    def _too_long(self) -> UnusableAnswer:
+        return UnusableAnswer(f"the answer exceeds {self._max_body} bytes")
 
     def _translate(self, method: str, path: str, error: Exception) -> BrokerError:
         """The one place where what can go wrong below becomes ours."""
@@ -243,156 +322,21 @@ class OrderConnection:
         return NotSent(f"{method} {path}: not sent: {text}")
 
 
-class _Link:
-    """One TCP or TLS connection, its parser, and waits that end at a deadline.
-
-    The socket never blocks; waiting is ``poll`` with the time left. ``settimeout`` would do the
-    same with one more system call per operation.
-    """
-
-    __slots__ = ("_readable", "answer", "is_tls", "sock", "used_at")
-
-    def __init__(self, sock: socket.socket) -> None:
-        self.sock = sock
-        self.is_tls = isinstance(sock, ssl.SSLSocket)
-        self.used_at = 0.0
-        self.answer = _Answer()
-        self._readable = select.poll()
-        self._readable.register(sock, select.POLLIN)
-
-    @classmethod
-    def open(cls, origin: Origin, tls: ssl.SSLContext | None, deadline: Deadline) -> Self:
-        sock = open_socket(origin.host, origin.port, deadline)
-        try:
-            sock.settimeout(0.0)
-            if tls is not None:
-                sock = _handshake(tls, sock, origin.host, deadline)
-            return cls(sock)
-        except BaseException:
-            sock.close()
-            raise
-
-    def spoilt(self) -> bool:
-        """Whether an idle connection must not carry a request: ended, or bytes nobody asked for."""
-        if not self._readable.poll(0):
-            return False
-        if not self.is_tls:
-            return True
-        # TLS 1.3 servers send session tickets at leisure: readable, yet nothing was said.
-        try:
-            self.sock.recv(1)
-        except ssl.SSLWantReadError:
-            return False
-        except OSError:
-            pass  # reset, or ended in the middle of a record
-        return True
-
-    def send(self, data: bytes, deadline: Deadline) -> int:
-        """Hand as much to the kernel as it takes, waiting for room; bytes taken."""
-        while True:
-            try:
-                return self.sock.send(data)
-            except (BlockingIOError, ssl.SSLWantWriteError):
-                _wait(self.sock, select.POLLOUT, deadline)
-
-    def receive(self, deadline: Deadline) -> bytes:
-        """The next bytes; empty at the end of the connection."""
-        while True:
-            # One recv empties a whole TLS record, so nothing is ever left for us above the socket.
-            left = deadline.left()
-            if left <= 0.0 or not self._readable.poll(left * 1000.0):
-                raise TimeoutError("timed out")
-            try:
-                return self.sock.recv(_RECEIVE_SIZE)
-            except (BlockingIOError, ssl.SSLWantReadError):
-                continue  # part of a record, or a session ticket
-
-    def parse(self, data: bytes) -> None:
-        try:
-            self.answer.parser.feed_data(data)
-        except httptools.HttpParserError:
-            if not self.answer.done:
-                raise
-            # The answer was whole; what follows it was not asked for and spoils the connection.
-            self.answer.keep_alive = False
+@functools.cache
+def _trusting(ca_file: str) -> ssl.SSLContext:
+    """One for all connections: reading the authorities takes 37 ms, and an order would wait."""
+    return ssl.create_default_context(cafile=ca_file)
 
 
-class _Answer:
-    """What the parser's callbacks collect; used for one answer after the other."""
+class _Asked:
+    """A request whose answer is awaited."""
 
-    __slots__ = ("_head_only", "_parts", "done", "headers", "keep_alive", "parser", "status")
+    __slots__ = ("deadline", "failure", "link", "method", "path", "received")
 
-    def __init__(self) -> None:
-        self.parser = httptools.HttpResponseParser(self)
-        self.begin(head_only=False)
-
-    def begin(self, *, head_only: bool) -> None:
-        self.status = 0
-        self.headers: dict[str, str] = {}
-        self.done = False
-        self.keep_alive = False
-        self._parts: list[bytes] = []
-        self._head_only = head_only
-
-    def body(self) -> bytes:
-        parts = self._parts
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    def on_message_begin(self) -> None:
-        if self.done:
-            raise _UnusableAnswer("a second answer to one request")
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        key = name.decode("latin-1").lower()
-        text = value.decode("latin-1")
-        headers = self.headers
-        headers[key] = f"{headers[key]}, {text}" if key in headers else text
-
-    def on_headers_complete(self) -> None:
-        if self._head_only:
-            # The parser expects the body that Content-Length announces and HEAD leaves out, so this
-            # connection ends here (keep_alive stays False).
-            self.status = self.parser.get_status_code()
-            self.done = self.status >= 200
-
-    def on_body(self, data: bytes) -> None:
-        self._parts.append(data)
-
-    def on_message_complete(self) -> None:
-        self.status = self.parser.get_status_code()
-        if self.status < 200:
-            self.headers = {}  # 100 Continue, 103 Early Hints: the real answer follows
-            return
-        self.done = True
-        self.keep_alive = self.parser.should_keep_alive()
-
-
-def _handshake(
-    tls: ssl.SSLContext, sock: socket.socket, host: str, deadline: Deadline
-) -> ssl.SSLSocket:
-    """TLS over a connected, non-blocking socket before the deadline."""
-    wrapped = tls.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
-    try:
-        while True:
-            try:
-                wrapped.do_handshake()
-            except ssl.SSLWantReadError:
-                _wait(wrapped, select.POLLIN, deadline)
-            else:
-                return wrapped
-    except BaseException:
-        wrapped.close()
-        raise
-
-
-def _wait(sock: socket.socket, event: int, deadline: Deadline) -> None:
-    """Wait until the socket is ready for ``event``.
-
-    Raises:
-        TimeoutError: the deadline came first.
-    """
-    poller = select.poll()
-    poller.register(sock, event)
-    left = deadline.left()
-    if left <= 0.0 or not poller.poll(left * 1000.0):
-        raise TimeoutError("timed out")
+    def __init__(self, link: Link, method: str, path: str, deadline: Deadline) -> None:
+        self.link = link
+        self.method = method
+        self.path = path
+        self.deadline = deadline
+        self.received = 0
+        self.failure: Exception | None = None

@@ -107,27 +107,30 @@ def random_client_order_id() -> None:
 def blind_retry() -> None:
     from solution.errors import OutcomeUnknown
 
-    def submit(original: Any, self: Any, slot: Any, body: bytes, *rest: Any) -> Any:
+    def order(original: Any, self: Any, flight: Any) -> Any:
         try:
-            return original(self, slot, body, *rest)
+            return original(self, flight)
         except OutcomeUnknown:
-            fields = orjson.loads(body)
+            if flight.sent is None:
+                raise
+            fields = orjson.loads(flight.intent.body)
             fields["client_order_id"] = fields["client_order_id"][:-2] + "-r"
-            return original(self, slot, orjson.dumps(fields), *rest)
+            again = self._desk.send(flight.sent._slot, orjson.dumps(fields), lambda: None)
+            return again.order()
 
-    _wrap("solution.alpaca_api_wrapper:AlpacaAPIWrapper.submit", submit)
+    _wrap("solution.trading.submit:Submitter._order", order)
 
 
 @_plant("The body is made anew for the second POST, in the size that is right by then.")
 def resized_repost() -> None:
-    def post(original: Any, self: Any, intent: Any, work: Any, slot: Any) -> Any:
+    def depart(original: Any, self: Any, intent: Any, work: Any, slot: Any, **options: Any) -> Any:
         if work.resend:
             fields = orjson.loads(intent.body)
             fields["qty"] = str(int(fields["qty"]) + 1) if "qty" in fields else "1"
             intent.body = orjson.dumps(fields)
-        return original(self, intent, work, slot)
+        return original(self, intent, work, slot, **options)
 
-    _wrap("solution.trading.submit:Submitter.post", post)
+    _wrap("solution.trading.submit:Submitter.depart", depart)
 
 
 @_plant("An order of yesterday under today's id is taken for today's.")
@@ -207,26 +210,26 @@ def outbox_deleted_first() -> None:
 def timeout_is_reject() -> None:
     from solution.errors import OutcomeUnknown, Rejected
 
-    def submit(original: Any, self: Any, slot: Any, body: bytes, *rest: Any) -> Any:
+    def order(original: Any, self: Any, flight: Any) -> Any:
         try:
-            return original(self, slot, body, *rest)
+            return original(self, flight)
         except OutcomeUnknown as e:
             raise Rejected(504, 0, str(e)) from e
 
-    _wrap("solution.alpaca_api_wrapper:AlpacaAPIWrapper.submit", submit)
+    _wrap("solution.trading.submit:Submitter._order", order)
 
 
 @_plant("“client_order_id must be unique” counts as rejected.")
 def duplicate_is_reject() -> None:
     from solution.errors import DuplicateOrder, Rejected
 
-    def submit(original: Any, self: Any, slot: Any, body: bytes, *rest: Any) -> Any:
+    def order(original: Any, self: Any, flight: Any) -> Any:
         try:
-            return original(self, slot, body, *rest)
+            return original(self, flight)
         except DuplicateOrder as e:
             raise Rejected(e.status, e.code, e.message) from e
 
-    _wrap("solution.alpaca_api_wrapper:AlpacaAPIWrapper.submit", submit)
+    _wrap("solution.trading.submit:Submitter._order", order)
 
     def refused(_original: Any, self: Any, client_order_id: str, _reason: Any, text: str) -> None:
         self.conflicts(client_order_id, text)
@@ -273,15 +276,15 @@ def post_before_row() -> None:
         finally:
             self._ledger = ledger
 
-    def post(original: Any, self: Any, intent: Any, *rest: Any) -> Any:
-        sent = original(self, intent, *rest)
+    def depart(original: Any, self: Any, intent: Any, *rest: Any, **options: Any) -> Any:
+        sent = original(self, intent, *rest, **options)
         late = unwritten.pop(intent.client_order_id, None)
         if late is not None:
             self._ledger.begin(late)
         return sent
 
     _wrap("solution.trading.submit:Submitter.begin", begin)
-    _wrap("solution.trading.submit:Submitter.post", post)
+    _wrap("solution.trading.submit:Submitter.depart", depart)
 
 
 # --- gates -------------------------------------------------------------------------------------

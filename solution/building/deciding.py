@@ -1,5 +1,6 @@
 """From a signal in a lane to its order."""
 
+import functools
 from dataclasses import dataclass
 
 from solution.building.broker import Broker
@@ -14,7 +15,7 @@ from solution.runtime.pool import WorkerPool
 from solution.trading.compose import PipelineRules
 from solution.trading.exit_saga import ExitSaga
 from solution.trading.pipeline import Pipeline
-from solution.trading.worker import worker
+from solution.trading.worker import Supply, Worker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +58,14 @@ def build_deciding(  # noqa: PLR0913 - where all of the order path meets, each u
         duplicates=queue.duplicates,
         tripping=tracking.trips,
     )
-    work = worker(queue.lanes, broker.limiter, pipeline, queue.rush)
-    workers = WorkerPool(ground.settings.workers, work, clock=ground.clock)
+    count = ground.settings.workers
+    supply = Supply(
+        lanes=queue.lanes,
+        limiter=broker.limiter,
+        rush=queue.rush,
+        may_send_more=functools.partial(broker.wrapper.may_send_more, count),
+    )
+    workers = WorkerPool(count, Worker(supply, pipeline, ground.clock).work, clock=ground.clock)
     return Deciding(pipeline=pipeline, workers=workers)
 
 

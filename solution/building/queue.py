@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from solution.clock import Clock
 from solution.config import Settings
 from solution.runtime.lanes import Lanes
-from solution.runtime.rush import Rush
+from solution.runtime.rush import TURN, Rush
 from solution.trading.duplicates import Duplicates
 from solution.trading.turnstile import Turnstile
 from solution.trading.work import Work
@@ -24,11 +24,11 @@ class Queue:
 def build_queue(settings: Settings, clock: Clock) -> Queue:
     """Empty."""
     lanes: Lanes[Work] = Lanes(
-        settings.queue_size, ordered=settings.orders.ordering == "asset", clock=clock
+        settings.queue_size, ordered=settings.orders.ordering == "asset", turn=TURN, clock=clock
     )
     return Queue(
         lanes=lanes,
-        rush=Rush(lanes.pressing, lanes.staffed, clock),
+        rush=Rush(lanes),
         turnstile=Turnstile(),
         duplicates=Duplicates(settings.gates.duplicate_window),
     )

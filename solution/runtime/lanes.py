@@ -20,19 +20,26 @@ Who waits how, so that 64 workers do not wake for one slot:
   leader's part is passed on and no wake-up is lost, including one given to a taker whose time ran
   out at that moment.
 
+Turns (where ``turn`` is set): who takes an item has the turn until it calls :meth:`Lanes.over`, and
+takes more items meanwhile; nobody else takes any. When there is something runnable in another one's
+turn, one taker becomes the *deputy* and waits for its end; all others sleep like the idle ones. A
+turn lasts from the last item taken: one that is overdue, whose holder is stuck or dead, is simply
+taken over, and the holder gets nothing more before it is that one's turn no longer.
+
 Locks: ``_mutex`` is held while ``acquire`` and ``next_free`` are called (lanes → limiter). Neither
 may block or call back into the lanes; the limiter's subscribers run outside its lock, so
 :meth:`Lanes.wake` may be one of them.
 """
 
 import threading
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 from heapq import heapify
 from queue import Full, PriorityQueue
 from typing import Generic, TypeVar
 
 from solution.clock import Clock, SystemClock
+from solution.runtime.lane import Entry, Lane, Lease, Sleeper
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -47,95 +54,25 @@ class LanesClosed(Exception):
     """put() after close()."""
 
 
-class _Entry(Generic[T]):
-    """One waiting item."""
-
-    __slots__ = ("arrival", "item", "urgent")
-
-    def __init__(self, arrival: int, item: T, *, urgent: bool) -> None:
-        self.arrival = arrival
-        self.item = item
-        self.urgent = urgent
-
-
-class _Lane(Generic[T]):
-    """The items of one key. It is dropped when it is empty and free."""
-
-    __slots__ = ("busy", "entries", "id", "key", "ticket", "urgent")
-
-    def __init__(self, lane_id: str | int, key: str) -> None:
-        self.id = lane_id
-        self.key = key
-        self.entries: deque[_Entry[T]] = deque()
-        self.urgent = 0  # how many of the entries are
-        self.busy = False  # one is out
-        self.ticket = 0  # of its one valid place in the queue; 0 = it has none
-
-
-class Lease(Generic[T]):
-    """One item, taken. Its lane waits until :meth:`done` or :meth:`requeue`; the first counts.
-
-    May be released by another thread than the one that took it.
-    """
-
-    __slots__ = ("_entry", "_lane", "_lanes", "_open")
-
-    def __init__(self, lanes: "Lanes[T]", lane: "_Lane[T]", entry: "_Entry[T]") -> None:
-        self._lanes = lanes
-        self._lane = lane
-        self._entry = entry
-        self._open = True
-
-    @property
-    def key(self) -> str:
-        return self._lane.key
-
-    @property
-    def item(self) -> T:
-        return self._entry.item
-
-    @property
-    def urgent(self) -> bool:
-        """Whether an urgent item waits in the lane behind this one."""
-        return self._lane.urgent > 0
-
-    def done(self) -> None:
-        """Free the lane for its next item."""
-        self._lanes._release(self, None)
-
-    def requeue(self, item: T) -> None:
-        """Free the lane with `item` at its front, where this one was; also when it is full."""
-        again = _Entry(self._entry.arrival, item, urgent=self._entry.urgent)
-        self._lanes._release(self, again)
-
-
-class _Sleeper:
-    """One taker asleep: a gate that whoever wakes it opens, once."""
-
-    __slots__ = ("gate", "urgent", "woken")
-
-    def __init__(self, *, urgent: bool = False) -> None:
-        self.gate = threading.Lock()
-        self.gate.acquire()
-        self.urgent = urgent  # the class for whose budget a leader waits
-        self.woken = False
-
-    def wake(self) -> None:
-        if not self.woken:
-            self.woken = True
-            self.gate.release()
-
-
 class Lanes(Generic[T]):
     """Items in lanes, at most `capacity` of them waiting.
 
     Args:
         capacity: how many may wait; those taken do not count.
         ordered: False gives each item a lane of its own.
+        turn: seconds for which one taker at a time has all that is runnable, each time that it
+            takes something: it comes back for more, or calls :meth:`over`. 0: no turns.
         clock: for the timeouts.
     """
 
-    def __init__(self, capacity: int, *, ordered: bool = True, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        capacity: int,
+        *,
+        ordered: bool = True,
+        turn: float = 0.0,
+        clock: Clock | None = None,
+    ) -> None:
         if capacity < 1:
             raise ValueError("lanes need room for at least one item")
         self._capacity = capacity
@@ -143,15 +80,19 @@ class Lanes(Generic[T]):
         self._now = (clock or SystemClock()).monotonic
         self._mutex = threading.Lock()
         self._space = threading.Condition(self._mutex)
-        self._lanes: dict[str | int, _Lane[T]] = {}
-        self._queue: PriorityQueue[tuple[int, int, int, _Lane[T]]] = PriorityQueue()
+        self._lanes: dict[str | int, Lane[T]] = {}
+        self._queue: PriorityQueue[tuple[int, int, int, Lane[T]]] = PriorityQueue()
         self._runnable = 0
         self._waiting = 0
         self._arrivals = 0
         self._tickets = 0
-        self._idle: dict[_Sleeper, None] = {}
+        self._idle: dict[Sleeper, None] = {}
         self._on_their_way = 0  # idle takers that were woken and have not looked yet
-        self._leader: _Sleeper | None = None
+        self._turn = turn
+        self._holder = 0  # the thread whose turn it is
+        self._turn_ends = 0.0
+        self._deputy: Sleeper | None = None
+        self._leader: Sleeper | None = None
         self._led_since = 0.0
         self._starved = 0.0
         self._closed = False
@@ -173,7 +114,13 @@ class Lanes(Generic[T]):
 
     def staffed(self) -> bool:
         """Whether it is pressing and a taker is free for it; no lock."""
-        return self.pressing() and (bool(self._idle) or self._on_their_way > 0)
+        free = bool(self._idle) or self._on_their_way > 0 or self._deputy is not None
+        return self.pressing() and free
+
+    @property
+    def turn_taken(self) -> bool:
+        """Whether it is somebody's turn, and not overdue; no lock."""
+        return self._holder != 0 and self._now() < self._turn_ends
 
     def room(self) -> int:
         """How many items still fit."""
@@ -213,8 +160,8 @@ class Lanes(Generic[T]):
             lane_id = key if in_order else self._arrivals
             lane = self._lanes.get(lane_id)
             if lane is None:
-                lane = self._lanes[lane_id] = _Lane(lane_id, key)
-            lane.entries.append(_Entry(self._arrivals, item, urgent=urgent))
+                lane = self._lanes[lane_id] = Lane(lane_id, key)
+            lane.entries.append(Entry(self._arrivals, item, urgent=urgent))
             lane.urgent += urgent
             self._waiting += 1
             # An entry behind others changes nothing; an urgent one may move its lane forward.
@@ -229,6 +176,8 @@ class Lanes(Generic[T]):
             self._space.notify_all()
             if self._leader is not None:
                 self._leader.wake()
+            if self._deputy is not None:
+                self._deputy.wake()
             for sleeper in self._idle:
                 sleeper.wake()
                 self._on_their_way += 1
@@ -279,10 +228,15 @@ class Lanes(Generic[T]):
                 while not self._closed:
                     pause = left = end - self._now()
                     lane = self._best()
-                    if lane is not None:
+                    if lane is not None and (others := self._others_turn()) > 0.0:
+                        if self._deputy is None and left > 0:
+                            self._stand_by(min(left, others))
+                            continue
+                    elif lane is not None:
                         urgent = lane.urgent > 0
                         slot = acquire(urgent)
                         if slot is not None:
+                            self._begin_turn()
                             return self._pop(lane), slot
                         if self._leader is None and left > 0:
                             pause = min(left, max(_FLOOR, next_free(urgent)))
@@ -294,6 +248,20 @@ class Lanes(Generic[T]):
                 return None
             finally:
                 self._signal()
+
+    def over(self) -> bool:
+        """The calling taker does not come back for more now; whether it was its turn."""
+        if self._holder != threading.get_ident():
+            return False
+        with self._mutex:
+            if self._holder != threading.get_ident():
+                return False  # it took too long, and somebody else has it by now
+            self._holder = 0
+            if self._deputy is not None:
+                self._deputy.wake()
+            else:
+                self._signal()
+            return True
 
     def starved(self) -> float:
         """Seconds so far in which something was runnable and there was no slot for it.
@@ -314,12 +282,12 @@ class Lanes(Generic[T]):
 
     # Below: everything requires holding ``_mutex``, except _release.
 
-    def _release(self, lease: Lease[T], again: _Entry[T] | None) -> None:
+    def _release(self, lease: Lease[T], again: Entry[T] | None) -> None:
         with self._mutex:
-            if not lease._open:
+            if not lease.open:
                 return
-            lease._open = False
-            lane = lease._lane
+            lease.open = False
+            lane = lease.lane
             lane.busy = False
             if again is not None:
                 lane.entries.appendleft(again)
@@ -331,7 +299,7 @@ class Lanes(Generic[T]):
             else:
                 del self._lanes[lane.id]
 
-    def _stand(self, lane: _Lane[T]) -> None:
+    def _stand(self, lane: Lane[T]) -> None:
         """Give a lane its place in the queue; a place it had before is void."""
         queue = self._queue
         if not lane.ticket:
@@ -347,7 +315,7 @@ class Lanes(Generic[T]):
             # The leader waits for budget of the other class; this one may have some now.
             self._leader.wake()
 
-    def _best(self) -> _Lane[T] | None:
+    def _best(self) -> Lane[T] | None:
         """The first runnable lane, left in its place."""
         queue = self._queue
         while queue.queue:
@@ -357,7 +325,7 @@ class Lanes(Generic[T]):
             queue.get_nowait()
         return None
 
-    def _pop(self, lane: _Lane[T]) -> Lease[T]:
+    def _pop(self, lane: Lane[T]) -> Lease[T]:
         """Take the head of the best lane."""
         self._queue.get_nowait()
         self._runnable -= 1
@@ -368,18 +336,43 @@ class Lanes(Generic[T]):
         if self._waiting == self._capacity:
             self._space.notify_all()
         self._waiting -= 1
-        return Lease(self, lane, entry)
+        return Lease(self._release, lane, entry)
+
+    def _others_turn(self) -> float:
+        """Seconds until the turn may be taken from another taker; 0: it may be had now."""
+        if not self._holder or self._holder == threading.get_ident():
+            return 0.0
+        return self._turn_ends - self._now()
+
+    def _begin_turn(self) -> None:
+        if self._turn:
+            self._holder = threading.get_ident()
+            self._turn_ends = self._now() + self._turn
+
+    def _stand_by(self, seconds: float) -> None:
+        """Sleep until it is nobody's turn, or the other's is overdue."""
+        sleeper = self._deputy = Sleeper()
+        try:
+            self._wait(sleeper, seconds)
+        finally:
+            self._deputy = None
 
     def _signal(self) -> None:
         """Wake one idle taker if there is something for it that nobody else looks after."""
-        if self._leader is None and self._idle and self._runnable > self._on_their_way:
+        if (
+            self._leader is None
+            and self._deputy is None
+            and self._idle
+            and self._runnable > self._on_their_way
+            and not (self._turn and self._on_their_way)
+        ):
             sleeper, _ = self._idle.popitem()
             self._on_their_way += 1
             sleeper.wake()
 
     def _sleep(self, seconds: float) -> None:
         """Sleep among the idle."""
-        sleeper = _Sleeper()
+        sleeper = Sleeper()
         self._idle[sleeper] = None
         try:
             self._wait(sleeper, seconds)
@@ -391,7 +384,7 @@ class Lanes(Generic[T]):
 
     def _lead(self, urgent: bool, seconds: float) -> None:
         """Sleep as the leader, until there may be budget."""
-        sleeper = self._leader = _Sleeper(urgent=urgent)
+        sleeper = self._leader = Sleeper(urgent=urgent)
         self._led_since = self._now()
         try:
             self._wait(sleeper, seconds)
@@ -399,7 +392,7 @@ class Lanes(Generic[T]):
             self._starved += self._now() - self._led_since
             self._leader = None
 
-    def _wait(self, sleeper: _Sleeper, seconds: float) -> None:
+    def _wait(self, sleeper: Sleeper, seconds: float) -> None:
         """Give up the mutex until woken or the time is over."""
         self._mutex.release()
         try:

@@ -6,59 +6,43 @@ Whatever happens, the lane is let go exactly once: here when the signal ends uns
 when its order does.
 """
 
-import functools
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from decimal import Decimal
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from solution import failpoints
-from solution.book.positions import Holdings, Portfolio
+from solution.book.positions import Portfolio
 from solution.clock import Clock
 from solution.domain.ports import Ledger, Outcomes
 from solution.domain.reasons import Reason
 from solution.domain.records import POISON_STARTS, EntryRef, Intent, entry_key
-from solution.domain.signal import SizeKind
 from solution.domain.stages import Stages
 from solution.errors import IdentityExists, LedgerError, Refused, SignalError
 from solution.rate_limiter import Slot
+from solution.trading.clearing import Clearing
 from solution.trading.compose import Composer, PipelineRules
+from solution.trading.course import Course, Departure
 from solution.trading.duplicates import Duplicates
 from solution.trading.endings import Endings
-from solution.trading.exit_saga import Cleared, ExitSaga, Resting
-from solution.trading.gates import SIGNAL_GATES, first_denial
+from solution.trading.exit_saga import ExitSaga
 from solution.trading.gates.view import Denial, View
 from solution.trading.kill_switch import KillSwitch
 from solution.trading.known import KnownSignals
-from solution.trading.looker import Looker, MarketDesk, Tripping
+from solution.trading.looker import Looker, Tripping
 from solution.trading.permission import Permission
+from solution.trading.reserving import Desk, Reserving
 from solution.trading.states import TradingStates
 from solution.trading.submit import Submitter
 from solution.trading.tracker import OrderTracker
-from solution.trading.turnstile import Turnstile
+from solution.trading.turnstile import PATIENCE, Turnstile
 from solution.trading.work import Lane, Work, ends_at_once
 
 log = logging.getLogger(__name__)
 
-GATES_TO_SEND = 0.25
-"""Seconds from the gates' look to the POST; later, they look again."""
 TURN_PAUSE = 0.02
 """Seconds before a signal looks again whether it may be decided now."""
 BUDGET_PAUSE = 0.1
 """Seconds before a signal that lacks rate budget looks again: an exit may need its worker."""
-
-
-class Desk(MarketDesk, Protocol):
-    """The part of the wrapper that decisions read; none of it spends trading-API budget."""
-
-    def refresh_if_uncertain(self, symbol: str, *, urgent: bool) -> bool:
-        """False when what is not urgent has to wait for rate budget first."""
-        ...
-
-    def connect(self) -> None:
-        """Have this thread's connection for orders ready; never raises."""
-        ...
 
 
 class Pipeline:
@@ -104,7 +88,6 @@ class Pipeline:
         self._permission = Permission(kill, states)
         self._clock = clock
         self._stop = stop
-        self._saga = saga
         self._looker = Looker(
             rules=rules,
             composer=self._composer,
@@ -118,6 +101,18 @@ class Pipeline:
             starved=starved,
             duplicates=duplicates,
             tripping=tripping,
+        )
+        clearing = None
+        if saga is not None and not rules.dry_run:
+            clearing = Clearing(saga, self._composer, portfolio, ledger)
+        self._reserving = Reserving(
+            desk=desk,
+            looker=self._looker,
+            composer=self._composer,
+            portfolio=portfolio,
+            clearing=clearing,
+            clock=clock,
+            stop=stop,
         )
         self._endings = Endings(
             composer=self._composer,
@@ -141,31 +136,96 @@ class Pipeline:
 
     def run(self, work: Work, lane: Lane, slot: Slot) -> None:
         """Take one signal as far as this thread can."""
+        self._enter(Course(work, lane), slot)
+
+    def start(self, work: Work, lane: Lane, slot: Slot, *, unburdened: bool = True) -> Course:
+        """Take one signal to its POST, and do not wait for the answer.
+
+        Args:
+            unburdened: whether this thread has nothing to :meth:`finish`. While it has, it waits
+                for nothing here: not for an answer of the broker, nor for cancels, nor for the turn
+                of a suspect, who may wait for what this thread has begun. The signal is sent back.
+
+        Returns:
+            How it went; :meth:`finish` must follow in the same thread for what has departed.
+        """
+        # What may have killed the process is on its own until the broker has answered.
+        hurried = not (work.redelivered or work.resend)
+        course = Course(work, lane, hurried, burdened=not unburdened)
+        if hurried or unburdened:
+            self._enter(course, slot)
+        else:
+            slot.cancel()
+            self._send_back(course)
+        return course
+
+    def finish(self, departed: Departure) -> bool:
+        """Wait for the answer to a POST and book it.
+
+        Returns:
+            False when nothing happened at the broker: :meth:`send_later` must follow.
+
+        Raises:
+            LedgerError: as :meth:`run`.
+        """
+        work = departed.work
+        try:
+            return departed.flight.land()
+        except LedgerError:
+            raise
+        except Exception as e:  # noqa: BLE001 - as in _run
+            self._endings.crashed(work, departed.lane, e)
+            return True
+        finally:
+            self._turnstile.leave(work.signal.identity)
+
+    def send_later(self, sent: Sequence[Course | Departure]) -> None:
+        """Nothing happened at the broker: the same bodies again, from the front of their lanes."""
+        for one in sent:
+            one.work.tries += 1
+        tries = max(one.work.tries for one in sent)
+        # Wakes at once on shutdown; the entry is still pending then and is decided at next start.
+        self._stop.wait(min(1.0, 0.05 * 2.0 ** min(tries, 6)))
+        for one in sent:
+            one.lane.requeue(one.work)
+
+    def _enter(self, course: Course, slot: Slot) -> None:
+        work = course.work
         identity = work.signal.identity
-        if not self._turnstile.enter(identity, alone=work.ref in self._suspects):
+        alone = work.ref in self._suspects
+        patience = 0.0 if course.burdened else PATIENCE
+        if not self._turnstile.enter(identity, alone=alone, patience=patience):
             slot.cancel()
             self._stop.wait(TURN_PAUSE)
-            lane.requeue(work)
+            self._send_back(course)
             return
         try:
-            waits = self._run(work, lane, slot)
+            waits = self._run(course, slot)
         finally:
-            self._turnstile.leave(identity)
+            if course.departed is None:
+                slot.cancel()  # a no-op once the slot was spent on a POST
+                self._turnstile.leave(identity)
         if waits:
             work.waits_since = min(work.waits_since, self._clock.monotonic())
             self._stop.wait(BUDGET_PAUSE)
-            lane.requeue(work)
+        if waits or course.sent_back:
+            self._send_back(course)
 
-    def _run(self, work: Work, lane: Lane, slot: Slot) -> bool:
+    def _send_back(self, course: Course) -> None:
+        course.sent_back = True
+        course.lane.requeue(course.work)
+
+    def _run(self, course: Course, slot: Slot) -> bool:
         """Whether it waits for rate budget: it keeps its place."""
+        work, lane = course.work, course.lane
         started = waits = False
         try:
             if work.resend:
-                self._resend(work, lane, slot)
+                self._resend(course, slot)
             elif not self._known.settle(work, lane):
                 # Redelivered only: a fresh entry costs no write before its row.
                 started = work.redelivered and self._start(work)
-                waits = not self._decide(work, lane, slot)
+                waits = not self._decide(course, slot)
         except Refused as e:
             self._endings.refuse(work, lane, e.reason, e.message)
         except SignalError as e:
@@ -174,8 +234,6 @@ class Pipeline:
             raise  # nothing is durable any more: the service ends, the entry stays pending
         except Exception as e:  # noqa: BLE001 - a bug must cost one signal, not lane and entry
             self._endings.crashed(work, lane, e)
-        finally:
-            slot.cancel()  # a no-op once the slot was spent on a POST
         if started:
             # Not in a finally: what ends the process here is what the mark is for.
             self._ledger.clear_start(work.ref)
@@ -220,19 +278,21 @@ class Pipeline:
 
     # --- new decisions -----------------------------------------------------------------------
 
-    def _decide(self, work: Work, lane: Lane, slot: Slot) -> bool:
-        """Whether it is decided; False when it waits for rate budget."""
+    def _decide(self, course: Course, slot: Slot) -> bool:
+        """Whether it is decided or sent back; False when it waits for rate budget."""
+        work, lane = course.work, course.lane
         now = self._clock.monotonic()
         stages = work.stages = Stages(work.received_at, now, self._looker.starved_for(work, now))
         try:
             self._check_order(work)
-            self._desk.connect()
-            found = self._reserve(work, lane)
+            if not course.burdened:  # else one was found ready before this signal was taken
+                self._desk.connect()
+            found = self._reserving.reserve(course)
             if found is None:
-                return False
+                return course.sent_back
             failpoints.hit("pipeline.decided")
             stages.ends("gates", self._clock.monotonic())
-            self._carry_out(work, lane, slot, *found)
+            self._carry_out(course, slot, *found)
         except (IdentityExists, Refused):
             # Another entry with this signal_id came through another lane at the same moment; or the
             # entry only looks new, and its order was sent and perhaps found before the entry was.
@@ -240,8 +300,9 @@ class Pipeline:
                 raise
         return True
 
-    def _carry_out(self, work: Work, lane: Lane, slot: Slot, intent: Intent, view: View) -> None:
+    def _carry_out(self, course: Course, slot: Slot, intent: Intent, view: View) -> None:
         """Row and POST; what is reserved is released again where none of it came about."""
+        work, lane = course.work, course.lane
         sent = False
         try:
             if self._rules.dry_run:
@@ -249,7 +310,7 @@ class Pipeline:
                 return
             self._last_look(work, intent)
             sent = True
-            self._send(work, lane, slot, intent, view)
+            self._send(course, slot, intent, view)
         except BaseException as e:
             if not sent or isinstance(e, IdentityExists):
                 self._portfolio.released(intent.client_order_id, sent=False)
@@ -264,99 +325,6 @@ class Pipeline:
                 f"entry {newest[0]}-{newest[1]} of the same asset was sent before it was read",
             )
 
-    def _reserve(self, work: Work, lane: Lane) -> tuple[Intent, View] | None:
-        """Gates, size, gates, reservation; again when they took too long.
-
-        Returns:
-            None when it cannot be decided now: its position is in doubt and there is no rate budget
-            to ask for it, or the service stops while resting orders are being cancelled for it.
-        """
-        cleared = Cleared()
-        try:
-            try:
-                return self._reserve_in_time(work, lane, cleared)
-            except Refused as e:
-                # An execution that came between the look and the reservation: asked about once.
-                doubted = e.reason == Reason.EXPOSURE_UNCONFIRMED
-                if not doubted or not self._portfolio.is_uncertain(work.asset.symbol):
-                    raise
-                return self._reserve_in_time(work, lane, cleared)
-        except Refused as e:
-            e.message = cleared.told(e.message)
-            raise
-
-    def _reserve_in_time(
-        self, work: Work, lane: Lane, cleared: Cleared
-    ) -> tuple[Intent, View] | None:
-        while True:
-            # As urgent as its lane: an exit behind it waits for it.
-            urgent = work.signal.is_exit or lane.urgent
-            settled = self._desk.refresh_if_uncertain(work.asset.symbol, urgent=urgent)
-            view = self._looker.look(work)
-            denial = first_denial(SIGNAL_GATES, view)
-            if denial is not None:
-                raise Refused(denial.reason, denial.message)
-            if not settled:
-                return None
-            if not cleared.over and self._clear_the_way(work, view, cleared):
-                if self._stop.is_set():
-                    return None  # not refused for cancels that were not waited for
-                continue  # it took its time: look again
-            intent = self._portfolio.reserve(
-                work.asset.symbol,
-                functools.partial(self._composer.decide, work, view),
-                strategy=work.signal.strategy,
-            )
-            if self._is_recent(view):
-                return intent, view
-            self._portfolio.released(intent.client_order_id, sent=False)
-
-    def _is_recent(self, view: View) -> bool:
-        """Whether what the gates saw may still be acted on."""
-        return self._clock.monotonic() - view.seen_at <= GATES_TO_SEND
-
-    def _clear_the_way(self, work: Work, view: View, cleared: Cleared) -> bool:
-        """Cancel our own resting orders that an exit or a target meets; whether there were any.
-
-        Raises:
-            IdentityExists: the signal is an old one that looks new after data loss in Redis. Where
-                nothing is in the way its row before the POST finds that; here it would be too late.
-        """
-        signal, symbol = work.signal, work.asset.symbol
-        if self._saga is None or self._rules.dry_run or not (signal.is_exit or signal.is_target):
-            return False
-        found = self._in_the_way(self._saga, work, view)
-        resting = [order for order in found if order.order_id not in cleared.asked]
-        if resting:
-            freed = self._portfolio.view_freed(symbol, [o.client_order_id for o in resting])
-            self._composer.check_freed(work, view, freed)
-            coid = self._composer.client_order_id(signal)
-            if self._ledger.find(signal.identity, coid) is not None:
-                raise IdentityExists(signal.identity)
-            cleared.rounds += 1
-            cleared.asked |= {order.order_id for order in resting}
-            cleared.ended += self._saga.clear(symbol, resting, coid)
-        return bool(resting)
-
-    def _in_the_way(self, saga: ExitSaga, work: Work, view: View) -> list[Resting]:
-        signal, symbol = work.signal, work.asset.symbol
-        held = self._portfolio.view(symbol)
-        if signal.is_exit:
-            return saga.in_the_way(signal, symbol, held, self._wanted(work, view, held))
-        lack, limit = self._composer.toward_target(work, view, held)
-        return saga.against(signal, symbol, held, lack, limit) if lack else []
-
-    def _wanted(self, work: Work, view: View, held: Holdings) -> Decimal | None:
-        """Shares that an exit would trade if nothing was in its way; None: all, or not known."""
-        signal = work.signal
-        if signal.size_kind is SizeKind.QTY or not signal.size or not held.leg_qty:
-            return signal.size if signal.size_kind is SizeKind.QTY else None
-        try:
-            freed = self._portfolio.view_freed(work.asset.symbol, ())
-            return self._composer.decide(work, view, freed)[0].qty
-        except Refused:
-            return None  # it will be refused, with words, before anything is cancelled
-
     def _last_look(self, work: Work, intent: Intent) -> None:
         """Kill switch and trading state once more: they may have changed since the gates looked."""
         failpoints.hit("pipeline.last_look")
@@ -364,7 +332,8 @@ class Pipeline:
         if denial is not None:
             raise Refused(denial.reason, denial.message)
 
-    def _send(self, work: Work, lane: Lane, slot: Slot, intent: Intent, view: View) -> None:
+    def _send(self, course: Course, slot: Slot, intent: Intent, view: View) -> None:
+        work, lane = course.work, course.lane
         now = self._clock.epoch_ms()
         intent.submitted_ms = intent.created_ms = intent.updated_ms = now
         key = (work.signal.stream, work.asset.id)
@@ -377,29 +346,33 @@ class Pipeline:
         trades = work.asset.is_crypto or (is_day and view.market.is_open is True)
         keeps = ends_at_once(intent) or (at_market and trades)
         self._submitter.begin(intent, work, lane, keeps_lane=keeps)
-        self._post_seen(work, lane, slot, intent, view)
+        self._post_seen(course, slot, intent, view)
 
-    def _post_seen(self, work: Work, lane: Lane, slot: Slot, intent: Intent, view: View) -> None:
+    def _post_seen(self, course: Course, slot: Slot, intent: Intent, view: View) -> None:
         """POST the body of a row that has just been written, on what the gates saw before."""
         # The row may have taken its time (a slow disk, a distant database): nothing checked waits.
-        if self._is_recent(view) or self._allowed_again(work, intent) is not None:
-            self._post(work, lane, slot, intent)
+        if self._reserving.is_recent(view) or self._allowed_again(course.work, intent) is not None:
+            self._post(course, slot, intent)
 
-    def _post(self, work: Work, lane: Lane, slot: Slot, intent: Intent) -> None:
-        if not self._submitter.post(intent, work, slot):
-            self._later(work, lane)
+    def _post(self, course: Course, slot: Slot, intent: Intent) -> None:
+        flight = self._submitter.depart(intent, course.work, slot, hurried=course.hurried)
+        if course.hurried and flight.in_the_air:
+            course.departed = Departure(course.work, course.lane, flight)
+        elif not flight.land():
+            self.send_later([course])
 
     # --- the same body once more ---------------------------------------------------------------
 
-    def _resend(self, work: Work, lane: Lane, slot: Slot) -> None:
+    def _resend(self, course: Course, slot: Slot) -> None:
         """POST the stored body of a row that provably has no order, if every gate still agrees."""
+        work, lane = course.work, course.lane
         intent = self._tracker.retake(work.resend, lane, work)
         if intent is None:
             return  # news settled it, and the tracker has the lane
         self._desk.connect()
         view = self._allowed_again(work, intent)
         if view is not None and self._submitter.begin_again(intent):
-            self._post_seen(work, lane, slot, intent, view)
+            self._post_seen(course, slot, intent, view)
 
     def _allowed_again(self, work: Work, intent: Intent) -> View | None:
         """What the gates saw when all of them agreed (again); None when one did not: it has ended.
@@ -437,10 +410,3 @@ class Pipeline:
         view = self._looker.look(work, beside=coid)
         held = self._portfolio.view_beside(symbol, coid)
         return self._composer.judge(intent, view, held) or view
-
-    def _later(self, work: Work, lane: Lane) -> None:
-        """Nothing happened at the broker: the same body again, from the front of the lane."""
-        work.tries += 1
-        # Wakes at once on shutdown; the entry is still pending then and is decided at next start.
-        self._stop.wait(min(1.0, 0.05 * 2.0 ** min(work.tries, 6)))
-        lane.requeue(work)

@@ -45,10 +45,31 @@ class _SwitchedOff(NotSent):
     """We did not send it; the broker has nothing to do with that."""
 
 
+class Sent(Protocol):
+    """A POST on its way; see :class:`solution.alpaca_api_wrapper.SentOrder`."""
+
+    @property
+    def answering(self) -> bool:
+        """Whether its answer is there and was not taken in."""
+        ...
+
+    def fileno(self) -> int:
+        """Of the socket that becomes readable with the answer; -1: there is none."""
+        ...
+
+    def receive(self) -> None:
+        """Take in the answer, whatever it is; waits for it until the deadline."""
+        ...
+
+    def order(self) -> Mapping[str, Any]:
+        """The broker's order; raises BrokerError."""
+        ...
+
+
 class PostDesk(Protocol):
     """The part of the wrapper that sends orders."""
 
-    def submit(self, slot: Slot, body: bytes, before_send: Callable[[], None]) -> Mapping[str, Any]:
+    def send(self, slot: Slot, body: bytes, before_send: Callable[[], None]) -> Sent:
         """POST once; the slot counts as spent whatever the answer.
 
         Args:
@@ -88,8 +109,6 @@ class Submitter:
         self._flying: set[str] = set()
         self.leaving: Callable[[], None] = lambda: None
         """Called right before a request's first byte leaves; returns at once."""
-        self.give_way: Callable[[], None] = lambda: None
-        """Called before an answer is booked; may wait a moment."""
 
     def in_flight(self) -> frozenset[str]:
         """Orders whose POST has passed its last checks, perhaps, and is not answered or UNKNOWN.
@@ -140,12 +159,14 @@ class Submitter:
         return True
 
     def post(self, intent: Intent, work: Work, slot: Slot) -> bool:
-        """POST the stored body of a durable row.
+        """:meth:`depart` and, when the answer has come, :meth:`Flight.land`."""
+        return self.depart(intent, work, slot).land()
 
-        Returns:
-            True when the order is on its way or at its end; False when the broker could not be
-            reached or refused for the rate: the row stands, the lane is still the caller's, and
-            ``work.resend`` names it.
+    def depart(self, intent: Intent, work: Work, slot: Slot, *, hurried: bool = False) -> "Flight":
+        """POST the stored body of a durable row; :meth:`Flight.land` must follow.
+
+        Args:
+            hurried: this thread sends another one before it waits for the answer.
 
         Raises:
             LeaseLost: the process slept through a takeover. Nothing was sent; the other instance
@@ -154,18 +175,52 @@ class Submitter:
         """
         self._fence()
         coid = intent.client_order_id
+        flight = Flight(self, intent, work)
         # Before the question: a state that is set after it must find the order here.
         self._flying.add(coid)
         try:
-            return self._stopped(intent, work) or self._post(intent, work, slot)
-        finally:
+            if not self._stopped(intent, work):
+                self._send(flight, slot, hurried=hurried)
+        except BaseException:
             self._flying.discard(coid)
+            raise
+        return flight
 
-    def _post(self, intent: Intent, work: Work, slot: Slot) -> bool:
-        """The one request, and what each kind of answer means."""
+    def _send(self, flight: "Flight", slot: Slot, *, hurried: bool) -> None:
+        """The one request; what the broker's side says to it waits in the flight."""
+        intent, work = flight.intent, flight.work
+        began = self._clock.monotonic()
+        if work.resend:
+            what = "the stored request once more"
+            self._tracker.repeated(work.resend, "posted", what, time=work.tries + 1)
+        else:
+            work.stages.ends("send", began)
+        work.posting, work.posted_at = True, began
+        try:
+            check = functools.partial(self._before_send, intent, work, hurried=hurried)
+            flight.sent = self._desk.send(slot, intent.body, check)
+        except BrokerError as e:
+            flight.error = e
+        except LeaseLost:
+            raise  # the breaker's row is another instance's by now
+        except LedgerError:
+            # The last check failed: nothing was sent.
+            self._breaker.unjudged(intent.client_order_id)
+            raise
+        finally:
+            if flight.sent is None:
+                work.posting = False
+                self._answered(work)
+
+    def _answered(self, work: Work) -> None:
+        work.post_took = self._clock.monotonic() - work.posted_at
+
+    def _land(self, flight: "Flight") -> bool:
+        """What each kind of answer means."""
+        intent, work = flight.intent, flight.work
         coid = intent.client_order_id
         try:
-            order = self._answer(intent, work, slot)
+            order = self._order(flight)
         except DuplicateOrder:
             # An earlier try got through: a success path. The lookup fetches, compares, adopts.
             self._breaker.succeeded(coid)
@@ -184,7 +239,6 @@ class Submitter:
             self._tracker.unknown(coid, str(e))
         else:
             failpoints.hit("submit.answered")
-            self.give_way()
             if order.get("id") and order.get("client_order_id") == coid:
                 how = ("answered", f"HTTP 200 in {shown(work.post_took * 1e6)}")
                 self._breaker.succeeded(coid)
@@ -195,11 +249,16 @@ class Submitter:
                 self._tracker.unknown(coid, "the answer names no order of ours")
         return True
 
-    def _answer(self, intent: Intent, work: Work, slot: Slot) -> Mapping[str, Any]:
-        """:meth:`_request`, and the breaker hears of what failed in it."""
-        coid = intent.client_order_id
+    def _order(self, flight: "Flight") -> Mapping[str, Any]:
+        """The broker's order; the breaker hears of it where there is none."""
+        coid = flight.intent.client_order_id
         try:
-            return self._request(intent, work, slot)
+            flight.receive()
+            flight.work.posting = False
+            if flight.error is not None:
+                raise flight.error
+            assert flight.sent is not None  # noqa: S101  # one of the two is there
+            return flight.sent.order()
         except DuplicateOrder:
             raise  # a success
         except BrokerError as e:
@@ -208,29 +267,8 @@ class Submitter:
             else:
                 self._breaker.unjudged(coid)
             raise
-        except LeaseLost:
-            raise  # the breaker's row is another instance's by now
-        except LedgerError:
-            self._breaker.unjudged(coid)  # the last check failed: nothing was sent
-            raise
 
-    def _request(self, intent: Intent, work: Work, slot: Slot) -> Mapping[str, Any]:
-        """The one POST, timed."""
-        began = self._clock.monotonic()
-        if work.resend:
-            what = "the stored request once more"
-            self._tracker.repeated(work.resend, "posted", what, time=work.tries + 1)
-        else:
-            work.stages.ends("send", began)
-        work.posting = True
-        try:
-            check = functools.partial(self._before_send, intent, work)
-            return self._desk.submit(slot, intent.body, check)
-        finally:
-            work.posting = False
-            work.post_took = self._clock.monotonic() - began
-
-    def _before_send(self, intent: Intent, work: Work) -> None:
+    def _before_send(self, intent: Intent, work: Work, *, hurried: bool) -> None:
         """Connecting may have taken seconds, and the process may have slept in them.
 
         What is left between this and the kernel are microseconds. A process that is stopped just
@@ -251,7 +289,8 @@ class Submitter:
         took = self._clock.monotonic() - began
         if took > CHECKS_WITHIN:
             raise _SwitchedOff(f"POST /v2/orders: not sent: the last checks took {took:.1f} s")
-        self.leaving()
+        if not hurried:
+            self.leaving()
 
     def _not_taken(self, client_order_id: str, work: Work, error: BrokerError) -> None:
         """Nothing happened at the broker: the same body is to go out again."""
@@ -282,3 +321,62 @@ class Submitter:
         """What only reduces a position reserves no cash, and passes an open breaker."""
         why = self._breaker.claim(intent.client_order_id) if intent.reserved_cash > 0 else None
         return None if why is None else Denial(Reason.CIRCUIT_OPEN, why)
+
+
+class Flight:
+    """One POST from its last check to the booking of its answer. For one thread.
+
+    Where it was stopped or nothing left, it is on the ground, and landing tells what follows.
+    """
+
+    __slots__ = ("_submitter", "error", "intent", "received", "sent", "work")
+
+    def __init__(self, submitter: Submitter, intent: Intent, work: Work) -> None:
+        self._submitter = submitter
+        self.intent = intent
+        self.work = work
+        self.sent: Sent | None = None
+        self.received = False
+        self.error: Exception | None = None
+
+    @property
+    def in_the_air(self) -> bool:
+        """Whether an answer is awaited."""
+        return self.sent is not None and not self.received
+
+    @property
+    def answering(self) -> bool:
+        """Whether its answer is there and was not taken in."""
+        return self.sent is not None and self.sent.answering
+
+    def fileno(self) -> int:
+        """Of the socket that becomes readable with the answer; -1: there is none."""
+        return -1 if self.sent is None else self.sent.fileno()
+
+    def receive(self) -> None:
+        """Take in the answer, whatever it is; its connection is free then.
+
+        What goes wrong is told by :meth:`land`, which must follow all the same.
+        """
+        if self.sent is not None and not self.received:
+            self.received = True
+            try:
+                self.sent.receive()
+            except Exception as e:  # noqa: BLE001 - a bug must not keep others from their answers
+                self.error = e
+            finally:
+                self._submitter._answered(self.work)
+
+    def land(self) -> bool:
+        """Wait for the answer and book it.
+
+        Returns:
+            True when the order is on its way or at its end; False when the broker could not be
+            reached or refused for the rate: the row stands, the lane is still the caller's, and
+            ``work.resend`` names it.
+        """
+        submitter = self._submitter
+        try:
+            return (self.sent is None and self.error is None) or submitter._land(self)
+        finally:
+            submitter._flying.discard(self.intent.client_order_id)

@@ -31,7 +31,8 @@ class Work:
         fields: the raw entry, kept should it become a dead letter.
         exempt: an operator's flatten: sent whatever the trading state and the kill switch say.
         stages: how long each took, once a worker has it.
-        posting: its request is at the broker, whose answer is awaited.
+        posting: its request is at the broker, and the answer is not booked.
+        posted_at: when it was sent, monotonic.
         post_took: seconds that the last request took, answer included.
     """
 
@@ -50,6 +51,7 @@ class Work:
     exempt: bool = False
     stages: Stages = field(default_factory=_not_begun)
     posting: bool = False
+    posted_at: float = 0.0
     post_took: float = 0.0
 
 

@@ -30,6 +30,7 @@ from alpaca.trading.requests import (
     TrailingStopOrderRequest,
 )
 
+from solution import order_request
 from solution.alpaca_protocol import Json, verdict
 from solution.errors import NotSent, OutcomeUnknown
 from solution.http_common import Response
@@ -94,6 +95,13 @@ class OfficialClient:
         with _judged("POST /v2/orders"):
             order: Json = self._client.submit_order(request)
         return order
+
+    def send_order(
+        self, body: bytes, *, before_send: Callable[[], None] | None = None
+    ) -> order_request.OrderRequest:
+        """alpaca-py waits for the answer, so that it is there when this returns."""
+        order = self.submit_order(body, before_send=before_send)
+        return order_request.OrderRequest(lambda _: order, lambda: Response(200, {}, b""))
 
     def get_order(self, order_id: str, *, nested: bool = False) -> Json:
         """``GET /v2/orders/{id}``."""

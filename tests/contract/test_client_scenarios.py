@@ -260,7 +260,7 @@ def test_the_service_works_over_either(client: Client) -> None:
     slot = limiter.acquire(Priority.ENTRY, 1.0, wrapper.closing)
     assert slot is not None
     began = datetime.now(UTC) - timedelta(minutes=1)
-    order = wrapper.submit(slot, body(qty="3", client_order_id="service"), lambda: None)
+    order = wrapper.send(slot, body(qty="3", client_order_id="service"), lambda: None).order()
     assert wrapper.lookup("service", Priority.ENTRY)["id"] == order["id"]
     assert [one["id"] for one in wrapper.orders_since(began, Priority.ENTRY) or ()] == [order["id"]]
     wrapper.refresh_account(Priority.ENTRY)

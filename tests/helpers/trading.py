@@ -26,11 +26,12 @@ from solution.domain.reasons import Reason
 from solution.domain.records import Change, EntryRef, Intent, Trade
 from solution.domain.signal import parse
 from solution.domain.stages import split
-from solution.errors import BrokerError, NotFound
+from solution.errors import BrokerError, NotFound, NotSent
 from solution.ledger.sqlite import SqliteLedger
 from solution.ledger.store import Store
 from solution.rate_limiter import Priority, RateLimiter, Slot
 from solution.runtime.lanes import Lanes
+from solution.runtime.rush import Rush
 from solution.trading import recovery
 from solution.trading.breaker import Breaker, BreakerRules
 from solution.trading.compose import Composer, PipelineRules
@@ -49,6 +50,7 @@ from solution.trading.tracker import OrderTracker
 from solution.trading.turnstile import Turnstile
 from solution.trading.watch import OrderWatch
 from solution.trading.work import Work
+from solution.trading.worker import Supply, Worker
 from tests.helpers.clocks import ManualClock
 from tests.helpers.restrictions import FakeStates
 
@@ -132,6 +134,32 @@ def _is_after(created: Any, since: datetime) -> bool:
         return True
 
 
+class Answered:
+    """A POST whose answer is there: an order, or what is wrong with it."""
+
+    def __init__(self, answer: Mapping[str, Any] | BrokerError, slot: Slot) -> None:
+        self._answer = answer
+        self._slot = slot
+        self.received = False
+
+    @property
+    def answering(self) -> bool:
+        return not self.received
+
+    def fileno(self) -> int:
+        return -1
+
+    def receive(self) -> None:
+        self.received = True
+        self._slot.done()
+
+    def order(self) -> Mapping[str, Any]:
+        assert self.received
+        if isinstance(self._answer, BrokerError):
+            raise self._answer
+        return self._answer
+
+
 class FakeDesk:
     """A broker in a dict, with a script for POSTs and an own record of everything asked.
 
@@ -166,6 +194,8 @@ class FakeDesk:
         """client_order_ids of a bracket's legs, by that of its entry order."""
         self.answers_legs = True
         """Whether the answer to a POST names them."""
+        self.has_room = True
+        """Whether another order could leave while answers are awaited."""
 
     # --- what orders do at the broker -----------------------------------------------------
 
@@ -224,16 +254,22 @@ class FakeDesk:
 
     # --- the wrapper's methods --------------------------------------------------------------
 
-    def submit(self, slot: Slot, body: bytes, before_send: Callable[[], None]) -> Mapping[str, Any]:
+    def send(self, slot: Slot, body: bytes, before_send: Callable[[], None]) -> "Answered":
         try:
             self.connecting()
             before_send()
             self.posts.append(body)
             answer = self.script.popleft() if self.script else self.default
             found = answer(self, orjson.loads(body))
-            return self.nested(found) if self.answers_legs else found
-        finally:
+        except NotSent:
+            slot.cancel()
+            raise
+        except BrokerError as e:
+            return Answered(e, slot)
+        except BaseException:
             slot.done()
+            raise
+        return Answered(self.nested(found) if self.answers_legs else found, slot)
 
     def lookup(self, client_order_id: str, priority: Priority) -> Mapping[str, Any]:
         self.asked.append(f"lookup {client_order_id} {priority.name}")
@@ -522,6 +558,16 @@ class Rig:
             fields=raw,
         )
         self.lanes.put(asset.id, work, urgent=signal.is_exit)
+
+    def worker(self) -> Worker:
+        """As the service's pool runs it."""
+        supply = Supply(
+            lanes=self.lanes,
+            limiter=self.limiter,
+            rush=Rush(self.lanes),
+            may_send_more=lambda: self.desk.has_room,
+        )
+        return Worker(supply, self.pipeline, self.clock)
 
     def work(self) -> bool:
         """What a worker does once: the best lane's signal, if there is one."""

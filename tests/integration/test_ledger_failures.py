@@ -14,9 +14,7 @@ from solution.ledger.postgres import PostgresLedger
 from solution.ledger.sqlite import SqliteLedger
 from solution.ledger.store import Store
 from solution.ledger.writer import OutcomeWriter
-from solution.runtime.rush import Rush
 from solution.runtime.service import Fatal
-from solution.trading.worker import worker
 from tests.helpers.clocks import ManualClock
 from tests.helpers.ledger_rows import make_end
 from tests.helpers.postgres_server import PostgresServer
@@ -81,9 +79,7 @@ def nothing_goes_out(rig: Rig) -> None:
     """A worker with a signal, and the writer with an outcome: both end, and that is all."""
     posts, acks = list(rig.desk.posts), list(rig.outcomes.acks)
     with pytest.raises(Fatal) as ended:
-        worker(rig.lanes, rig.limiter, rig.pipeline, Rush(rig.lanes.pressing, rig.lanes.staffed))(
-            threading.Event()
-        )
+        rig.worker().work(threading.Event())
     assert "\n" not in str(ended.value)
     told: list[object] = []
     writer = OutcomeWriter(rig.ledger, lambda *what: told.append(what), give_up=0.0)

@@ -29,7 +29,7 @@ from torture.simulation.oracle import Published
 from torture.simulation.schedules import SEAMS, die
 from torture.simulation.world import World
 
-PROFILES = {"test": (200, 50, True), "pr": (500, 50, False), "nightly": (20_000, 100, False)}
+PROFILES = {"test": (150, 50, True), "pr": (500, 50, False), "nightly": (20_000, 100, False)}
 """Examples, steps of each, and whether the choices are always the same."""
 
 
@@ -130,13 +130,29 @@ class OrderPath(RuleBasedStateMachine):
     def crash(self) -> None:
         self.world.crash()
 
-    @rule(seam=st.sampled_from(SEAMS))
-    def crash_soon(self, seam: str) -> None:
-        self.world.seams.append((seam, 1, lambda: die(self.world)))
+    @rule(seam=st.sampled_from(SEAMS), nth=st.sampled_from((1, 2, 3)))
+    def crash_soon(self, seam: str, nth: int = 1) -> None:
+        self.world.seams.append((seam, nth, lambda: die(self.world)))
 
-    @rule(point=st.sampled_from(points.names()))
-    def crash_at(self, point: str) -> None:
-        failpoints.arm([failpoints.Rule(name=point, action="raise")])
+    @rule(point=st.sampled_from(points.names()), nth=st.sampled_from((1, 2, 3)))
+    def crash_at(self, point: str, nth: int) -> None:
+        failpoints.arm([failpoints.Rule(name=point, action="raise", nth=nth)])
+
+    @rule(
+        tif=st.sampled_from(("ioc", "day")),
+        faults=st.lists(st.sampled_from(PostFault), max_size=3),
+        seam=st.sampled_from(("", "ledger:before", "ledger:after", "post:before", "post:effect")),
+        nth=st.integers(1, 4),
+    )
+    def burst(self, tif: str, faults: list[PostFault], seam: str, nth: int) -> None:
+        """One worker sends several before it books any; perhaps it dies in between."""
+        self.world.post_faults.extend(faults)
+        for symbol in SYMBOLS[:3]:
+            self._published.append(self.world.publish(symbol=symbol, qty="3", tif=tif))
+        if seam:
+            self.crash_soon(seam, nth)
+        for step in (self.world.read, self.world.work):
+            step()
 
     @rule()
     def taken_over(self) -> None:

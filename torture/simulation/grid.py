@@ -18,10 +18,15 @@ ROUNDS = 10
 
 
 class When(StrEnum):
-    """At the point's first hit, or at its first hit in the life after a crash."""
+    """At the point's first hit, at its first in the life after a crash, or at its third.
+
+    At the third hit in the order path, two other orders have been sent by the same worker and are
+    not booked.
+    """
 
     FIRST = "first"
     RECOVERY = "recovery"
+    BURST = "burst"
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,8 @@ def run(point: str, fault: PostFault | GetFault, when: When) -> Cell:
 
 def _story(world: World, point: str, fault: PostFault | GetFault, when: When) -> None:
     world.connect_stream()
+    if when is When.BURST:
+        world.post_faults.append(PostFault.OK)  # one that was answered, and what it says is not
     if isinstance(fault, PostFault):
         world.post_faults.append(fault)
     else:
@@ -66,7 +73,8 @@ def _story(world: World, point: str, fault: PostFault | GetFault, when: When) ->
         world.note("crash before the recovery")
         world.blackout = True
         world.crash()
-    failpoints.arm([failpoints.Rule(name=point, action="raise")])
+    nth = 3 if when is When.BURST else 1
+    failpoints.arm([failpoints.Rule(name=point, action="raise", nth=nth)])
     if isinstance(fault, GetFault):
         world.get_faults.append(fault)
     _rounds(world)

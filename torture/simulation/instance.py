@@ -20,7 +20,7 @@ from unittest import mock
 from solution import app, startup
 from solution.assembly import Assembly
 from solution.config import Settings, load_settings
-from solution.errors import BrokerError, NotSent, StartupError
+from solution.errors import BrokerError, NotSent, OutcomeUnknown, StartupError
 from solution.feeds.trade_updates import TradeUpdates
 from solution.http_common import Response
 from solution.ledger.lease import wait_for_lease
@@ -115,6 +115,30 @@ class _Transport:
         query = "&".join(f"{name}={_quoted(text)}" for name, text in (params or {}).items())
         return self.outside.http(method, f"{path}?{query}" if query else path, body)
 
+    def send(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        before_send: Callable[[], None] | None = None,
+    ) -> None:
+        self._answer: Response | BrokerError
+        try:
+            self._answer = self.request(method, path, body, before_send=before_send)
+        except OutcomeUnknown as e:
+            self._answer = e  # nobody knows before the answer is awaited
+        self.awaiting = True
+
+    def receive(self) -> Response:
+        self.awaiting = False
+        if isinstance(self._answer, BrokerError):
+            raise self._answer
+        return self._answer
+
+    answering = ready = True
+    awaiting = False
+
     def connect(self) -> None:
         """There is no connection."""
 
@@ -191,7 +215,7 @@ class _Limiter(RateLimiter):
 _really_enter = Turnstile.enter
 
 
-def _enter(self: Turnstile, identity: str, *, alone: bool = False) -> bool:
+def _enter(self: Turnstile, identity: str, *, alone: bool = False, **_: float) -> bool:
     """Nobody else can leave while we wait: there is one thread."""
     return _really_enter(self, identity, alone=alone, patience=0.0)
 
@@ -318,7 +342,7 @@ def replaced(outside: Outside) -> Iterator[None]:
             ("solution.app.gc", SimpleNamespace(collect=int, freeze=int, set_threshold=int)),
             ("solution.startup.load_world", _load_world),
             ("solution.trading.worker.TAKE_TIMEOUT", 0.0),
-            ("solution.runtime.rush.MOMENT", 0.0),
+            ("solution.runtime.rush.PACE", 0.0),
         ):
             stack.enter_context(mock.patch(target, value))
         yield

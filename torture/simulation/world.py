@@ -213,11 +213,11 @@ class World:
         """Which entries were begun in this life, so that its end can be laid at their door."""
         pipeline: Any = life.parts.deciding.pipeline
         reading: Any = life.parts.listening.listener._ports.reading
-        run, begin = pipeline.run, reading.begin
+        start, begin = pipeline.start, reading.begin
 
-        def noted(work: Any, *rest: Any) -> None:
+        def noted(work: Any, *rest: Any, **named: Any) -> Any:
             self._started.add(work.ref.entry_id)
-            run(work, *rest)
+            return start(work, *rest, **named)
 
         def read(ref: Any) -> bool:
             self._started.add(ref.entry_id)
@@ -225,7 +225,7 @@ class World:
             self.oracle.count_starts()  # the mark is gone again before the step ends
             return whole
 
-        pipeline.run, reading.begin = noted, read
+        pipeline.start, reading.begin = noted, read
 
     def crash(self) -> None:
         """kill -9: every object goes, what is durable stays."""

@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 
 from solution.alpaca_api_client import AlpacaAPIClient
+from solution.clock import SystemClock
 from solution.errors import (
+    BrokerError,
     DuplicateOrder,
+    LeaseLost,
     NotFound,
     NotSent,
     OutcomeUnknown,
@@ -19,11 +22,15 @@ from solution.errors import (
     Rejected,
     Unauthorized,
 )
+from solution.order_request import OrderRequest
 from solution.security import MASK
+from tests.helpers.clocks import eventually
 from tests.helpers.fault_http_server import (
     Behaviour,
     Early,
     FaultHTTPServer,
+    Talk,
+    after,
     answer,
     cut_off,
     empty,
@@ -34,6 +41,7 @@ from tests.helpers.fault_http_server import (
     raw,
     reset_after_reading,
     reset_before_reading,
+    silence,
 )
 
 KEY, SECRET = "PKCANARY51c2", "canary-7f3a9e51c2"
@@ -393,27 +401,16 @@ class TestHeadersHook:
 
 
 class TestConnections:
-    def test_each_thread_has_one_order_connection(
+    def test_one_connection_serves_all_threads_one_after_the_other(
         self, server: FaultHTTPServer, client: AlpacaAPIClient
     ) -> None:
-        """Kept alive per thread, never shared."""
+        """Kept alive, and never shared at one time."""
         client.submit_order(BODY)
         client.get_order("o1")
         worker = threading.Thread(target=client.submit_order, args=(BODY,))
         worker.start()
         worker.join(5.0)
-        assert [seen.connection for seen in server.seen] == [1, 1, 2]
-
-    def test_connections_of_ended_threads_are_closed(
-        self, server: FaultHTTPServer, client: AlpacaAPIClient
-    ) -> None:
-        """A replaced worker does not leave its socket behind."""
-        for _ in range(2):
-            worker = threading.Thread(target=client.submit_order, args=(BODY,))
-            worker.start()
-            worker.join(5.0)
-        server.wait_until(lambda it: it.ended == 1)
-        assert server.connections == 2
+        assert [seen.connection for seen in server.seen] == [1, 1, 1]
 
     def test_after_close_nothing_is_sent(
         self, server: FaultHTTPServer, client: AlpacaAPIClient
@@ -446,3 +443,199 @@ class TestConnections:
             client.submit_order(BODY)
         with pytest.raises(NotSent):
             client.account()
+
+
+class AheadClock(SystemClock):
+    """The machine's clock, moved ahead by hand."""
+
+    ahead = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.ahead
+
+
+def order(talk: Talk) -> bool:
+    """The order that was sent, taken."""
+    assert talk.seen is not None
+    return answer({"id": talk.seen.body.decode()}, headers={"X-Body": talk.seen.body.decode()})(
+        talk
+    )
+
+
+def by_body(behaviours: Mapping[bytes, Behaviour]) -> Behaviour:
+    """Which behaviour a request meets is in its body: threads of the server come in any order."""
+
+    def run(talk: Talk) -> bool:
+        assert talk.seen is not None
+        return behaviours.get(talk.seen.body, order)(talk)
+
+    return run
+
+
+class TestManyUnderWay:
+    def test_answers_come_in_another_order_than_the_orders_were_sent(
+        self, server: FaultHTTPServer, client: AlpacaAPIClient
+    ) -> None:
+        """All are at the broker before the first answer; each gets its own, none is repeated."""
+        bodies = [b"a", b"b", b"c"]
+        go = {body: threading.Event() for body in bodies}
+        server.default = by_body({body: after(go[body], order) for body in bodies})
+        sent = {body: client.send_order(body) for body in bodies}
+        server.wait_until(lambda it: len(it.seen) == 3)
+        for body in (b"c", b"a", b"b"):
+            assert not any(request.answering for request in sent.values())
+            go[body].set()
+            assert eventually(lambda body=body: sent[body].answering)  # type: ignore[misc]
+            assert sent[body].order() == {"id": body.decode()}
+        assert sorted(seen.body for seen in server.seen) == bodies
+        self.check_the_pool(server, client, connections=3)
+
+    def test_each_has_its_own_outcome_whatever_becomes_of_the_others(
+        self, server: FaultHTTPServer, make: Make
+    ) -> None:
+        """Dropped, cut off, silent, refused and good ones at one time, read in another order."""
+        faults: dict[bytes, tuple[Behaviour, type[Exception]]] = {
+            b"reset": (reset_after_reading(), OutcomeUnknown),
+            b"ended": (hang_up(), OutcomeUnknown),
+            b"cut off": (cut_off(b'{"id":"1"}', 4), OutcomeUnknown),
+            b"silent": (silence(), OutcomeUnknown),
+            b"html": (html(502), OutcomeUnknown),
+            b"429": (answer({"message": "too many requests."}, 429), RateLimited),
+            b"403": (answer({"code": 40310000, "message": "no power"}, 403), Rejected),
+            b"422": (
+                answer({"code": 40010001, "message": "client_order_id must be unique"}, 422),
+                DuplicateOrder,
+            ),
+        }
+        good = [b"one", b"two", b"three"]
+        server.default = by_body({body: fault[0] for body, fault in faults.items()})
+        clock = AheadClock()
+        heard: list[tuple[int, str | None]] = []
+        client = make(
+            clock=clock, on_headers=lambda code, lines: heard.append((code, lines.get("x-body")))
+        )
+        bodies = [good[0], *list(faults)[:4], good[1], *list(faults)[4:], good[2]]
+        sent = {body: client.send_order(body) for body in bodies}
+        assert eventually(lambda: all(sent[body].answering for body in bodies if body != b"silent"))
+        assert not sent[b"silent"].answering
+        clock.ahead += 6.0
+        outcomes = {body: self.outcome_of(sent[body]) for body in bodies[::2] + bodies[1::2]}
+        assert outcomes == {
+            **{body: {"id": body.decode()} for body in good},
+            **{body: fault[1] for body, fault in faults.items()},
+        }
+        assert sorted(seen.body for seen in server.seen) == sorted(bodies)
+        answered = [(200, body.decode()) for body in good]
+        assert sorted(heard, key=str) == sorted(
+            [*answered, (403, None), (422, None), (429, None), (502, None)], key=str
+        )
+        # Four were of no use any more, and the other seven are kept.
+        self.check_the_pool(server, client, connections=11)
+        assert client.send_order(b"good").order() == {"id": "good"}
+
+    def test_a_connection_that_ends_while_it_is_free_costs_no_order(
+        self, server: FaultHTTPServer, client: AlpacaAPIClient
+    ) -> None:
+        """One of three: the next three orders go out once each."""
+        server.default = by_body({b"b": answer({"id": "b"}, close=True, announce_close=False)})
+        sent = [client.send_order(body) for body in (b"a", b"b", b"c")]
+        assert [request.order()["id"] for request in sent] == ["a", "b", "c"]
+        server.wait_until(lambda it: it.ended == 1)
+        self.check_the_pool(server, client, connections=3)
+        assert server.connections == 4
+
+    @pytest.mark.parametrize("error", [LeaseLost("another trades"), NotSent("the switch is on")])
+    def test_one_that_is_stopped_at_the_last_look_leaves_no_mark(
+        self, server: FaultHTTPServer, client: AlpacaAPIClient, error: Exception
+    ) -> None:
+        """Beside another under way: nothing of it left, and its connection is not in use."""
+        under_way = client.send_order(b"a")
+
+        def stop() -> None:
+            raise error
+
+        with pytest.raises(type(error)):
+            client.send_order(b"b", before_send=stop)
+        assert under_way.order() == {}
+        client.connect()
+        assert client.may_send_more(1)
+        assert [seen.body for seen in server.seen] == [b"a"]
+
+    def test_how_many_more_may_leave(self, server: FaultHTTPServer, make: Make) -> None:
+        """As many as there are open connections, below the number that the caller names."""
+        clock = AheadClock()
+        client = make(clock=clock)
+        assert not client.may_send_more(9)
+        client.connect()
+        assert client.may_send_more(1)
+        first = client.send_order(BODY)
+        assert not client.may_send_more(9)
+        second = client.send_order(BODY)
+        first.receive()
+        assert not client.may_send_more(1)
+        assert client.may_send_more(2)
+        second.receive()
+        assert client.may_send_more(1)
+        clock.ahead += 21.0
+        assert not client.may_send_more(9)
+        client.connect()
+        assert client.may_send_more(1)
+        server.wait_until(lambda it: it.connections == 3)
+
+    def test_no_more_may_leave_while_the_broker_is_out_of_reach(self, make: Make) -> None:
+        """What failed to connect is not in use, and not ready."""
+        client = make(trading_url="http://127.0.0.1:1")
+        with pytest.raises(NotSent):
+            client.connect()
+        assert not client.may_send_more(9)
+
+    def test_an_order_under_way_at_the_close_still_has_its_answer(
+        self, server: FaultHTTPServer, client: AlpacaAPIClient
+    ) -> None:
+        """Its outcome is not thrown away, and its connection ends with it."""
+        go = threading.Event()
+        server.default = after(go, order)
+        request = client.send_order(b"a")
+        client.close()
+        go.set()
+        assert request.order() == {"id": "a"}
+        server.wait_until(lambda it: it.ended == 1)
+        with pytest.raises(NotSent):
+            client.connect()
+
+    def test_over_a_proxy_the_answer_is_there_at_once(
+        self, server: FaultHTTPServer, make: Make, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """There is no socket to wait on; the hook hears of it in its turn, with the others."""
+        monkeypatch.setenv("HTTP_PROXY", server.url)
+        heard: list[int] = []
+        client = make(
+            trading_url="http://broker.invalid", on_headers=lambda code, _: heard.append(code)
+        )
+        client.connect()
+        assert not client.may_send_more(9)
+        assert server.connections == 0
+        request = client.send_order(BODY)
+        assert (request.answering, request.fileno(), heard) == (True, -1, [])
+        request.receive()
+        assert (request.answering, heard) == (False, [200])
+        assert request.order() == {}
+        assert heard == [200]
+
+    @staticmethod
+    def outcome_of(request: OrderRequest) -> object:
+        try:
+            return request.order()
+        except BrokerError as error:
+            return type(error)
+
+    @staticmethod
+    def check_the_pool(
+        server: FaultHTTPServer, client: AlpacaAPIClient, *, connections: int
+    ) -> None:
+        """So many orders at one time find their connections, and each has its own answer."""
+        before = len(server.seen)
+        bodies = [f"next {number}".encode() for number in range(connections)]
+        sent = [client.send_order(body) for body in bodies]
+        assert [request.order()["id"] for request in sent] == [body.decode() for body in bodies]
+        assert sorted(seen.body for seen in server.seen[before:]) == sorted(bodies)

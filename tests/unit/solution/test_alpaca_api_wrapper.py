@@ -1,5 +1,6 @@
 """AlpacaAPIWrapper: caches, the rate budget, and what becomes of the account's numbers."""
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
@@ -27,6 +28,8 @@ from solution.errors import (
     OutcomeUnknown,
     Rejected,
 )
+from solution.http_common import Response
+from solution.order_request import OrderRequest
 from solution.rate_limiter import Priority, RateLimiter
 from tests.helpers.clocks import ManualClock
 
@@ -71,10 +74,20 @@ class Client:
         if self.error is not None:
             raise self.error
 
-    def submit_order(self, body: bytes, *, before_send: Callable[[], None]) -> dict[str, Any]:
+    def send_order(self, body: bytes, *, before_send: Callable[[], None]) -> OrderRequest:
         before_send()
-        self._ask("submit")
-        return {"id": "o"}
+
+        def receive() -> Response:
+            self._ask("submit")
+            return Response(200, {}, b"{}")
+
+        return OrderRequest(lambda _: {"id": body.decode()}, receive)
+
+    def connect(self) -> None:
+        self._ask("connect")
+
+    def may_send_more(self, most: int) -> bool:
+        return most > 3
 
     def get_order_by_client_id(self, coid: str) -> dict[str, Any]:
         self._ask(f"lookup {coid}")
@@ -188,7 +201,7 @@ def test_a_post_spends_the_callers_slot_whatever_comes_of_it(fix: Fixture) -> No
     assert slot is not None
     fix.client.error = OutcomeUnknown("HTTP 504")
     with pytest.raises(OutcomeUnknown):
-        fix.wrapper.submit(slot, b"{}", fix.before_send)
+        fix.wrapper.send(slot, b"{}", fix.before_send).order()
     slot.cancel()
     assert fix.used() == 1
     assert fix.begun == 1
@@ -203,8 +216,107 @@ def test_a_post_that_is_stopped_before_it_is_sent_spends_no_slot(fix: Fixture) -
     slot = fix.limiter.try_acquire(Priority.ENTRY)
     assert slot is not None
     with pytest.raises(NotSent):
-        fix.wrapper.submit(slot, b"{}", stop)
+        fix.wrapper.send(slot, b"{}", stop)
     assert (fix.used(), fix.client.asked) == (0, [])
+
+
+def test_a_post_that_meets_a_broken_ledger_at_the_last_look_spends_its_slot(fix: Fixture) -> None:
+    """Nothing left, but that is for NotSent to say: what is not known to be free counts."""
+
+    def deposed() -> None:
+        raise LeaseLost("epoch 2 is another's")
+
+    slot = fix.limiter.try_acquire(Priority.ENTRY)
+    assert slot is not None
+    with pytest.raises(LeaseLost):
+        fix.wrapper.send(slot, b"{}", deposed)
+    view = fix.limiter.view()
+    assert (view.used, view.in_flight) == (1, 0)
+
+
+@pytest.mark.parametrize("error", [None, OutcomeUnknown("HTTP 504"), KeyboardInterrupt()])
+def test_a_slot_is_in_flight_until_its_answer_is_taken_in(
+    fix: Fixture, error: BaseException | None
+) -> None:
+    """A good one, none, or an interrupted wait: it counts for one window from then."""
+    slot = fix.limiter.try_acquire(Priority.ENTRY)
+    assert slot is not None
+    sent = fix.wrapper.send(slot, b"o", fix.before_send)
+    fix.clock.advance(3.0)
+    assert fix.limiter.view().in_flight == 1
+    assert (sent.answering, sent.fileno(), fix.client.asked) == (True, -1, [])
+
+    def ask() -> None:
+        if error is not None:
+            raise error
+
+    fix.client.while_asked = ask
+    with contextlib.suppress(KeyboardInterrupt):
+        sent.receive()
+    assert not sent.answering
+    view = fix.limiter.view()
+    assert (view.used, view.in_flight) == (1, 0)
+    fix.clock.advance(59.0)
+    assert fix.used() == 1
+    if error is None:
+        assert sent.order() == {"id": "o"}
+    else:
+        with pytest.raises(OutcomeUnknown):
+            sent.order()
+    fix.clock.advance(1.0)
+    assert fix.used() == 0
+    assert (fix.client.asked, fix.wrapper.requests) == (["submit"], 1)
+
+
+def test_the_limiter_learns_from_each_answer_with_the_slot_of_its_own_request(
+    fix: Fixture,
+) -> None:
+    """However they come; a request in between, and what follows, have theirs."""
+    seen: list[object] = []
+    fix.limiter.observe = lambda _h, _s, slot=None: seen.append(slot)  # type: ignore[method-assign]
+    fix.client.while_asked = lambda: fix.wrapper.observe(200, {})
+    slots = [fix.limiter.try_acquire(Priority.ENTRY) for _ in range(3)]
+    first, second, third = [
+        fix.wrapper.send(slot, b"o", fix.before_send) for slot in slots if slot is not None
+    ]
+    third.receive()
+    first.receive()
+    fix.wrapper.cancel("o")
+    second.order()
+    third.order()
+    fix.wrapper.observe(200, {})
+    assert seen[:2] == [slots[2], slots[0]]
+    assert seen[2] is not None
+    assert seen[2] not in slots
+    assert seen[3:] == [slots[1], None]
+
+
+def test_after_an_interrupted_wait_no_slot_is_taken_for_the_next_answers(fix: Fixture) -> None:
+    """The thread may go on with requests that have none."""
+    seen: list[object] = []
+    fix.limiter.observe = lambda _h, _s, slot=None: seen.append(slot)  # type: ignore[method-assign]
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    slot = fix.limiter.try_acquire(Priority.ENTRY)
+    assert slot is not None
+    sent = fix.wrapper.send(slot, b"o", fix.before_send)
+    fix.client.while_asked = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        sent.receive()
+    fix.wrapper.observe(200, {})
+    assert seen == [None]
+
+
+def test_a_connection_is_made_ready_if_it_can_be(fix: Fixture) -> None:
+    """The POST finds out by itself; how many more may leave is the client's to say."""
+    fix.wrapper.connect()
+    fix.client.error = NotSent("refused")
+    fix.wrapper.connect()
+    assert fix.client.asked == ["connect", "connect"]
+    assert (fix.wrapper.may_send_more(3), fix.wrapper.may_send_more(4)) == (False, True)
+    assert fix.used() == 0
 
 
 def test_an_instance_that_was_deposed_cancels_nothing(fix: Fixture) -> None:
@@ -254,7 +366,7 @@ def test_the_limiter_learns_from_the_answer_with_its_slot(fix: Fixture, kind: st
     slot = fix.limiter.try_acquire(Priority.ENTRY)
     assert slot is not None
     calls: dict[str, Callable[[], object]] = {
-        "post": lambda: fix.wrapper.submit(slot, b"{}", fix.before_send),
+        "post": lambda: fix.wrapper.send(slot, b"{}", fix.before_send).order(),
         "lookup": lambda: fix.wrapper.lookup("c", Priority.LOOKUP),
     }
     calls[kind]()

@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 
+from solution import failpoints
 from solution.clock import Deadline, SystemClock
 from solution.errors import ConfigError, LeaseLost, NotSent, OutcomeUnknown
-from solution.order_connection import OrderConnection, _Link
+from solution.order_connection import OrderConnection
+from solution.order_link import Link
+from tests.helpers.clocks import eventually
 from tests.helpers.fault_http_server import (
     Behaviour,
     Early,
@@ -112,6 +115,12 @@ def answer_then_hold(talk: Talk) -> bool:
     return False
 
 
+def echo(talk: Talk) -> bool:
+    """An answer with the body of its request."""
+    assert talk.seen is not None
+    return answer(talk.seen.body)(talk)
+
+
 class TestRequest:
     def test_headers_and_body_arrive_in_the_first_read(
         self,
@@ -120,13 +129,13 @@ class TestRequest:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """One send carries headers and body: the server's first recv holds both."""
-        send, sizes = _Link.send, []
+        send, sizes = Link.send, []
 
-        def counted(link: _Link, data: bytes, deadline: Deadline) -> int:
+        def counted(link: Link, data: bytes, deadline: Deadline) -> int:
             sizes.append(len(data))
             return send(link, data, deadline)
 
-        monkeypatch.setattr(_Link, "send", counted)
+        monkeypatch.setattr(Link, "send", counted)
         server.script(answer({"id": "7"}, headers={"X-Request-ID": "r1"}))
         response = connect().request("POST", "/v2/orders", BODY)
         assert (response.status, response.body) == (200, b'{"id": "7"}')
@@ -231,6 +240,181 @@ class TestRequest:
         assert server.connections == 0
 
 
+class TestHalves:
+    def test_several_are_under_way_at_one_time(
+        self, server: FaultHTTPServer, connect: Callable[..., OrderConnection]
+    ) -> None:
+        """Each over its own connection; the answers may be read in any order."""
+        server.default = echo
+        first, second = connect(), connect()
+        first.send("POST", "/a", b"1")
+        second.send("POST", "/b", b"2")
+        assert second.receive().body == b"2"
+        assert first.receive().body == b"1"
+        assert sorted(seen.connection for seen in server.seen) == [1, 2]
+
+    def test_nothing_is_sent_behind_a_request_without_its_answer(
+        self, server: FaultHTTPServer, connect: Callable[..., OrderConnection]
+    ) -> None:
+        """Else one's answer could be taken for the other's."""
+        connection = connect()
+        assert not connection.ready
+        connection.send("POST", "/a", BODY)
+        assert (connection.awaiting, connection.ready) == (True, False)
+        with pytest.raises(ValueError, match="was not received"):
+            connection.send("POST", "/b", BODY)
+        assert connection.receive().status == 200
+        assert (connection.awaiting, connection.ready) == (False, True)
+        with pytest.raises(ValueError, match="nothing was sent"):
+            connection.receive()
+        assert [seen.path for seen in server.seen] == ["/a"]
+
+    def test_having_a_connection_ready_does_not_touch_a_request_under_way(
+        self, server: FaultHTTPServer, connect: Callable[..., OrderConnection]
+    ) -> None:
+        """What was sent stays sent: the failure afterwards is no NotSent."""
+        clock = SetClock()
+        server.script(silence())
+        connection = connect(clock=clock)
+        connection.send("POST", "/a", BODY)
+        clock.ahead += 30.0
+        connection.connect()
+        with pytest.raises(OutcomeUnknown, match="timed out"):
+            connection.receive()
+        server.wait_until(lambda it: len(it.seen) == 1)
+        assert server.connections == 1
+
+    @pytest.mark.parametrize("early", [b"", OK[:20], OK[:-1]])
+    def test_a_piece_of_an_answer_is_waited_for_elsewhere(
+        self, server: FaultHTTPServer, connect: Callable[..., OrderConnection], early: bytes
+    ) -> None:
+        """A thread with other answers to read must not wait for the rest of a slow one."""
+        go = threading.Event()
+
+        def in_two_pieces(talk: Talk) -> bool:
+            talk.sock.sendall(early)
+            assert go.wait(5.0)
+            talk.sock.sendall(OK[len(early) :])
+            return True
+
+        server.script(in_two_pieces)
+        connection = connect(total_timeout=5.0)
+        assert (connection.answering, connection.fileno()) == (False, -1)
+        connection.send("POST", "/a", BODY)
+        if early:
+            assert select.select([connection.fileno()], [], [], 5.0)[0]
+        assert not connection.answering
+        go.set()
+        assert eventually(lambda: connection.answering)
+        assert connection.receive().body == b"{}"
+        assert not connection.answering
+        connection.request("GET", "/b")
+        assert server.connections == 1
+
+    @pytest.mark.parametrize(
+        ("behaviour", "words"),
+        [
+            (hang_up(), "ended before"),
+            (reset_after_reading(), "reset by peer"),
+            (cut_off(b'{"id":"1"}', 5), "ended before"),
+            (raw(b"SSH-2.0-OpenSSH\r\n"), "."),
+            (raw(b"HTTP/1.1 101 S\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n"), "."),
+            (raw(b"HTTP/1.1 200 OK\r\n" + b"X-Fill: 0123456789abcdef\r\n" * 4_000), "exceeds"),
+            (huge(2_001), "exceeds"),
+        ],
+    )
+    def test_what_ended_or_is_no_answer_is_there_to_be_told(
+        self,
+        server: FaultHTTPServer,
+        connect: Callable[..., OrderConnection],
+        behaviour: Behaviour,
+        words: str,
+    ) -> None:
+        """Looking raises nothing, however often; receiving says what was wrong, and closes."""
+        server.script(behaviour)
+        connection = connect(max_body=2_000)
+        connection.send("POST", "/a", BODY)
+        assert eventually(lambda: connection.answering)
+        assert connection.answering
+        with pytest.raises(OutcomeUnknown, match=words):
+            connection.receive()
+        assert (connection.fileno(), connection.ready) == (-1, False)
+        assert connection.request("POST", "/b", BODY).status == 200
+        assert [seen.path for seen in server.seen] == ["/a", "/b"]
+
+    def test_the_deadline_runs_from_the_sending(
+        self, server: FaultHTTPServer, connect: Callable[..., OrderConnection]
+    ) -> None:
+        """No new one begins with the waiting, and when it has passed, nobody waits."""
+        clock = SetClock()
+        server.script(silence())
+        connection = connect(clock=clock, total_timeout=60.0)
+        connection.send("POST", "/a", BODY)
+        assert not connection.answering
+        clock.ahead += 60.0
+        assert connection.answering
+        with pytest.raises(OutcomeUnknown, match="timed out"):
+            connection.receive()
+
+    @pytest.mark.parametrize("looks", [False, True])
+    def test_an_answer_that_is_there_counts_after_the_deadline_too(
+        self, server: FaultHTTPServer, connect: Callable[..., OrderConnection], looks: bool
+    ) -> None:
+        """The reader was busy, not the broker: no reason to call the outcome unknown."""
+        clock = SetClock()
+        connection = connect(clock=clock)
+        connection.send("POST", "/a", BODY)
+        assert select.select([connection.fileno()], [], [], 5.0)[0]
+        clock.ahead += 2.1
+        if looks:
+            assert connection.answering
+        assert connection.receive().status == 200
+
+    def test_one_that_is_closed_under_way_has_an_unknown_outcome(
+        self, server: FaultHTTPServer, connect: Callable[..., OrderConnection]
+    ) -> None:
+        """It was sent, and its answer will not be read."""
+        connection = connect()
+        connection.send("POST", "/a", BODY)
+        connection.close()
+        assert (connection.answering, connection.fileno()) == (True, -1)
+        with pytest.raises(OutcomeUnknown, match="closed before the answer"):
+            connection.receive()
+        assert connection.request("POST", "/b", BODY).status == 200
+
+    def test_an_interruption_right_after_the_sending_leaves_no_connection(
+        self,
+        server: FaultHTTPServer,
+        connect: Callable[..., OrderConnection],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """The caller has no half to go on with, so the answer must not meet anybody else."""
+
+        def interrupt(_: str) -> None:
+            raise KeyboardInterrupt
+
+        connection = connect()
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(failpoints, "hit", interrupt)
+            connection.send("POST", "/a", BODY)
+        assert (connection.awaiting, connection.fileno()) == (False, -1)
+        assert connection.request("POST", "/b", BODY).status == 200
+
+    def test_session_tickets_are_not_an_answer(
+        self, tls_server: FaultHTTPServer, tls_files: tuple[Any, str]
+    ) -> None:
+        """On a new TLS 1.3 connection they come first, and there is nothing to be received yet."""
+        go = threading.Event()
+        tls_server.script(after(go, answer({"id": "1"})))
+        with OrderConnection(tls_server.url, HEADERS, ca_file=tls_files[1]) as connection:
+            connection.send("POST", "/a", BODY)
+            assert select.select([connection.fileno()], [], [], 5.0)[0]
+            assert not connection.answering
+            go.set()
+            assert eventually(lambda: connection.answering)
+            assert connection.receive().body == b'{"id": "1"}'
+
+
 class TestReplacement:
     def test_an_idle_connection_is_replaced(
         self, server: FaultHTTPServer, connect: Callable[..., OrderConnection]
@@ -244,6 +428,20 @@ class TestReplacement:
         clock.ahead += 20.1
         connection.request("POST", "/c", BODY)
         assert [seen.connection for seen in server.seen] == [1, 1, 2]
+
+    def test_the_age_of_a_connection_is_counted_from_its_last_answer(
+        self, connect: Callable[..., OrderConnection]
+    ) -> None:
+        """Not from its opening: one that is in use does not grow old."""
+        clock = SetClock()
+        connection = connect(clock=clock, max_idle=20.0)
+        for _ in range(2):
+            clock.ahead += 19.0
+            connection.request("GET", "/")
+        clock.ahead += 19.0
+        assert connection.ready
+        clock.ahead += 2.0
+        assert not connection.ready
 
     @pytest.mark.parametrize("rude", [True, False])
     def test_a_connection_the_server_closed_is_replaced_before_a_post(
@@ -380,7 +578,7 @@ class TestUnclearOutcome:
         connection = connect()
         connection.request("GET", "/a")
 
-        def interrupt(*_: object) -> None:
+        def interrupt(*_: object, **__: object) -> None:
             raise KeyboardInterrupt
 
         monkeypatch.setattr(OrderConnection, "_receive", interrupt)
@@ -475,6 +673,11 @@ class TestTLS:
             for number in range(3):
                 assert connection.request("POST", f"/{number}", BODY).status == 200
         assert [seen.connection for seen in tls_server.seen] == [1, 1, 1]
+
+    def test_the_authorities_are_read_once(self) -> None:
+        """Another connection must not cost an order the time that this takes."""
+        first, second = (OrderConnection("https://127.0.0.1", HEADERS) for _ in range(2))
+        assert first._tls is second._tls is not None
 
     def test_a_large_answer_over_tls(
         self, tls_server: FaultHTTPServer, tls_files: tuple[Any, str]

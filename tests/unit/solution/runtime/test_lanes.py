@@ -12,103 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from solution.rate_limiter import Priority, RateLimiter, Slot
-from solution.runtime.lanes import Full, Lanes, LanesClosed, Lease, _Sleeper
+from solution.runtime.lane import Sleeper
+from solution.runtime.lanes import Full, Lanes, LanesClosed, Lease
 from tests.helpers.clocks import PATIENCE, ManualClock, eventually
-
-
-class Slots:
-    """A budget by hand: so many slots for urgent items, so many for all others."""
-
-    def __init__(self, urgent: float = float("inf"), others: float = float("inf")) -> None:
-        self.free = {True: urgent, False: others}
-        self.asked: list[bool] = []
-        self.wait = 60.0
-
-    def acquire(self, urgent: bool) -> str | None:
-        self.asked.append(urgent)
-        if self.free[urgent] <= 0:
-            return None
-        self.free[urgent] -= 1
-        return "urgent" if urgent else "other"
-
-    def next_free(self, urgent: bool) -> float:
-        return self.wait
-
-
-def take(lanes: Lanes[str], slots: Slots | None = None) -> Lease[str] | None:
-    """One item without waiting."""
-    slots = slots or Slots()
-    got = lanes.take(slots.acquire, slots.next_free, 0)
-    return got[0] if got else None
-
-
-def must_take(lanes: Lanes[str], slots: Slots | None = None) -> Lease[str]:
-    lease = take(lanes, slots)
-    assert lease is not None
-    return lease
-
-
-def empty(lanes: Lanes[str]) -> list[str]:
-    """Take and finish everything; the items in their order."""
-    items = []
-    while lease := take(lanes):
-        items.append(lease.item)
-        lease.done()
-    return items
-
-
-def budget(
-    limiter: RateLimiter,
-) -> tuple[Callable[[bool], Slot | None], Callable[[bool], float]]:
-    """What a worker passes to take()."""
-    classes = {True: Priority.EXIT, False: Priority.ENTRY}
-    return (
-        lambda urgent: limiter.try_acquire(classes[urgent]),
-        lambda urgent: limiter.next_free(classes[urgent]),
-    )
-
-
-def test_a_lease_knows_of_an_urgent_item_behind_it() -> None:
-    """In its own lane, as soon as it is there, and its own urgency aside."""
-    lanes: Lanes[str] = Lanes(10)
-    lanes.put("a", "first", urgent=True)
-    lease = must_take(lanes)
-    assert not lease.urgent
-    lanes.put("b", "elsewhere", urgent=True)
-    lanes.put("a", "second", urgent=False)
-    assert not lease.urgent
-    lanes.put("a", "third", urgent=True)
-    assert lease.urgent
-
-
-class Taker(threading.Thread):
-    """A thread in take(); what it got stands in `got`."""
-
-    def __init__(self, lanes: Lanes[str], slots: Slots, timeout: float = PATIENCE) -> None:
-        super().__init__(daemon=True)
-        self.lanes, self.slots, self.timeout = lanes, slots, timeout
-        self.got: tuple[Lease[str], str] | None = None
-        self.start()
-
-    def run(self) -> None:
-        self.got = self.lanes.take(self.slots.acquire, self.slots.next_free, self.timeout)
-
-    def item(self) -> str | None:
-        """What it took, once it has returned."""
-        self.join(PATIENCE)
-        assert not self.is_alive()
-        return self.got[0].item if self.got else None
-
-
-def must_get(taker: Taker) -> Lease[str]:
-    assert taker.got is not None
-    return taker.got[0]
-
-
-def asleep(lanes: Lanes[str], number: int) -> bool:
-    """Whether exactly so many takers sleep, the leader included."""
-    return eventually(lambda: len(lanes._idle) + (lanes._leader is not None) == number)
-
+from tests.helpers.lanes import Slots, Taker, asleep, budget, empty, must_get, must_take, take
 
 # Order
 
@@ -224,71 +131,6 @@ def test_void_places_do_not_pile_up() -> None:
         for _ in range(2):
             must_take(lanes, slots).done()
     assert len(lanes._queue.queue) <= 2 * 3 + 64
-
-
-# Leases
-
-
-def test_a_requeued_item_is_the_next_of_its_lane() -> None:
-    """It keeps its arrival, so it also stands where it stood among the lanes."""
-    lanes: Lanes[str] = Lanes(2)
-    lanes.put("A", "a1", urgent=False)
-    lanes.put("B", "b1", urgent=False)
-    lease = must_take(lanes)
-    lanes.put("A", "a2", urgent=False)
-    lease.requeue("a1 again")
-    assert lanes.room() == 0
-    assert lanes.waiting == 3
-    assert empty(lanes) == ["a1 again", "b1", "a2"]
-
-
-def test_a_requeued_exit_is_still_urgent() -> None:
-    """It lost nothing by having been out."""
-    lanes: Lanes[str] = Lanes(9)
-    lanes.put("B", "b1", urgent=False)
-    lanes.put("A", "exit", urgent=True)
-    must_take(lanes).requeue("exit")
-    assert empty(lanes) == ["exit", "b1"]
-
-
-def test_a_lease_ends_once() -> None:
-    """The first of done() and requeue() counts; nothing is freed or put back twice."""
-    lanes: Lanes[str] = Lanes(9)
-    for item in ("a1", "a2", "a3"):
-        lanes.put("A", item, urgent=False)
-    first = must_take(lanes)
-    first.done()
-    second = must_take(lanes)
-    first.done()
-    first.requeue("a1")
-    assert take(lanes) is None
-    second.requeue("a2 again")
-    second.done()
-    assert empty(lanes) == ["a2 again", "a3"]
-
-
-def test_another_thread_may_release() -> None:
-    """A worker hands an order over to the tracker, which frees the lane."""
-    lanes: Lanes[str] = Lanes(9)
-    lanes.put("A", "a1", urgent=False)
-    lanes.put("A", "a2", urgent=False)
-    lease = must_take(lanes)
-    taker = Taker(lanes, Slots())
-    assert asleep(lanes, 1)
-    tracker = threading.Thread(target=lease.done)
-    tracker.start()
-    tracker.join(PATIENCE)
-    assert taker.item() == "a2"
-
-
-def test_empty_lanes_leave_nothing_behind() -> None:
-    """A lane lives as long as it has items or one of them is out."""
-    lanes: Lanes[str] = Lanes(9)
-    lanes.put("A", "a1", urgent=False)
-    lease = must_take(lanes)
-    assert lanes.depths() == {}
-    lease.done()
-    assert lanes._lanes == {}
 
 
 # Room
@@ -748,7 +590,7 @@ def test_lanes_are_staffed_while_a_taker_is_free() -> None:
     lanes: Lanes[str] = Lanes(10)
     lanes.put("a", "first", urgent=False)
     assert not lanes.staffed()
-    lanes._idle[_Sleeper()] = None  # asleep, and slow to get up
+    lanes._idle[Sleeper()] = None  # asleep, and slow to get up
     lanes.put("b", "second", urgent=False)
     assert lanes.staffed()
     assert [lease.item for lease in (must_take(lanes), must_take(lanes))] == ["first", "second"]

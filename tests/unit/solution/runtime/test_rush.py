@@ -1,4 +1,4 @@
-"""What a rush promises: one decides at a time, others give way, and nobody waits for long."""
+"""What a rush promises: others give way while orders leave, and nobody waits for long."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -6,15 +6,37 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from solution.runtime.rush import MOMENT, Rush
-from tests.helpers.clocks import ManualClock
+from solution.runtime import rush as module
+from solution.runtime.rush import Rush
+from tests.helpers.clocks import PATIENCE, eventually
 
-DEADLINE = 10.0
+
+class Turns:
+    """What the lanes would tell."""
+
+    def __init__(self) -> None:
+        self.turn_taken = False
+        self.waits = self.free = False
+        self.asked = 0
+
+    def pressing(self) -> bool:
+        self.asked += 1
+        return self.waits
+
+    def staffed(self) -> bool:
+        self.asked += 1
+        return self.waits and self.free
+
+    def over(self) -> bool:
+        had, self.turn_taken = self.turn_taken, False
+        return had
 
 
-def no() -> bool:
-    """Nothing waits, or nobody is free."""
-    return False
+@pytest.fixture
+def turns(monkeypatch: pytest.MonkeyPatch) -> Turns:
+    """Patience without an end: what returns did so for a reason."""
+    monkeypatch.setattr(module, "PACE", PATIENCE)
+    return Turns()
 
 
 @pytest.fixture
@@ -23,156 +45,140 @@ def pool() -> Iterator[ThreadPoolExecutor]:
         yield made
 
 
-@pytest.fixture
-def rush(monkeypatch: pytest.MonkeyPatch) -> Rush:
-    """One whose turns and moments are long: what returns early did so for a reason."""
-    monkeypatch.setattr("solution.runtime.rush.TURN", DEADLINE)
-    monkeypatch.setattr("solution.runtime.rush.MOMENT", DEADLINE)
-    return Rush(no, no)
+def waiting(rush: Rush, number: int = 1) -> bool:
+    """Whether so many give way by now."""
+    return eventually(
+        lambda: len(rush._calm._waiters) + len(rush._short._waiters) == number  # type: ignore[attr-defined]
+    )
 
 
-class Decider:
-    """A thread that has a turn until it is told to end it."""
-
-    def __init__(self, rush: Rush, pool: ThreadPoolExecutor) -> None:
-        self.began, self._end = threading.Event(), threading.Event()
-        self._done = pool.submit(self._run, rush)
-
-    def _run(self, rush: Rush) -> None:
-        rush.begin()
-        self.began.set()
-        self._end.wait(DEADLINE)
-        rush.over()
-
-    def end(self) -> None:
-        self._end.set()
-        self._done.result(DEADLINE)
+def both(rush: Rush) -> tuple[Callable[[], None], Callable[[], None]]:
+    return rush.giving_way(), rush.after_answer
 
 
-def test_the_second_decides_when_the_first_is_over(rush: Rush, pool: ThreadPoolExecutor) -> None:
-    """A turn is one thread's alone until it gives it back."""
-    first = Decider(rush, pool)
-    assert first.began.wait(DEADLINE)
-    second = Decider(rush, pool)
-    assert not second.began.wait(0.05)
-    first.end()
-    assert second.began.wait(DEADLINE)
-    second.end()
-
-
-def test_a_holder_that_does_not_return_is_passed_by(pool: ThreadPoolExecutor) -> None:
-    """It waits for something slow; after one turn's patience nobody waits for it any more."""
-    rush = Rush(no, no)
-    stuck = Decider(rush, pool)
-    assert stuck.began.wait(DEADLINE)
-    for _ in range(3):
-        passing = Decider(rush, pool)
-        assert passing.began.wait(DEADLINE)
-        passing.end()
-    stuck.end()
-    after = Decider(rush, pool)
-    assert after.began.wait(DEADLINE)
-    after.end()
-
-
-def test_over_may_be_called_by_anybody_at_any_time(rush: Rush, pool: ThreadPoolExecutor) -> None:
-    """A thread without a turn ends nobody else's."""
-    first = Decider(rush, pool)
-    assert first.began.wait(DEADLINE)
-    rush.over()
-    rush.over()
-    second = Decider(rush, pool)
-    assert not second.began.wait(0.05)
-    first.end()
-    second.end()
-
-
-def test_nobody_gives_way_to_nobody(rush: Rush) -> None:
+@pytest.mark.parametrize("which", [0, 1])
+def test_nobody_gives_way_to_nobody(turns: Turns, which: int) -> None:
     """Without an order about to leave it returns at once."""
-    rush.giving_way()()
+    both(Rush(turns))[which]()
 
 
-def waits(give_way: Callable[[], None], pool: ThreadPoolExecutor) -> threading.Event:
-    """An event that is set once ``give_way`` has returned in another thread."""
-    returned = threading.Event()
-
-    def run() -> None:
-        give_way()
-        returned.set()
-
-    pool.submit(run)
-    return returned
-
-
-def test_what_can_wait_goes_on_when_the_order_is_on_its_way(
-    rush: Rush, pool: ThreadPoolExecutor
+@pytest.mark.parametrize("which", [0, 1])
+def test_it_goes_on_when_the_turn_is_over(
+    turns: Turns, pool: ThreadPoolExecutor, which: int
 ) -> None:
-    """It waits while somebody decides, and no longer."""
-    decider = Decider(rush, pool)
-    assert decider.began.wait(DEADLINE)
-    returned = waits(rush.giving_way(), pool)
-    assert not returned.wait(0.05)
-    decider.end()
-    assert returned.wait(DEADLINE)
+    """What can wait does so while somebody decides, and no longer."""
+    rush = Rush(turns)
+    turns.turn_taken = True
+    done = pool.submit(both(rush)[which])
+    assert waiting(rush)
+    rush.over()
+    done.result(PATIENCE)
 
 
-@pytest.mark.usefixtures("rush")  # for its long moments
-def test_between_two_orders_of_a_block_nobody_else_goes_on(pool: ThreadPoolExecutor) -> None:
+def test_several_give_way_to_one(turns: Turns, pool: ThreadPoolExecutor) -> None:
+    """Its end is told to all of them."""
+    rush = Rush(turns)
+    turns.turn_taken = True
+    done = [pool.submit(rush.giving_way()) for _ in range(2)]
+    done += [pool.submit(rush.after_answer) for _ in range(2)]
+    assert waiting(rush, 4)
+    rush.over()
+    for one in done:
+        one.result(PATIENCE)
+
+
+def test_who_has_no_turn_ends_nobody_elses(turns: Turns, pool: ThreadPoolExecutor) -> None:
+    """Called again, or by one that never had it."""
+    rush = Rush(turns)
+    turns.waits = True
+    done = pool.submit(rush.giving_way())
+    assert waiting(rush)
+    turns.waits = False
+    rush.over()
+    assert waiting(rush)
+    turns.turn_taken = True
+    rush.over()
+    done.result(PATIENCE)
+
+
+def test_between_two_orders_of_a_block_nobody_else_goes_on(
+    turns: Turns, pool: ThreadPoolExecutor
+) -> None:
     """Signals in lanes count: the next one is decided in a moment."""
-    waiting = [True]
-    rush = Rush(lambda: waiting[0], no)
-    returned = waits(rush.giving_way(), pool)
-    first = Decider(rush, pool)
-    assert first.began.wait(DEADLINE)
-    first.end()
-    assert not returned.wait(0.05)
-    last = Decider(rush, pool)
-    assert last.began.wait(DEADLINE)
-    waiting[0] = False
-    last.end()
-    assert returned.wait(DEADLINE)
+    rush = Rush(turns)
+    turns.turn_taken = turns.waits = turns.free = True
+    done = [pool.submit(one) for one in both(rush)]
+    assert waiting(rush, 2)
+    rush.over()
+    assert waiting(rush, 2)
+    turns.turn_taken, turns.waits = True, False
+    rush.over()
+    for one in done:
+        one.result(PATIENCE)
 
 
-def test_after_a_moment_of_giving_way_it_has_one_for_itself(
-    pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+def test_a_worker_that_is_needed_books_its_answer_at_once(
+    turns: Turns, pool: ThreadPoolExecutor
 ) -> None:
-    """In a rush without an end, half of the time is for what can wait."""
-    clock = ManualClock()
-    rush = Rush(lambda: True, no, clock)
-    give_way = rush.giving_way()
-    give_way()
-    monkeypatch.setattr("solution.runtime.rush.MOMENT", DEADLINE)
-    clock.advance(MOMENT / 2)
-    assert waits(give_way, pool).wait(DEADLINE / 2)
-    monkeypatch.setattr("solution.runtime.rush.MOMENT", 0.1)
-    clock.advance(MOMENT)
-    returned = waits(give_way, pool)
-    assert not returned.wait(0.02)
-    assert returned.wait(DEADLINE)
-
-
-def test_an_answer_is_booked_when_the_other_orders_have_left(
-    rush: Rush, pool: ThreadPoolExecutor
-) -> None:
-    """A worker that has its answer waits for one that decides."""
-    decider = Decider(rush, pool)
-    assert decider.began.wait(DEADLINE)
-    returned = waits(rush.after_answer, pool)
-    assert not returned.wait(0.05)
-    decider.end()
-    assert returned.wait(DEADLINE)
-
-
-@pytest.mark.usefixtures("rush")  # for its long moments
-def test_a_worker_that_is_needed_books_its_answer_at_once(pool: ThreadPoolExecutor) -> None:
     """More waits in the lanes and no worker is free: those with answers must go on."""
-    free = [True]
-    rush = Rush(lambda: True, lambda: free[0])
-    returned = waits(rush.after_answer, pool)
-    assert not returned.wait(0.05)
-    last = Decider(rush, pool)
-    assert last.began.wait(DEADLINE)
-    free[0] = False
-    last.end()
-    assert returned.wait(DEADLINE)
+    rush = Rush(turns)
+    turns.turn_taken = turns.waits = True
+    can_wait, answered = (pool.submit(one) for one in both(rush))
+    assert waiting(rush, 2)
+    rush.over()
+    answered.result(PATIENCE)
+    assert waiting(rush, 1)
     rush.after_answer()
+    turns.turn_taken, turns.waits = True, False
+    rush.over()
+    can_wait.result(PATIENCE)
+
+
+def test_nobody_gives_way_for_longer_than_pace(
+    turns: Turns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rush that nobody ends: no budget is left, or the holder is stuck."""
+    monkeypatch.setattr(module, "PACE", 0.001)
+    turns.turn_taken = turns.waits = True
+    Rush(turns).giving_way()()
+    Rush(turns).after_answer()
+
+
+def test_a_rush_that_ends_before_the_wait_is_not_waited_for(turns: Turns) -> None:
+    """It ends between the first look and the lock."""
+
+    class Ending(Turns):
+        def pressing(self) -> bool:
+            self.asked += 1
+            return self.asked == 1
+
+    ending = Ending()
+    Rush(ending).giving_way()()
+    assert ending.asked == 2
+
+
+def test_an_end_between_look_and_wait_is_told(turns: Turns, pool: ThreadPoolExecutor) -> None:
+    """The last look and the wait are one for whoever ends the rush."""
+    looking, go = threading.Event(), threading.Event()
+
+    class Slow(Turns):
+        """The look under the lock takes its time."""
+
+        def pressing(self) -> bool:
+            waits = self.waits
+            self.asked += 1
+            if self.asked == 2:
+                looking.set()
+                go.wait(PATIENCE)
+            return waits
+
+    slow = Slow()
+    rush = Rush(slow)
+    slow.waits = True
+    waits = pool.submit(rush.giving_way())
+    assert looking.wait(PATIENCE)
+    slow.turn_taken, slow.waits = True, False
+    ends = pool.submit(rush.over)
+    go.set()
+    for one in (ends, waits):
+        one.result(PATIENCE)

@@ -69,6 +69,20 @@ def test_a_bare_sell_takes_back_the_shares_of_a_resting_sale(rig: Rig) -> None:
     assert sold(rig)["qty"] == "10"
 
 
+def test_a_burst_does_not_wait_for_cancels(rig: Rig) -> None:
+    """An exit with an order in its way goes back to its lane, and is decided after the burst."""
+    rest(rig, "s", **TAKE_PROFIT)
+    entry = rig.publish("s")
+    taken = rig.lanes.take(rig._slot, lambda _: 0.0, 0.0)
+    assert taken is not None
+    course = rig.pipeline.start(taken[0].item, *taken, unburdened=False)
+    assert (course.departed, course.sent_back, rig.desk.cancels) == (None, True, [])
+    assert rig.portfolio.reserved()[0] == 1  # the resting order's
+    rig.work_all()
+    assert len(rig.desk.cancels) == 1
+    assert rig.outcomes.told(entry)[-1] == "fill!"
+
+
 def test_both_histories_tell_of_the_cancel(rig: Rig) -> None:
     """The resting order's, whose end it is, and the exit's, which waited for it."""
     resting = rest(rig, "s", **TAKE_PROFIT)
@@ -261,7 +275,7 @@ def held_by_another(rig: Rig, *, qty: str, available: str) -> tuple[Any, Any, fl
 
 def test_with_the_saga_off_the_exit_is_refused(rig: Rig) -> None:
     """EXIT_CANCELS_RESTING=false."""
-    rig.pipeline._saga = None
+    rig.pipeline._reserving._clearing = None
     resting = rest(rig, "s", **TAKE_PROFIT)
     entry = rig.send("s")
     assert rig.row(rig.coid_of(entry, "s")).reason == "NOTHING_TO_SELL"
@@ -550,7 +564,7 @@ def test_a_target_asks_for_a_cancel_once(rig: Rig) -> None:
 
 def test_with_the_saga_off_a_target_leaves_resting_orders(rig: Rig) -> None:
     """EXIT_CANCELS_RESTING=false: the broker's word decides."""
-    rig.pipeline._saga = None
+    rig.pipeline._reserving._clearing = None
     resting = rest(rig, "b", **ONE_LOWER)
     rig.send("", target_qty="5")
     assert rig.row(resting).state is State.OPEN
@@ -707,7 +721,7 @@ def test_what_a_take_profit_sold_first_is_not_sold_again() -> None:
 
 def test_with_the_saga_off_nothing_is_sized_on_what_legs_hold(rig: Rig) -> None:
     """EXIT_CANCELS_RESTING=false: what is free beside them is sold, then nothing, with words."""
-    rig.pipeline._saga = None
+    rig.pipeline._reserving._clearing = None
     entered(rig)
     first, second = rig.send("s", qty="15"), rig.send("s")
     assert sold(rig)["qty"] == "10"

@@ -1,6 +1,5 @@
 """Submitter: what each kind of answer to a POST leads to."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,6 +16,7 @@ from solution.errors import (
     Rejected,
     Unauthorized,
 )
+from solution.trading.submit import Flight
 from tests.helpers.trading import Rig, accept, accept_then, fail, fill
 
 UNCLEAR = OutcomeUnknown("no usable answer")
@@ -477,15 +477,104 @@ def test_an_order_is_in_flight_until_its_answer_is_known(rig: Rig) -> None:
     assert rig.tracker.count_unclear() == 1
 
 
-def test_the_turn_ends_before_the_request_and_the_answer_gives_way(rig: Rig) -> None:
-    """Others decide while this one is at the broker, and send before it is booked."""
-    seen: list[tuple[str, int, list[str]]] = []
-
-    def note(what: str) -> Callable[[], None]:
-        return lambda: seen.append((what, len(rig.desk.posts), rig.outcomes.told(entry)))
-
+def test_the_turn_ends_before_the_request(rig: Rig) -> None:
+    """Others decide while this one is at the broker."""
+    seen: list[int] = []
     entry = rig.publish()
-    rig.submitter.leaving, rig.submitter.give_way = note("leaving"), note("answer")
+    rig.submitter.leaving = lambda: seen.append(len(rig.desk.posts))
     rig.work()
-    assert seen == [("leaving", 0, []), ("answer", 1, [])]
+    assert seen == [0]
     assert rig.outcomes.told(entry)[0] == "submitted"
+
+
+# A POST and its answer, apart
+
+
+def _on_its_way(rig: Rig) -> Any:
+    """What is left of a signal when its POST is under way."""
+    rig.publish()
+    lease, slot = _taken(rig)
+    course = rig.pipeline.start(lease.item, lease, slot)
+    assert course.departed is not None
+    return course.departed
+
+
+@pytest.mark.parametrize(
+    ("answer", "taken"),
+    [(fill(), True), (fail(UNCLEAR), True), (fail(RateLimited("too many", 1.0)), False)],
+)
+def test_a_flight_is_under_way_until_it_is_booked(rig: Rig, answer: Any, taken: bool) -> None:
+    """Taking in its answer changes nothing that anybody else can see."""
+    rig.desk.script.append(answer)
+    flight = _on_its_way(rig).flight
+    coid = rig.only_coid()
+    assert (flight.in_the_air, flight.answering) == (True, True)
+    flight.receive()
+    flight.receive()
+    assert (flight.in_the_air, flight.answering) == (False, False)
+    assert (rig.submitter.in_flight(), rig.row(coid).state) == ({coid}, State.SUBMITTING)
+    assert flight.land() is taken
+    assert rig.submitter.in_flight() == frozenset()
+
+
+def test_landing_takes_the_answer_in(rig: Rig) -> None:
+    """Nobody needs to have done it before."""
+    flight = _on_its_way(rig).flight
+    assert flight.land()
+    assert rig.row(rig.only_coid()).state is State.FILLED
+
+
+def test_what_a_post_took_ends_with_its_answer_and_not_with_the_booking(rig: Rig) -> None:
+    """Others were sent meanwhile."""
+    flight = _on_its_way(rig).flight
+    rig.clock.advance(0.008)
+    flight.receive()
+    rig.clock.advance(4.0)
+    flight.land()
+    assert rig.history(rig.only_coid())[0].startswith("HTTP 200 in 8.000 ms")
+
+
+def test_news_before_the_booking_leaves_one_line(rig: Rig) -> None:
+    """The order stream is faster than a worker that sends others; its answer is still the line."""
+    rig.desk.default = accept("new")
+    flight = _on_its_way(rig).flight
+    flight.receive()
+    coid = rig.only_coid()
+    rig.hear(rig.update(coid, "new"))
+    flight.land()
+    assert rig.notes(coid) == ["answered"]
+    assert flight.work.posting is False
+
+
+def test_a_flight_that_never_left_is_on_the_ground(rig: Rig) -> None:
+    """Forbidden at the last moment: nothing is awaited, and landing is all there is to do."""
+    rig.fence = lambda: setattr(rig, "killed", "stop")
+    rig.publish()
+    lease, slot = _taken(rig)
+    course = rig.pipeline.start(lease.item, lease, slot)
+    assert course.departed is None
+    assert rig.desk.posts == []
+    assert rig.submitter.in_flight() == frozenset()
+    assert rig.outcomes.events[-1]["reason"] == "KILL_SWITCH"
+
+
+def test_who_goes_on_sending_keeps_the_turn(rig: Rig) -> None:
+    """It would be another one's otherwise, between two orders of one burst."""
+    left: list[str] = []
+    rig.submitter.leaving = lambda: left.append("left")
+    rig.pipeline.finish(_on_its_way(rig))
+    assert left == []
+
+
+def test_without_an_answer_there_is_no_socket(rig: Rig) -> None:
+    """What is on the ground is in nobody's way when others are waited for."""
+    flight = Flight(rig.submitter, *_body_of(rig))
+    assert (flight.in_the_air, flight.answering, flight.fileno()) == (False, False, -1)
+    flight.receive()
+    assert flight.land()
+
+
+def _body_of(rig: Rig) -> Any:
+    departed = _on_its_way(rig)
+    rig.pipeline.finish(departed)
+    return departed.flight.intent, departed.work
