@@ -77,8 +77,8 @@ def survives(made: World, trouble: Trouble) -> list[str]:
 
 def ends(made: World, trouble: Trouble, words: str) -> list[str]:
     """Does not trade through a long one; returns what was published."""
-    entries = publish_some(made, 300)
     before = len(made.orders())
+    entries = publish_some(made, 300)
     assert eventually(lambda: len(made.orders()) > before)
     with trouble():
         entries += publish_some(made, 50)

@@ -158,10 +158,11 @@ def test_no_order_leaves_after_the_kill_switch_appears(
     switch = tmp_path / "kill"
     made = make_world(SYMBOLS=",".join(CHEAP), KILL_SWITCH_FILE=str(switch))
     made.start()
-    entries = publish_some(made, 1000)
+    entries = publish_some(made, 500)
     assert eventually(lambda: len(made.orders()) > 50)
     switch.touch()
     thrown = time.monotonic()
+    entries += publish_some(made, 500)
     made.await_ends(entries)
     posts = [e for e in made.admin("log")["entries"] if e["method"] == "POST"]
     # Each of the four workers may have looked for the file a moment before.
