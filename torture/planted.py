@@ -317,7 +317,7 @@ def stale_signals_trade() -> None:
     def make(gates: Any) -> Any:
         return tuple(gate for gate in gates if gate.__name__ != "signal_age")
 
-    _replace("solution.trading.pipeline:SIGNAL_GATES", make)
+    _replace("solution.trading.reserving:SIGNAL_GATES", make)
     _replace("solution.trading.compose:SIGNAL_GATES", make)
 
 

@@ -1,6 +1,7 @@
 """The service as a process among a real Redis and a real exchange, and an oracle over all three."""
 
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -21,6 +22,7 @@ from paper_exchange.testing import Running
 from solution.domain.orders import client_order_id, deployment_id
 from solution.domain.records import TERMINAL, Intent
 from solution.ledger import open_reader
+from solution.ui.snapshot import read_all
 from tests.helpers import forked
 from tests.helpers.clocks import eventually
 from tests.helpers.redis_server import RedisServer
@@ -134,6 +136,7 @@ class World:
     def __post_init__(self) -> None:
         self.redis = redis.Redis.from_url(self.redis_server.url)
         self.services: list[Service] = []
+        self.unseen: list[Service] = []
         self.ledger_path = self.directory / "ledger.db"
 
     # --- services -------------------------------------------------------------------------
@@ -164,7 +167,9 @@ class World:
 
     def start(self, *, workers: int = 4, before: Sequence[str] = (), **changes: str) -> Service:
         """Start a service and wait until it listens."""
-        return self.launch(workers=workers, before=before, **changes).await_start()
+        service = self.launch(workers=workers, before=before, **changes).await_start()
+        self.unseen.append(service)
+        return service
 
     def command(
         self, *words: str, timeout: float = 60.0, **changes: str
@@ -172,7 +177,26 @@ class World:
         """``signalpaca WORDS…`` with the service's settings, to its end."""
         env = {**os.environ, "PYTHONPATH": str(ROOT), **self.env(**changes)}
         self.directory.mkdir(parents=True, exist_ok=True)
+        self._await_status()
         return forked.run(words, env=env, cwd=self.directory, timeout=timeout)
+
+    def _await_status(self) -> None:
+        """A service shows itself a moment after it listens; commands would say that none runs.
+
+        Where it may not, or cannot, the commands are to say so.
+        """
+        for service in self.unseen:
+            eventually(functools.partial(self._shows, service), 5.0)
+        self.unseen.clear()
+
+    def _shows(self, service: Service) -> bool:
+        if service.process.poll() is not None:
+            return True
+        try:
+            shown = read_all(self.redis, "*").values()
+        except redis.RedisError:
+            return True  # the command has to do without it, too
+        return any(one.get("pid") == service.process.pid for one in shown)
 
     def end(self) -> None:
         """End whatever still runs."""
