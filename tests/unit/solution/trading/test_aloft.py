@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from solution.errors import LedgerError, OutcomeUnknown, RateLimited
+from solution.errors import LedgerError, NotSent, OutcomeUnknown, RateLimited
 from solution.trading import aloft as module
 from solution.trading.airspace import Airspace
 from solution.trading.aloft import Aloft
 from tests.helpers.clocks import PATIENCE, ManualClock
-from tests.helpers.trading import Answered, FakeDesk, Rig
+from tests.helpers.trading import Answered, FakeDesk, Rig, fail
 
 SYMBOLS = ("NVDA", "AAPL", "MSFT")
 LIMITED = RateLimited("too many requests", 1.0)
@@ -208,6 +208,46 @@ def test_each_has_a_place_until_its_answer_was_taken_in(three: Three) -> None:
     three.aloft.take_in_first()
     assert [three.space.enter() for _ in range(3)] == [True, True, False]
     assert three.booked() == [False] * 3
+
+
+def test_where_there_is_no_place_the_younger_answers_are_looked_at_too(three: Three) -> None:
+    """The oldest may hang; a burst goes on over the place of another one."""
+    three.rig.space = three.space
+    worker, now = three.rig.worker(), three.rig.clock.monotonic()
+    three.rig.publish(ticker="AMD")
+    assert not worker._goes_on(three.aloft, now)
+    three.late[2].arrive()
+    assert worker._goes_on(three.aloft, now)
+    assert three.space.room
+
+
+def test_who_finds_no_place_in_a_burst_books_what_it_has(three: Three) -> None:
+    """Another worker took the last place meanwhile: the signal is back, and nobody waits."""
+    rig = three.rig
+    rig.space = three.space
+    rig.publish(ticker="AMD")
+    taken = rig.lanes.take(rig._slot, lambda _: 0.0, 0.0)
+    assert taken is not None
+    waits: list[float] = []
+    three.space.wait = waits.append  # type: ignore[method-assign]
+    rig.worker()._wait_for_a_place(three.aloft, *taken)
+    assert (waits, rig.lanes.waiting) == ([], 1)
+
+
+def test_one_that_never_left_gives_its_place_back(three: Three) -> None:
+    """It is on the ground, and trouble."""
+    rig = three.rig
+    rig.desk.script.append(fail(NotSent("refused")))
+    three.late[0].arrive()
+    three.aloft.take_in()
+    rig.publish(ticker="AMD")
+    taken = rig.lanes.take(rig._slot, lambda _: 0.0, 0.0)
+    assert taken is not None
+    course = rig.pipeline.start(taken[0].item, *taken)
+    assert course.departed is not None
+    assert three.space.enter()
+    three.aloft.add(course.departed)
+    assert (three.space.room, three.aloft.troubled, len(three.aloft)) == (True, True, 4)
 
 
 def test_trouble_shows_before_it_is_booked(three: Three) -> None:
