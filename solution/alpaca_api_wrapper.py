@@ -270,6 +270,10 @@ class AlpacaAPIWrapper:
         at = self._clock.now() + self._ahead
         return Market(None if known is None else known.is_open, at)
 
+    def market_is_known(self) -> bool:
+        """Whether :meth:`market` asks nobody now."""
+        return self._known_clock() is not None
+
     def closes_at(self) -> datetime | None:
         """When the broker says that the session in hand closes; None while it is closed."""
         known = self._known_clock()
@@ -441,6 +445,11 @@ class SentOrder:
     def answering(self) -> bool:
         """Whether its answer is there and was not taken in."""
         return self._request.answering
+
+    @property
+    def failed(self) -> bool:
+        """Whether the answer was taken in and is no success."""
+        return self._request.failed
 
     def fileno(self) -> int:
         """See :meth:`OrderRequest.fileno`."""

@@ -38,6 +38,12 @@ class OrderRequest:
             return False
         return self._connection is None or self._connection.answering
 
+    @property
+    def failed(self) -> bool:
+        """Whether the answer was taken in and is no success."""
+        answer = self._response
+        return self._error is not None or (answer is not None and not 200 <= answer.status < 300)
+
     def fileno(self) -> int:
         """Of the socket that becomes readable with the answer; -1: there is none."""
         if self._receive is None or self._connection is None:

@@ -12,6 +12,7 @@ from solution.building.queue import Queue
 from solution.building.sending import Sending
 from solution.building.tracking import Tracking
 from solution.runtime.pool import WorkerPool
+from solution.trading.airspace import Airspace
 from solution.trading.compose import PipelineRules
 from solution.trading.exit_saga import ExitSaga
 from solution.trading.pipeline import Pipeline
@@ -63,6 +64,7 @@ def build_deciding(  # noqa: PLR0913 - where all of the order path meets, each u
         lanes=queue.lanes,
         limiter=broker.limiter,
         rush=queue.rush,
+        space=Airspace(count),
         may_send_more=functools.partial(broker.wrapper.may_send_more, count),
     )
     workers = WorkerPool(count, Worker(supply, pipeline, ground.clock).work, clock=ground.clock)

@@ -2,6 +2,7 @@
 
 import select
 
+from solution.trading.airspace import Airspace
 from solution.trading.course import Departure
 from solution.trading.pipeline import Pipeline
 from solution.trading.submit import Flight
@@ -17,25 +18,46 @@ class Aloft:
     in between; booking waits until nothing more is to be sent.
     """
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Pipeline, space: Airspace) -> None:
         self._pipeline = pipeline
+        self._space = space
         self._departed: list[Departure] = []
         self._awaited: list[Flight] = []
+        self.troubled = False
+        """Whether one of them was stopped or did not succeed, as far as is known."""
 
     def __len__(self) -> int:
         return len(self._departed)
 
     def add(self, departed: Departure) -> None:
+        """It has a place in the air, and keeps it until its answer was taken in."""
         self._departed.append(departed)
-        self._awaited.append(departed.flight)
+        if departed.flight.in_the_air:
+            self._awaited.append(departed.flight)
+        else:
+            self._down(departed.flight)
+
+    def take_in_first(self) -> None:
+        """The answers that are there of the oldest; asked after each signal of a burst."""
+        while self._awaited and self._awaited[0].answering:
+            self._receive(self._awaited.pop(0))
 
     def take_in(self) -> None:
-        """The answers that are there; waits for none."""
-        # Asked after each signal of a burst: only what is still awaited is looked at.
-        for flight in self._awaited:
+        """All answers that are there; waits for none."""
+        for flight in tuple(self._awaited):
             if flight.answering:
-                flight.receive()
-        self._awaited = [flight for flight in self._awaited if flight.in_the_air]
+                self._awaited.remove(flight)
+                self._receive(flight)
+
+    def _receive(self, flight: Flight) -> None:
+        try:
+            flight.receive()
+        finally:
+            self._down(flight)
+
+    def _down(self, flight: Flight) -> None:
+        self._space.leave()
+        self.troubled = self.troubled or flight.troubled
 
     def wait(self) -> None:
         """Until there is one more answer to take in, or a deadline has passed."""

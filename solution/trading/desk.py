@@ -46,6 +46,15 @@ class TradingDesk:
             self._prices.watch(symbol)  # from now on the poll keeps it fresh
         return found
 
+    def knows(self, symbol: str) -> bool:
+        """Whether :meth:`market` and :meth:`quote` ask nobody now."""
+        quote = self._prices.get(symbol)
+        return (
+            quote is not None
+            and self._clock.monotonic() - quote.received <= self._max_price_age
+            and self._wrapper.market_is_known()
+        )
+
     def connect(self) -> None:
         """Before the gates, so that what they saw does not wait for a handshake."""
         self._wrapper.connect()

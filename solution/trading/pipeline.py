@@ -176,8 +176,6 @@ class Pipeline:
         except Exception as e:  # noqa: BLE001 - as in _run
             self._endings.crashed(work, departed.lane, e)
             return True
-        finally:
-            self._turnstile.leave(work.signal.identity)
 
     def send_later(self, sent: Sequence[Course | Departure]) -> None:
         """Nothing happened at the broker: the same bodies again, from the front of their lanes."""
@@ -196,15 +194,18 @@ class Pipeline:
         patience = 0.0 if course.burdened else PATIENCE
         if not self._turnstile.enter(identity, alone=alone, patience=patience):
             slot.cancel()
-            self._stop.wait(TURN_PAUSE)
+            if not course.burdened:
+                self._stop.wait(TURN_PAUSE)
             self._send_back(course)
             return
         try:
             waits = self._run(course, slot)
         finally:
+            # Also when its answer is still to come: from its row on, the same signal once more is
+            # settled by that, and need not wait here for a broker that may take its time.
+            self._turnstile.leave(identity)
             if course.departed is None:
                 slot.cancel()  # a no-op once the slot was spent on a POST
-                self._turnstile.leave(identity)
         if waits:
             work.waits_since = min(work.waits_since, self._clock.monotonic())
             self._stop.wait(BUDGET_PAUSE)
@@ -356,7 +357,9 @@ class Pipeline:
 
     def _post(self, course: Course, slot: Slot, intent: Intent) -> None:
         flight = self._submitter.depart(intent, course.work, slot, hurried=course.hurried)
-        if course.hurried and flight.in_the_air:
+        if not flight.in_the_air:
+            slot.cancel()  # a no-op where it was spent
+        if course.hurried:
             course.departed = Departure(course.work, course.lane, flight)
         elif not flight.land():
             self.send_later([course])

@@ -28,6 +28,10 @@ class Desk(MarketDesk, Protocol):
         """False when what is not urgent has to wait for rate budget first."""
         ...
 
+    def knows(self, symbol: str) -> bool:
+        """Whether market and quote are in memory and fresh: looking at them asks nobody."""
+        ...
+
     def connect(self) -> None:
         """Have a connection ready for the next order; never raises."""
         ...
@@ -93,7 +97,7 @@ class Reserving:
     def _in_time(self, course: Course, cleared: Cleared) -> tuple[Intent, View] | None:
         work, symbol = course.work, course.work.asset.symbol
         while True:
-            if course.burdened and self._portfolio.is_uncertain(symbol):
+            if course.burdened and not self._is_settled(symbol):
                 course.sent_back = True
                 return None
             # As urgent as its lane: an exit behind it waits for it.
@@ -117,6 +121,10 @@ class Reserving:
             if self.is_recent(view):
                 return intent, view
             self._portfolio.released(intent.client_order_id, sent=False)
+
+    def _is_settled(self, symbol: str) -> bool:
+        """Whether a decision would ask nobody for anything."""
+        return self._desk.knows(symbol) and not self._portfolio.is_uncertain(symbol)
 
     def _clears(self, course: Course, view: View, cleared: Cleared) -> bool:
         """Whether there was something in its way, which it took its time to cancel."""

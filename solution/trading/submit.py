@@ -53,6 +53,11 @@ class Sent(Protocol):
         """Whether its answer is there and was not taken in."""
         ...
 
+    @property
+    def failed(self) -> bool:
+        """Whether the answer was taken in and is no success."""
+        ...
+
     def fileno(self) -> int:
         """Of the socket that becomes readable with the answer; -1: there is none."""
         ...
@@ -348,6 +353,11 @@ class Flight:
     def answering(self) -> bool:
         """Whether its answer is there and was not taken in."""
         return self.sent is not None and self.sent.answering
+
+    @property
+    def troubled(self) -> bool:
+        """Whether it is known, before it is booked, that it was stopped or did not succeed."""
+        return self.sent is None or self.error is not None or self.sent.failed
 
     def fileno(self) -> int:
         """Of the socket that becomes readable with the answer; -1: there is none."""

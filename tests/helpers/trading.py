@@ -33,6 +33,7 @@ from solution.rate_limiter import Priority, RateLimiter, Slot
 from solution.runtime.lanes import Lanes
 from solution.runtime.rush import Rush
 from solution.trading import recovery
+from solution.trading.airspace import Airspace
 from solution.trading.breaker import Breaker, BreakerRules
 from solution.trading.compose import Composer, PipelineRules
 from solution.trading.duplicates import Duplicates
@@ -146,6 +147,10 @@ class Answered:
     def answering(self) -> bool:
         return not self.received
 
+    @property
+    def failed(self) -> bool:
+        return self.received and isinstance(self._answer, BrokerError)
+
     def fileno(self) -> int:
         return -1
 
@@ -194,6 +199,8 @@ class FakeDesk:
         """client_order_ids of a bracket's legs, by that of its entry order."""
         self.answers_legs = True
         """Whether the answer to a POST names them."""
+        self.unpriced: set[str] = set()
+        """Symbols whose price would have to be asked for."""
         self.has_room = True
         """Whether another order could leave while answers are awaited."""
 
@@ -319,6 +326,9 @@ class FakeDesk:
 
     def market(self) -> Market:
         return Market(self.is_open, self._clock.now())
+
+    def knows(self, symbol: str) -> bool:
+        return symbol not in self.unpriced
 
     def quote(self, symbol: str) -> Quote | None:
         self.on_quote()
@@ -465,6 +475,7 @@ class Rig:
         )
         self.limiter = RateLimiter(0, clock=self.clock)
         self.lanes: Lanes[Work] = Lanes(1000, ordered=rules.ordered, clock=self.clock)
+        self.space = Airspace(64)
         kill = KillSwitch(setting=False, file=rules.kill_switch_file)
         self.killed: str | None = None
         permission = Permission(kill, self.states)
@@ -565,6 +576,7 @@ class Rig:
             lanes=self.lanes,
             limiter=self.limiter,
             rush=Rush(self.lanes),
+            space=self.space,
             may_send_more=lambda: self.desk.has_room,
         )
         return Worker(supply, self.pipeline, self.clock)

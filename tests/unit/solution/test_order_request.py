@@ -106,3 +106,21 @@ def test_an_interrupted_wait_leaves_the_outcome_unknown() -> None:
     with pytest.raises(OutcomeUnknown, match="not awaited"):
         request.order()
     assert wire.received == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "failed"),
+    [(199, True), (200, False), (299, False), (300, True), (429, True), (None, True)],
+)
+def test_a_failure_shows_before_it_is_judged(answer: int | None, failed: bool) -> None:
+    """Once it was taken in: any answer but a success, or none."""
+
+    def receive() -> Response:
+        if answer is None:
+            raise OutcomeUnknown("lost")
+        return Response(answer, {}, b"{}")
+
+    request = OrderRequest(judge, receive)
+    assert not request.failed
+    request.receive()
+    assert request.failed is failed

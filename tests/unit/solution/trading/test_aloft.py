@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 
-from solution.errors import LedgerError, OutcomeUnknown, RateLimited
+from solution.errors import LedgerError, NotSent, OutcomeUnknown, RateLimited
 from solution.trading import aloft as module
+from solution.trading.airspace import Airspace
 from solution.trading.aloft import Aloft
 from tests.helpers.clocks import PATIENCE, ManualClock
 from tests.helpers.trading import Answered, FakeDesk, Rig, fail
 
 SYMBOLS = ("NVDA", "AAPL", "MSFT")
+LIMITED = RateLimited("too many requests", 1.0)
 
 
 class Late:
@@ -29,6 +31,10 @@ class Late:
     def arrive(self) -> None:
         self.arrived = True
         os.write(self._writes, b"HTTP/1.1 200 OK")
+
+    @property
+    def failed(self) -> bool:
+        return self._answer.failed
 
     @property
     def answering(self) -> bool:
@@ -67,7 +73,8 @@ class Three:
 
     def __init__(self) -> None:
         self.rig = Rig(make_desk=LateDesk)
-        self.aloft = Aloft(self.rig.pipeline)
+        self.space = Airspace(len(SYMBOLS))
+        self.aloft = Aloft(self.rig.pipeline, self.space)
         self.entries = [self.rig.publish(ticker=symbol) for symbol in SYMBOLS]
         for _ in SYMBOLS:
             taken = self.rig.lanes.take(self.rig._slot, lambda _: 0.0, 0.0)
@@ -75,6 +82,7 @@ class Three:
             lease, slot = taken
             course = self.rig.pipeline.start(lease.item, lease, slot)
             assert course.departed is not None
+            assert self.space.enter()
             self.aloft.add(course.departed)
         desk: Any = self.rig.desk
         self.late: list[Late] = desk.late
@@ -175,19 +183,79 @@ def test_what_goes_wrong_with_one_is_kept_until_all_have_landed(three: Three) ->
     assert (three.booked(), len(three.aloft)) == ([False, False, True], 0)
 
 
-def test_those_that_were_not_taken_wait_together() -> None:
+def test_those_that_were_not_taken_wait_together(three: Three) -> None:
     """One pause for all; then each is in its lane again."""
-    rig = Rig()
-    rig.desk.script += [
-        fail(RateLimited("too many requests", 1.0)),
-        fail(RateLimited("too many requests", 1.0)),
-        fail(OutcomeUnknown("lost")),
-    ]
-    for symbol in SYMBOLS:
-        rig.publish(ticker=symbol)
+    rig = three.rig
+    for late, answer in zip(three.late, (LIMITED, LIMITED, OutcomeUnknown("lost")), strict=True):
+        late._answer._answer = answer
+        late.arrive()
+    three.aloft.take_in()
     before = rig.clock.monotonic()
-    rig.worker().work(threading.Event())
+    assert three.aloft.land() == []
     assert rig.clock.monotonic() - before == pytest.approx(0.1)
     assert (rig.lanes.waiting, rig.tracker.count_unclear()) == (2, 1)
     assert rig.work_all() == 2
     assert len(rig.desk.posts) == 5
+
+
+def test_each_has_a_place_until_its_answer_was_taken_in(three: Three) -> None:
+    """Booked or not; in a burst the oldest are looked at, and the others once there is no room."""
+    assert not three.space.room
+    three.late[1].arrive()
+    three.aloft.take_in_first()
+    assert not three.space.room
+    three.late[0].arrive()
+    three.aloft.take_in_first()
+    assert [three.space.enter() for _ in range(3)] == [True, True, False]
+    assert three.booked() == [False] * 3
+
+
+def test_where_there_is_no_place_the_younger_answers_are_looked_at_too(three: Three) -> None:
+    """The oldest may hang; a burst goes on over the place of another one."""
+    three.rig.space = three.space
+    worker, now = three.rig.worker(), three.rig.clock.monotonic()
+    three.rig.publish(ticker="AMD")
+    assert not worker._goes_on(three.aloft, now)
+    three.late[2].arrive()
+    assert worker._goes_on(three.aloft, now)
+    assert three.space.room
+
+
+def test_who_finds_no_place_in_a_burst_books_what_it_has(three: Three) -> None:
+    """Another worker took the last place meanwhile: the signal is back, and nobody waits."""
+    rig = three.rig
+    rig.space = three.space
+    rig.publish(ticker="AMD")
+    taken = rig.lanes.take(rig._slot, lambda _: 0.0, 0.0)
+    assert taken is not None
+    waits: list[float] = []
+    three.space.wait = waits.append  # type: ignore[method-assign]
+    rig.worker()._wait_for_a_place(three.aloft, *taken)
+    assert (waits, rig.lanes.waiting) == ([], 1)
+
+
+def test_one_that_never_left_gives_its_place_back(three: Three) -> None:
+    """It is on the ground, and trouble."""
+    rig = three.rig
+    rig.desk.script.append(fail(NotSent("refused")))
+    three.late[0].arrive()
+    three.aloft.take_in()
+    rig.publish(ticker="AMD")
+    taken = rig.lanes.take(rig._slot, lambda _: 0.0, 0.0)
+    assert taken is not None
+    course = rig.pipeline.start(taken[0].item, *taken)
+    assert course.departed is not None
+    assert three.space.enter()
+    three.aloft.add(course.departed)
+    assert (three.space.room, three.aloft.troubled, len(three.aloft)) == (True, True, 4)
+
+
+def test_trouble_shows_before_it_is_booked(three: Three) -> None:
+    """Not by a success, and by one that is none."""
+    three.late[0].arrive()
+    three.aloft.take_in()
+    assert not three.aloft.troubled
+    three.late[1]._answer._answer = LIMITED
+    three.late[1].arrive()
+    three.aloft.take_in()
+    assert three.aloft.troubled

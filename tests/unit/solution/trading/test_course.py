@@ -108,19 +108,25 @@ def test_nothing_is_booked_before_the_second_half(rig: Rig) -> None:
     assert rig.submitter.in_flight() == frozenset()
 
 
-def test_an_identity_stays_inside_until_its_answer_is_booked() -> None:
-    """The same signal_id through another lane waits, and is then told what became of the first."""
+def test_the_same_signal_once_more_does_not_wait_for_the_answer() -> None:
+    """It has its row: no second order, and it is told what becomes of the first; or it is no such
+    signal, and told that."""
     rig = Rig(RigRules(ordered=False))
     first = rig.publish(signal_id="one")
     one = departed(rig)
     second = rig.publish(signal_id="one")
-    course = start(rig, unburdened=False)
-    assert (course.departed, course.sent_back) == (None, True)
+    other = rig.publish(signal_id="one", ticker="AAPL")
+    for _ in range(2):
+        course = start(rig, unburdened=False)
+        assert (course.departed, course.sent_back) == (None, False)
+    assert rig.outcomes.told(second) == []
+    assert rig.outcomes.events[-1]["reason"] == "SIGNAL_ID_REUSED"
     assert rig.pipeline.finish(one)
-    rig.work_all()
+    assert rig.lanes.waiting == 0
     assert len(rig.desk.posts) == 1
     assert rig.outcomes.told(first) == ["submitted", "fill!"]
-    assert rig.outcomes.told(second) == ["fill!"]
+    assert rig.outcomes.told(second)[-1] == "fill!"
+    assert other in rig.outcomes.acks
 
 
 def test_a_burst_asks_for_no_position(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,14 +206,31 @@ def test_what_is_sent_again_is_never_hurried(rig: Rig, unburdened: bool) -> None
     assert len(rig.desk.posts) == 2
 
 
-def test_where_nothing_left_there_is_nothing_to_wait_for(rig: Rig) -> None:
-    """No connection: the body goes again, and its slot with it."""
+def test_where_nothing_left_the_burst_pauses_for_nobody(rig: Rig) -> None:
+    """No connection: the slot is free, and the body goes again once the burst has landed."""
     rig.desk.script.append(fail(NotSent("refused")))
     entry = rig.publish()
-    course = start(rig)
-    assert (course.departed, rig.lanes.waiting, rig.limiter.view().used) == (None, 1, 0)
+    before = rig.clock.monotonic()
+    one = departed(rig)
+    assert (one.flight.in_the_air, one.flight.troubled) == (False, True)
+    assert (rig.clock.monotonic(), rig.limiter.view().used) == (before, 0)
     assert rig.turnstile._inside == set()
+    assert not rig.pipeline.finish(one)
+    rig.pipeline.send_later([one])
     rig.work_all()
+    assert rig.outcomes.told(entry) == ["submitted", "fill!"]
+
+
+def test_a_burst_asks_for_no_price(rig: Rig) -> None:
+    """One that is not in memory is fetched when this thread has nothing to book."""
+    rig.desk.unpriced.add("NVDA")
+    looks: list[str] = []
+    rig.desk.on_quote = lambda: looks.append("look")
+    entry = rig.publish()
+    course = start(rig, unburdened=False)
+    assert (course.departed, course.sent_back, looks) == (None, True, [])
+    rig.work_all()
+    assert looks
     assert rig.outcomes.told(entry) == ["submitted", "fill!"]
 
 

@@ -552,7 +552,11 @@ def test_a_flight_that_never_left_is_on_the_ground(rig: Rig) -> None:
     rig.publish()
     lease, slot = _taken(rig)
     course = rig.pipeline.start(lease.item, lease, slot)
-    assert course.departed is None
+    assert course.departed is not None
+    assert course.departed.flight.troubled
+    assert not course.departed.flight.in_the_air
+    assert rig.limiter.view().in_flight == 0
+    assert rig.pipeline.finish(course.departed)
     assert rig.desk.posts == []
     assert rig.submitter.in_flight() == frozenset()
     assert rig.outcomes.events[-1]["reason"] == "KILL_SWITCH"

@@ -15,6 +15,7 @@ from solution.runtime.lanes import Lanes
 from solution.runtime.rush import Rush
 from solution.runtime.service import Fatal
 from solution.trading import worker as module
+from solution.trading.airspace import Airspace
 from tests.helpers.clocks import PATIENCE, eventually
 from tests.helpers.trading import Answer, Answered, FakeDesk, Rig, accept_then, fail, fill
 
@@ -250,16 +251,56 @@ def test_a_suspect_does_not_wait_for_one_that_waits_for_it(
 def test_one_answer_among_several_is_bad(
     rig: Rig, answer: Answer, events: list[str], posts: int
 ) -> None:
-    """The others are booked; what was not taken goes again, with the same body."""
+    """It ends the burst and is booked at once; what was not taken goes again, the same body."""
     rig.desk.script += [fill(), answer]
     entries = three(rig)
     worker = rig.worker()
     worker.work(STOP)
-    assert told(rig, entries) == [SENT, events, SENT]
+    assert told(rig, entries) == [SENT, events, []]
     worker.work(STOP)
+    worker.work(STOP)
+    assert told(rig, entries)[2] == SENT
     assert len(rig.desk.posts) == posts
-    assert set(rig.desk.posts[3:]) <= {rig.desk.posts[1]}
+    assert set(rig.desk.posts[2:-1]) <= {rig.desk.posts[1]}
     assert rig.submitter.in_flight() == frozenset()
+
+
+def test_a_burst_ends_before_the_breaker_is_overrun(rig: Rig) -> None:
+    """Each failure is told before the next order leaves, as if each was awaited."""
+    rig.desk.default = fail(OutcomeUnknown("HTTP 500"))
+    entries = [rig.publish(ticker=symbol) for symbol in SYMBOLS]
+    worker = rig.worker()
+    for sent in range(1, 4):
+        worker.work(STOP)
+        assert len(rig.desk.posts) == rig.tracker.count_unclear() == sent
+    assert told(rig, entries) == [["unknown"]] * 3
+
+
+def test_no_more_are_on_their_way_than_there_are_places(rig: Rig) -> None:
+    """One who took a signal and finds no place puts it back, with its slot, and waits."""
+    rig.space = Airspace(1)
+    assert rig.space.enter()
+    entries = three(rig)
+    worker = rig.worker()
+    worker.work(STOP)
+    assert (rig.desk.posts, rig.lanes.waiting, rig.lanes.turn_taken) == ([], 3, False)
+    assert (rig.limiter.view().used, rig.limiter.view().in_flight) == (0, 0)
+    rig.space.leave()
+    worker.work(STOP)
+    assert told(rig, entries) == [SENT] * 3
+    assert rig.space.enter()
+
+
+def test_who_waits_for_a_place_has_it_when_it_is_free() -> None:
+    """Told by who leaves it, long before the time is up."""
+    space = Airspace(1)
+    assert space.enter()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(space.wait, PATIENCE)
+        space.leave()
+        waiting.result(PATIENCE / 2)
+    space.wait(PATIENCE)
+    assert (space.enter(), space.enter()) == (True, False)
 
 
 def nth(number: int, error: Exception) -> Callable[..., None]:
