@@ -75,7 +75,9 @@ class Sink:
 
 
 class Collector:
-    """Stands where the pipeline sends: keeps what was decided."""
+    """Stands where the pipeline sends, and for what it sent: keeps what was decided."""
+
+    in_the_air = True
 
     def __init__(self) -> None:
         self.intents: list[Intent] = []
