@@ -250,6 +250,21 @@ def test_one_that_never_left_gives_its_place_back(three: Three) -> None:
     assert (three.space.room, three.aloft.troubled, len(three.aloft)) == (True, True, 4)
 
 
+def test_a_worker_lands_each_when_its_answer_comes(three: Three) -> None:
+    """The youngest first here: none waits for another one's broker."""
+    three.rig.space = three.space
+    to_come, booked = list(three.late), []
+
+    def wait() -> None:
+        booked.append(three.booked())
+        to_come.pop().arrive()
+
+    three.aloft.wait = wait  # type: ignore[method-assign]
+    three.rig.worker()._land(three.aloft)
+    assert booked == [[False, False, False], [False, False, True], [False, True, True]]
+    assert three.booked() == [True] * 3
+
+
 def test_trouble_shows_before_it_is_booked(three: Three) -> None:
     """Not by a success, and by one that is none."""
     three.late[0].arrive()
