@@ -146,9 +146,9 @@ class Assembly:
         tracking.stream.on_failing = trips.stream_failing
         self.account.loss_check.wake = self.account.keeper.wake
         # What can wait a moment lets orders that are about to leave go first.
-        outcomes.publisher.give_way = rush.giving_way()
-        outcomes.writer.give_way = rush.giving_way()
-        tracking.stream.give_way = rush.giving_way()
+        outcomes.publisher.give_way = rush.give_way
+        outcomes.writer.give_way = rush.give_way
+        tracking.stream.give_way = rush.give_way
         submitter.leaving = rush.over
         # A command waits for what it changes.
         self.guards.states.on_change = self.operations.kills.on_change = self.status.wake

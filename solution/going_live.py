@@ -15,9 +15,9 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import NamedTuple, Protocol
 
-from solution.alpaca_api_client import AlpacaAPIClient
 from solution.alpaca_api_wrapper import account_of
 from solution.book.positions import Account
+from solution.broker_client import client_of
 from solution.clock import Clock
 from solution.config import Settings
 from solution.errors import BrokerError, ConfigError, LedgerError, StartupError, Unauthorized
@@ -189,14 +189,7 @@ def at_terminal(stop: threading.Event) -> Ask:
 
 def _account(settings: Settings, clock: Clock, stop: threading.Event) -> Account:
     broker = settings.broker
-    client = AlpacaAPIClient(
-        trading_url=broker.trading_url,
-        data_url=broker.data_url,
-        key_id=broker.key_id,
-        secret_key=broker.secret.reveal(),
-        data_feed=broker.data_feed,
-        clock=clock,
-    )
+    client = client_of(broker, clock)
     with closing(client):
         try:
             return account_of(patiently(client.account, stop))

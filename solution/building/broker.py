@@ -10,6 +10,7 @@ from solution.alpaca_api_client import AlpacaAPIClient
 from solution.alpaca_api_wrapper import AlpacaAPIWrapper
 from solution.book.positions import Portfolio
 from solution.book.prices import PriceBook
+from solution.broker_client import client_of
 from solution.clock import Clock
 from solution.config import Settings
 from solution.domain.crypto import in_pair_spelling
@@ -43,15 +44,7 @@ def build_broker(settings: Settings, clock: Clock) -> Broker:
     )
     portfolio = Portfolio(clock, [name for name, _ in settings.limits.strategy_caps])
     prices = PriceBook()
-    client = AlpacaAPIClient(
-        trading_url=broker.trading_url,
-        data_url=broker.data_url,
-        key_id=broker.key_id,
-        secret_key=broker.secret.reveal(),
-        data_feed=broker.data_feed,
-        clock=clock,
-        on_headers=observe,
-    )
+    client = client_of(broker, clock, on_headers=observe)
     wrapper = AlpacaAPIWrapper(
         client,
         limiter,

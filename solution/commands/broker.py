@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from solution.alpaca_api_client import AlpacaAPIClient
+from solution.broker_client import client_of
 from solution.commands.common import Failed, WrongUsage
 from solution.config import Settings
 from solution.errors import ConfigError
@@ -22,14 +23,7 @@ def broker_of(settings: Settings) -> Iterator[AlpacaAPIClient]:
         settings.require_keys()
     except ConfigError as e:
         raise WrongUsage(f"configuration: {e}") from None
-    broker = settings.broker
-    client = AlpacaAPIClient(
-        trading_url=broker.trading_url,
-        data_url=broker.data_url,
-        key_id=broker.key_id,
-        secret_key=broker.secret.reveal(),
-        data_feed=broker.data_feed,
-    )
+    client = client_of(settings.broker)
     try:
         yield client
     finally:

@@ -13,6 +13,7 @@ import redis
 from solution.alpaca_api_client import AlpacaAPIClient
 from solution.alpaca_api_wrapper import account_of
 from solution.book.assets import Asset, AssetTable
+from solution.broker_client import client_of
 from solution.clock import Clock, Deadline
 from solution.commands import preconditions
 from solution.commands.common import clean, redis_trouble
@@ -265,15 +266,7 @@ def _ahead(client: "redis.Redis", stream: str) -> str:
 
 
 def _check_broker(settings: Settings, clock: Clock) -> Iterator[Result]:
-    broker = settings.broker
-    client = AlpacaAPIClient(
-        trading_url=broker.trading_url,
-        data_url=broker.data_url,
-        key_id=broker.key_id,
-        secret_key=broker.secret.reveal(),
-        data_feed=broker.data_feed,
-        clock=clock,
-    )
+    client = client_of(settings.broker, clock)
     with closing(client):
         asked: tuple[tuple[str, Callable[[], Result]], ...] = (
             ("account", lambda: _account(client, settings)),

@@ -3,9 +3,9 @@
 import threading
 from collections.abc import Callable
 
-from solution.alpaca_api_client import AlpacaAPIClient
 from solution.alpaca_api_wrapper import AlpacaAPIWrapper
 from solution.book.positions import Portfolio
+from solution.broker_client import client_of
 from solution.clock import Deadline, SystemClock
 from solution.commands.common import WrongUsage, broker_trouble, clean
 from solution.commands.killing_ours import OursInLedger, ours_in_ledger
@@ -35,14 +35,10 @@ def carry_out(settings: Settings, kill: Kill, tell: Callable[[Kill], None], wait
         settings.require_keys()
     except ConfigError as e:
         raise WrongUsage(f"configuration: {e}") from None
-    clock, broker = SystemClock(), settings.broker
+    clock = SystemClock()
     limiter = RateLimiter(settings.rate_limit_per_minute, clock=clock)
-    client = AlpacaAPIClient(
-        trading_url=broker.trading_url,
-        data_url=broker.data_url,
-        key_id=broker.key_id,
-        secret_key=broker.secret.reveal(),
-        data_feed=broker.data_feed,
+    client = client_of(
+        settings.broker,
         on_headers=lambda *answer: wrapper.observe(*answer),  # noqa: PLW0108 - made after this
     )
     wrapper = AlpacaAPIWrapper(client, limiter, Portfolio(clock), clock)

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from solution.alpaca_api_client import AlpacaAPIClient
+from solution.broker_client import client_of
 from solution.clock import Clock
 from solution.config import Settings
 from solution.errors import BrokerError, RateLimited, Rejected, StartupError, Unauthorized
@@ -75,16 +76,7 @@ def run(
         outcome.findings.append(finding)
         tell(finding)
 
-    client = AlpacaAPIClient(
-        trading_url=broker.trading_url,
-        data_url=broker.data_url,
-        key_id=broker.key_id,
-        secret_key=broker.secret.reveal(),
-        data_feed=broker.data_feed,
-        clock=clock,
-        on_headers=observe,
-        user_agent="signalpaca-probe",
-    )
+    client = client_of(broker, clock, on_headers=observe, user_agent="signalpaca-probe")
     with closing(client), Ears(broker, clock, within=within) as ears:
         bench = _bench(client, clock, symbol, within)
         try:

@@ -65,13 +65,13 @@ class Rush:
                 with self._calm:
                     self._calm.notify_all()
 
-    def giving_way(self) -> Callable[[], None]:
-        """What one other thread calls before work that can wait.
+    def give_way(self) -> None:
+        """What another thread calls before work that can wait.
 
         It returns once no order is about to leave, and after PACE at the latest: in a rush that
         thread does its work in a few large pieces, and not in as many as there are orders.
         """
-        return lambda: self._pause(self._turns.pressing, self._calm)
+        self._pause(self._turns.pressing, self._calm)
 
     def after_answer(self) -> None:
         """This worker has answers: what they say is booked when the others have sent theirs.

@@ -38,7 +38,7 @@ class TradingDesk:
         """The newest quote; one younger than the limit if it is to be had at all."""
         known = self._prices.get(symbol)
         if known is not None:
-            if self._clock.monotonic() - known.received <= self._max_price_age:
+            if self._is_fresh(known):
                 return known
             return self._fetch_now(symbol) or known
         found = self._fetch_now(symbol)
@@ -48,12 +48,11 @@ class TradingDesk:
 
     def knows(self, symbol: str) -> bool:
         """Whether :meth:`market` and :meth:`quote` ask nobody now."""
-        quote = self._prices.get(symbol)
-        return (
-            quote is not None
-            and self._clock.monotonic() - quote.received <= self._max_price_age
-            and self._wrapper.market_is_known()
-        )
+        known = self._prices.get(symbol)
+        return known is not None and self._is_fresh(known) and self._wrapper.market_is_known()
+
+    def _is_fresh(self, quote: Quote) -> bool:
+        return self._clock.monotonic() - quote.received <= self._max_price_age
 
     def connect(self) -> None:
         """Before the gates, so that what they saw does not wait for a handshake."""

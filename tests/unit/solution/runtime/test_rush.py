@@ -53,7 +53,7 @@ def waiting(rush: Rush, number: int = 1) -> bool:
 
 
 def both(rush: Rush) -> tuple[Callable[[], None], Callable[[], None]]:
-    return rush.giving_way(), rush.after_answer
+    return rush.give_way, rush.after_answer
 
 
 @pytest.mark.parametrize("which", [0, 1])
@@ -79,7 +79,7 @@ def test_several_give_way_to_one(turns: Turns, pool: ThreadPoolExecutor) -> None
     """Its end is told to all of them."""
     rush = Rush(turns)
     turns.turn_taken = True
-    done = [pool.submit(rush.giving_way()) for _ in range(2)]
+    done = [pool.submit(rush.give_way) for _ in range(2)]
     done += [pool.submit(rush.after_answer) for _ in range(2)]
     assert waiting(rush, 4)
     rush.over()
@@ -91,7 +91,7 @@ def test_who_has_no_turn_ends_nobody_elses(turns: Turns, pool: ThreadPoolExecuto
     """Called again, or by one that never had it."""
     rush = Rush(turns)
     turns.waits = True
-    done = pool.submit(rush.giving_way())
+    done = pool.submit(rush.give_way)
     assert waiting(rush)
     turns.waits = False
     rush.over()
@@ -140,7 +140,7 @@ def test_nobody_gives_way_for_longer_than_pace(
     """A rush that nobody ends: no budget is left, or the holder is stuck."""
     monkeypatch.setattr(module, "PACE", 0.001)
     turns.turn_taken = turns.waits = True
-    Rush(turns).giving_way()()
+    Rush(turns).give_way()
     Rush(turns).after_answer()
 
 
@@ -153,7 +153,7 @@ def test_a_rush_that_ends_before_the_wait_is_not_waited_for(turns: Turns) -> Non
             return self.asked == 1
 
     ending = Ending()
-    Rush(ending).giving_way()()
+    Rush(ending).give_way()
     assert ending.asked == 2
 
 
@@ -175,7 +175,7 @@ def test_an_end_between_look_and_wait_is_told(turns: Turns, pool: ThreadPoolExec
     slow = Slow()
     rush = Rush(slow)
     slow.waits = True
-    waits = pool.submit(rush.giving_way())
+    waits = pool.submit(rush.give_way)
     assert looking.wait(PATIENCE)
     slow.turn_taken, slow.waits = True, False
     ends = pool.submit(rush.over)
